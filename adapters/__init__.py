@@ -1,0 +1,1 @@
+"""The world at the rim: media, media servers, models, database and queue."""

@@ -1,0 +1,1 @@
+"""Language models that describe what they hear or see, behind OpenAI-compatible endpoints."""

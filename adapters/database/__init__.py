@@ -1,0 +1,1 @@
+"""Postgres: the embedded one, the transports, the store and its migrations."""

@@ -1,0 +1,1 @@
+"""Reads media in processes of their own."""

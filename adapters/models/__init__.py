@@ -1,0 +1,1 @@
+"""Models through onnxruntime, one file per family."""

@@ -1,0 +1,1 @@
+"""Who is told of a new item, one file per channel."""

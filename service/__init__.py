@@ -1,0 +1,1 @@
+"""The main job: from a library event to stored findings and announcements."""

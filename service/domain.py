@@ -1,0 +1,502 @@
+"""The vocabulary: what the words of this house mean. No I/O and no clock.
+
+Times are seconds from the start of the medium, scores lie in [0, 1] unless they say otherwise,
+and arrays are never compared for equality: dataclasses that hold one use ``eq=False``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Float32 = npt.NDArray[np.float32]
+UInt8 = npt.NDArray[np.uint8]
+
+
+# What a library holds ---------------------------------------------------------------------------
+
+
+class MediaKind(StrEnum):
+    """What an item is to the people who own it."""
+
+    MOVIE = "movie"
+    EPISODE = "episode"
+    VIDEO = "video"
+    """A home video, or a video of no known kind."""
+    MUSIC_VIDEO = "music_video"
+    SONG = "song"
+
+
+class Change(StrEnum):
+    """What happened to an item in its library."""
+
+    ADDED = "added"
+    UPDATED = "updated"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class ItemRef:
+    """Identity of an item: which server, and the id that this server gave it."""
+
+    server: str
+    """Name of a configured media server, such as ``jellyfin`` or ``folder``."""
+    item_id: str
+
+    def __str__(self) -> str:
+        return f"{self.server}/{self.item_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> ItemRef:
+        """Read ``server/item_id`` back.
+
+        Raises:
+            ValueError: One of the two parts is missing.
+        """
+        server, _, item_id = text.partition("/")
+        if not server or not item_id:
+            raise ValueError(f"not an item reference (server/item_id): {text!r}")
+        return cls(server=server, item_id=item_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LibraryEvent:
+    """Something happened to an item. All else about it is asked of the server, never believed."""
+
+    change: Change
+    ref: ItemRef
+    title: str = ""
+    """For logs only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalFile:
+    """A file inside one of the allowed roots, resolved."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteStream:
+    """A stream on a configured server."""
+
+    url: str
+    """Carries no key."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Carries the key; never printed."""
+
+
+MediaLocation = LocalFile | RemoteStream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaItem:
+    """A film, an episode, a song or a home video, as its server describes it."""
+
+    ref: ItemRef
+    kind: MediaKind
+    title: str
+    location: MediaLocation | None = None
+    """Where it can be read; None when it was loaded from the store."""
+    revision: str = ""
+    """Changes when the content does (folder: size and mtime; servers: their own mark)."""
+    overview: str = ""
+    year: int | None = None
+    genres: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
+    """The owner's own tags."""
+    series: str = ""
+    season_number: int | None = None
+    episode_number: int | None = None
+    artist: str = ""
+    album: str = ""
+    duration_s: float | None = None
+    added_at: datetime | None = None
+    url: str = ""
+    """A public page of the item, where the owner configured a public address."""
+
+
+# What a file holds ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoStream:
+    """The picture as it should be shown: after rotation and sample aspect ratio."""
+
+    codec: str
+    width: int
+    """Display width in pixels."""
+    height: int
+    """Display height in pixels."""
+    frame_rate_hz: float
+    """Average; 0.0 when unknown."""
+    rotation_deg: int = 0
+    """Clockwise, one of 0, 90, 180, 270: already applied to width and height."""
+    sample_aspect_ratio: float = 1.0
+    is_hdr: bool = False
+    is_interlaced: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioStream:
+    codec: str
+    sample_rate_hz: int
+    channel_count: int
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubtitleStream:
+    codec: str
+    language: str = ""
+    is_forced: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chapter:
+    start_s: float
+    end_s: float
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaInfo:
+    """What a probe found."""
+
+    duration_s: float
+    container: str
+    size_bytes: int | None = None
+    video: VideoStream | None = None
+    """None for sound alone; cover art is not a video stream."""
+    audio: tuple[AudioStream, ...] = ()
+    subtitles: tuple[SubtitleStream, ...] = ()
+    chapters: tuple[Chapter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Frame:
+    """One picture, upright, with square pixels and SDR."""
+
+    time_s: float
+    image: UInt8
+    """``(H, W, 3)`` RGB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AudioWindow:
+    """A stretch of sound."""
+
+    start_s: float
+    samples: Float32
+    """``(N,)`` mono in [-1, 1]."""
+    sample_rate_hz: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleSpan:
+    """A stretch of time in which to take frames at a steady rate."""
+
+    start_s: float
+    end_s: float
+    rate_hz: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplePlan:
+    """Where to look closely: spans in order of time that do not overlap."""
+
+    spans: tuple[SampleSpan, ...]
+
+
+# What detection finds ---------------------------------------------------------------------------
+
+
+class Modality(StrEnum):
+    """What a finding was seen or heard in."""
+
+    PICTURE = "picture"
+    SOUND = "sound"
+    SIGNAL = "signal"
+    METADATA = "metadata"
+
+
+class ScoreKind(StrEnum):
+    """How a model's logits become probabilities."""
+
+    SOFTMAX = "softmax"
+    """Against the alternatives (CLIP)."""
+    SIGMOID = "sigmoid"
+    """Each on its own (SigLIP)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """How a model's cosines become scores: ``logit = scale * cosine + bias``."""
+
+    kind: ScoreKind
+    logit_scale: float
+    logit_bias: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shot:
+    """What was recorded without a cut."""
+
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scene:
+    """Neighbouring shots that belong together."""
+
+    start_s: float
+    end_s: float
+    keyframe_s: float
+    """The time of its best frame."""
+    quality: float
+    """Of that frame: sharpness and exposure."""
+    tags: tuple[str, ...] = ()
+    embedding: Float32 | None = None
+    """``(D,)`` unit vector of the item's embedding model; None without one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Where and how a tag was found."""
+
+    time_s: float
+    score: float
+    modality: Modality
+    model: str
+    """Name of the model, ``signals`` or ``metadata``."""
+    prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tag:
+    """Something that is in the item."""
+
+    label: str
+    kind: str
+    """Subject, place, action, event, style, sound, ...: the vocabulary's own kinds."""
+    score: float
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mood:
+    """How the item feels. Valence and arousal are in [-1, 1] (Russell's circumplex, 1980)."""
+
+    label: str
+    score: float
+    valence: float
+    arousal: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoodPoint:
+    """The mood at one moment."""
+
+    time_s: float
+    valence: float
+    arousal: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Highlight:
+    """A stretch worth jumping to."""
+
+    start_s: float
+    end_s: float
+    peak_s: float
+    score: float
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundAnalysis:
+    """What the ear says of the whole item."""
+
+    loudness_dbfs: float
+    """Mean RMS level, full scale is 0."""
+    dynamic_range_db: float
+    """Between the 10th and 95th percentile of short-time levels."""
+    tempo_bpm: float | None = None
+    mode: str = ""
+    """``major``, ``minor``, or empty where there is no key to speak of."""
+    brightness_hz: float = 0.0
+    """Mean spectral centroid."""
+    silence_ratio: float = 0.0
+    tags: tuple[str, ...] = ()
+    summary: str = ""
+    """What a captioner wrote of it; untrusted text."""
+    mood: str = ""
+    """The captioner's word for the mood; untrusted text."""
+    confidence: float | None = None
+    """The captioner's own, in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundCaption:
+    """What a language model heard. All of it is untrusted text, already bounded in length."""
+
+    summary: str
+    tags: tuple[str, ...] = ()
+    mood: str = ""
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemMatch:
+    """Another item that looks like this one."""
+
+    ref: ItemRef
+    title: str
+    score: float
+    """Cosine similarity of scene vectors."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Analysis:
+    """All that was found in one item."""
+
+    item: MediaItem
+    duration_s: float
+    media: MediaInfo | None = None
+    pipeline: str = ""
+    """What made it: version, models and vocabulary. Another value means an outdated analysis."""
+    embedding_model: str = ""
+    """Whose vectors the scenes carry; empty without a model."""
+    shots: tuple[Shot, ...] = ()
+    scenes: tuple[Scene, ...] = ()
+    tags: tuple[Tag, ...] = ()
+    moods: tuple[Mood, ...] = ()
+    mood_curve: tuple[MoodPoint, ...] = ()
+    highlights: tuple[Highlight, ...] = ()
+    audio: SoundAnalysis | None = None
+    best_match: ItemMatch | None = None
+    models: tuple[str, ...] = ()
+    missing_models: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall time per stage."""
+
+
+# What has to be done, and what was done ---------------------------------------------------------
+
+
+class Priority:
+    """Higher goes first."""
+
+    NEW = 10
+    PUBLISH = 20
+    BACKFILL = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalyzeJob:
+    """Watch and listen to an item."""
+
+    ref: ItemRef
+    priority: int = Priority.NEW
+    announce: bool = True
+    """False for history: stored, but nobody is told."""
+    force: bool = False
+    """Analyse again, although a current analysis is stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishJob:
+    """Tell one channel about an analysed item."""
+
+    ref: ItemRef
+    channel: str
+    event_id: str
+    """Stable for one analysed content: receivers recognise a repeated event by it."""
+    priority: int = Priority.PUBLISH
+
+
+Job = AnalyzeJob | PublishJob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Announcement:
+    """What a channel is given to tell."""
+
+    event_id: str
+    created_at: datetime
+    """When the analysis was saved, UTC: the same at every attempt."""
+    namespace: str
+    analysis: Analysis
+
+
+class ClaimState(StrEnum):
+    """What the ledger says of one event on one channel."""
+
+    CLAIMED = "claimed"
+    """Ours to send; the ledger now says so."""
+    SENT = "sent"
+    """It went out before."""
+    UNKNOWN = "unknown"
+    """An earlier attempt died between sending and noting it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    state: ClaimState
+    receipt: str = ""
+    """What the channel returned the last time it told of this item, such as a message id."""
+
+
+class ItemState(StrEnum):
+    """How far an item has come."""
+
+    PENDING = "pending"
+    ANALYZED = "analyzed"
+    FAILED = "failed"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemStatus:
+    """What the store knows of an item without its findings."""
+
+    ref: ItemRef
+    title: str
+    state: ItemState
+    revision: str = ""
+    pipeline: str = ""
+    reason: str = ""
+    """Why it failed."""
+    updated_at: datetime | None = None
+
+
+class Severity(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of ``moodreel doctor``."""
+
+    subject: str
+    """What was looked at, such as ``jellyfin`` or ``models/siglip``."""
+    severity: Severity
+    message: str
+    fix: str = ""
+    """The exact next step, where there is one to take."""
+
+
+Json = dict[str, Any]

@@ -1,0 +1,297 @@
+"""The few things Moodreel needs from outside.
+
+An ``async`` method is I/O and may be awaited on the event loop. A plain method is CPU work: the
+caller runs it in a bounded pool. Every one of them raises the errors of ``service.errors`` only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol
+
+from service.domain import (
+    Analysis,
+    Announcement,
+    AudioWindow,
+    Calibration,
+    Claim,
+    Finding,
+    Float32,
+    Frame,
+    ItemMatch,
+    ItemRef,
+    ItemStatus,
+    Job,
+    Json,
+    LibraryEvent,
+    MediaInfo,
+    MediaItem,
+    MediaLocation,
+    SamplePlan,
+    SoundCaption,
+    UInt8,
+)
+
+
+class MediaServer(Protocol):
+    """Where items come from: Jellyfin, Emby, Plex, or a plain directory."""
+
+    @property
+    def name(self) -> str:
+        """What its items' refs call it."""
+
+    def parse_webhook(self, body: bytes, content_type: str) -> LibraryEvent | None:
+        """Read a webhook's body; None when it is of no interest.
+
+        Raises:
+            BadPayloadError: The body is not what this server sends.
+        """
+
+    async def get_item(self, ref: ItemRef) -> MediaItem:
+        """Ask the server for an item, with a location that may be read.
+
+        Raises:
+            NotFoundError: The server has no such item.
+            PermanentError: The item cannot be read from here (a path outside the allowed roots).
+            TransientError: The server did not answer, or is still busy with the item.
+        """
+
+    def list_items(self, *, since: datetime | None = None) -> AsyncIterator[MediaItem]:
+        """All items that can be analysed, page by page, those added since first to last."""
+
+    async def check(self) -> Sequence[Finding]:
+        """Say what is wrong with this server's configuration, for ``moodreel doctor``."""
+
+    async def aclose(self) -> None: ...
+
+
+class Watcher(Protocol):
+    """A media server that notices by itself what is new."""
+
+    def watch(self) -> AsyncIterator[LibraryEvent]:
+        """Events as they happen, for as long as the caller listens.
+
+        The first events are for all that is there now: whoever listens knows what is done.
+        """
+
+
+class OpenMedia(Protocol):
+    """One medium, open in a process of its own."""
+
+    @property
+    def info(self) -> MediaInfo: ...
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What went wrong so far without ending the reading, such as a corrupt tail."""
+
+    def read_keyframes(self, *, max_gap_s: float = 10.0) -> AsyncIterator[Frame]:
+        """The coarse pass: keyframes in order, at most ``max_gap_s`` apart (by seeking)."""
+
+    def read_frames(self, plan: SamplePlan) -> AsyncIterator[Frame]:
+        """The fine pass: frames of the plan in order of time."""
+
+    def read_audio(
+        self, *, sample_rate_hz: int, window_s: float, hop_s: float
+    ) -> AsyncIterator[AudioWindow]:
+        """Windows of the first (default) audio stream, mixed to mono; the last may be shorter."""
+
+
+class MediaReader(Protocol):
+    """Opens files and streams for reading."""
+
+    def open(self, location: MediaLocation) -> AbstractAsyncContextManager[OpenMedia]:
+        """Probe a medium and keep it open.
+
+        Raises:
+            UnreadableMediaError: It is no medium, or nothing in it can be decoded.
+            TransientError: Its decoder died, or the stream broke off.
+        """
+
+
+class Encoder(Protocol):
+    """A model that puts pictures and texts into one space."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    @property
+    def calibration(self) -> Calibration: ...
+
+    def encode_images(self, images: Sequence[UInt8]) -> Float32:
+        """Embed ``(H, W, 3)`` RGB pictures: ``(N, D)`` unit vectors."""
+
+    def encode_texts(self, texts: Sequence[str]) -> Float32:
+        """Embed texts: ``(N, D)`` unit vectors."""
+
+
+class SoundTagger(Protocol):
+    """A model with a closed set of sound classes (AudioSet's)."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def labels(self) -> Sequence[str]: ...
+
+    @property
+    def sample_rate_hz(self) -> int: ...
+
+    def score_window(self, samples: Float32) -> Float32:
+        """Score mono ``(N,)`` samples: ``(hops, classes)`` in [0, 1]."""
+
+
+class SoundCaptioner(Protocol):
+    """A language model that listens."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def describe(self, windows: Sequence[AudioWindow], *, title: str) -> SoundCaption:
+        """Say what is heard in a few windows of an item.
+
+        Raises:
+            TransientError: No answer within the time limit, twice.
+            PermanentError: The answer is not what was asked for, twice.
+        """
+
+    async def check(self) -> Sequence[Finding]: ...
+
+    async def aclose(self) -> None: ...
+
+
+class ModelShelf(Protocol):
+    """The models of this machine."""
+
+    async def open_encoder(self) -> Encoder:
+        """The configured picture-and-text model.
+
+        Raises:
+            MissingModelError: Its files are neither here nor to be had.
+        """
+
+    async def open_tagger(self) -> SoundTagger:
+        """The configured sound tagger. Raises as ``open_encoder`` does."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Which models are configured: part of what makes an analysis outdated."""
+
+    async def check(self) -> Sequence[Finding]:
+        """Which models are here, which are not, and how to get them."""
+
+    async def aclose(self) -> None: ...
+
+
+class Store(Protocol):
+    """Where everything that was found is kept.
+
+    ``token`` fences: ``begin`` issues a higher one each time, and a write with an older one
+    raises ``StaleTokenError`` and changes nothing.
+    """
+
+    async def begin(self, item: MediaItem) -> int:
+        """Register the item as being worked on, and issue this attempt's fencing token."""
+
+    async def save(self, analysis: Analysis, token: int) -> None:
+        """Replace all that is stored of the item by this analysis, at once. May run twice."""
+
+    async def fail(self, ref: ItemRef, reason: str, token: int | None = None) -> None:
+        """Keep why an item could not be analysed. An earlier analysis of it stays.
+
+        Without a token (the job died before it had one) nothing newer may have begun since.
+        """
+
+    async def load(self, ref: ItemRef) -> Analysis | None:
+        """The stored analysis, without vectors."""
+
+    async def saved_at(self, ref: ItemRef) -> datetime | None:
+        """When the current analysis was saved, UTC."""
+
+    async def statuses(self, refs: Collection[ItemRef]) -> Mapping[ItemRef, ItemStatus]:
+        """What is known of these items; unknown ones are absent."""
+
+    async def list_statuses(self, *, limit: int = 100) -> Sequence[ItemStatus]:
+        """The latest items first."""
+
+    async def mark_deleted(self, ref: ItemRef) -> None:
+        """The server removed the item: its vectors leave search. Unknown items are ignored."""
+
+    async def nearest_items(
+        self, embeddings: Float32, model: str, *, exclude: ItemRef, limit: int = 1
+    ) -> Sequence[ItemMatch]:
+        """Other items by the best cosine between their scenes and ``(N, D)`` unit vectors."""
+
+    async def claim_publication(self, ref: ItemRef, channel: str, event_id: str) -> Claim:
+        """Note in the ledger that this event is about to be sent, unless it was."""
+
+    async def settle_publication(
+        self, ref: ItemRef, channel: str, event_id: str, *, receipt: str = "", error: str = ""
+    ) -> None:
+        """Note that it was sent; or, with an error, that it was not and may be claimed again."""
+
+    async def save_event(self, envelope: Json) -> None:
+        """Keep an event envelope; its id is its identity, a second save changes nothing."""
+
+    async def list_events(self, *, limit: int = 100) -> Sequence[Json]:
+        """Event envelopes, the latest first."""
+
+    async def counts(self) -> Mapping[str, int]:
+        """Rows per noun: items by state, scenes, embeddings, publications by state."""
+
+    async def check(self) -> Sequence[Finding]:
+        """Say whether it is reachable and its schema is the one this version speaks."""
+
+    async def aclose(self) -> None: ...
+
+
+Perform = Callable[[Job, int], Awaitable[None]]
+"""Does a job; the number is the attempt, from 1. Raises TransientError to be called again after
+``retry_after_s``; any other error is the job's end."""
+
+
+class JobQueue(Protocol):
+    """Everything that still has to be done. At least once: a job may be performed twice."""
+
+    async def enqueue(self, jobs: Sequence[Job]) -> int:
+        """Commit jobs; an equal one that waits already is not doubled. Returns how many are new."""
+
+    async def work(self, perform: Perform, *, concurrency: int, stop: asyncio.Event) -> None:
+        """Take jobs and perform them until told to stop; then finish or hand back by a deadline.
+
+        Outlives a restart of the database, and takes over what dead workers left behind.
+        """
+
+    async def counts(self) -> Mapping[str, int]:
+        """Jobs by state: waiting, running, failed, done."""
+
+    async def aclose(self) -> None: ...
+
+
+class Channel(Protocol):
+    """Somebody to tell."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the receiver recognises a repeated event: then a doubtful one is sent again."""
+
+    async def send(self, announcement: Announcement, *, previous_receipt: str = "") -> str:
+        """Tell; return a receipt. With an earlier receipt of the same item, amend that instead.
+
+        Raises:
+            TransientError: To be sent again; nothing was delivered.
+            PermanentError: The receiver refuses it for good.
+        """
+
+    async def check(self) -> Sequence[Finding]: ...
+
+    async def aclose(self) -> None: ...

@@ -1,0 +1,1 @@
+"""Tags, moods and highlight prompts as data that users may edit."""
