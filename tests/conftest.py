@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from adapters.database.embedded import EmbeddedPostgres
+from tests.support.postgres import FAST, fresh_database, reachable_directory
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -15,3 +19,19 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the real media (../shared) are not beside this checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The connection string of one embedded cluster for the whole run."""
+    with reachable_directory() as directory:
+        cluster = EmbeddedPostgres(directory, parameters=FAST)
+        yield cluster.start()
+        cluster.stop()
+
+
+@pytest.fixture
+def database_dsn(postgres: str) -> Iterator[str]:
+    """A fresh, empty database: no schema ``extensions`` yet, the roles are there."""
+    with fresh_database(postgres) as dsn:
+        yield dsn
