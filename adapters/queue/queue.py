@@ -1,0 +1,117 @@
+"""The queue behind the port ``JobQueue``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from adapters.queue.consumer import Consumer
+from adapters.queue.errors import translated
+from adapters.queue.rows import to_rows
+from adapters.queue.schema import USE_SCHEMA, apply_schema
+from adapters.queue.settings import QueueSettings
+from adapters.queue.table import FailedJob, JobTable, Pool
+from service.domain import Job
+from service.errors import ConfigurationError
+from service.ports import Perform
+
+CONNECT_TIMEOUT_S = 10
+POOL_SIZE = 8
+"""Connections at most: taking, settling and signs of life of one worker, and webhooks."""
+RECONNECT_S = 20.0
+"""After that, the next caller starts afresh: the pool's own pauses double without end."""
+
+
+class ProcrastinateQueue:
+    """Jobs in procrastinate's tables, in the schema ``procrastinate`` of a Postgres database.
+
+    The connection must keep its session: direct, or through a pooler in session mode.
+    """
+
+    def __init__(self, pool: Pool, settings: QueueSettings) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._table = JobTable(pool)
+
+    @classmethod
+    async def open(cls, dsn: str, settings: QueueSettings | None = None) -> Self:
+        """Connect, and bring the tables up to date.
+
+        Raises:
+            ConfigurationError: The address or the database cannot be used.
+            TransientError: The database does not answer.
+        """
+        _check(dsn)
+        with translated("open the queue's database"):
+            connection = await psycopg.AsyncConnection.connect(
+                dsn, autocommit=True, prepare_threshold=None, connect_timeout=CONNECT_TIMEOUT_S
+            )
+            async with connection:
+                await apply_schema(connection)
+            pool: Pool = AsyncConnectionPool(
+                dsn,
+                open=False,
+                min_size=1,
+                max_size=POOL_SIZE,
+                timeout=CONNECT_TIMEOUT_S,
+                reconnect_timeout=RECONNECT_S,
+                check=AsyncConnectionPool.check_connection,
+                configure=_configure,
+                kwargs={
+                    "row_factory": dict_row,
+                    "prepare_threshold": None,  # poolers hand out other servers' sessions
+                    "connect_timeout": CONNECT_TIMEOUT_S,
+                },
+                name="queue",
+            )
+            await pool.open(wait=True, timeout=CONNECT_TIMEOUT_S)
+        return cls(pool, settings or QueueSettings.read())
+
+    async def enqueue(self, jobs: Sequence[Job]) -> int:
+        """Commit jobs; an equal one that waits already is not doubled. Returns how many are new.
+
+        An equal one that waits gets the higher priority, and is announced or forced if either is;
+        a pause before its next attempt stays.
+        """
+        rows = to_rows(jobs)
+        return await self._table.add(rows) if rows else 0
+
+    async def work(self, perform: Perform, *, concurrency: int, stop: asyncio.Event) -> None:
+        """Take jobs and perform them until told to stop; then finish or hand back by a deadline.
+
+        A job that is handed back has lost no attempt; one whose worker died has.
+        """
+        await Consumer(self._pool, self._settings, perform, stop).consume(concurrency)
+
+    async def counts(self) -> Mapping[str, int]:
+        """Jobs by state: waiting, running, failed, done."""
+        return await self._table.counts()
+
+    async def failures(self, *, limit: int = 100) -> Sequence[FailedJob]:
+        """Jobs that failed and why, the latest first."""
+        return await self._table.failures(limit)
+
+    async def aclose(self) -> None:
+        await self._pool.close()
+
+
+async def _configure(connection: psycopg.AsyncConnection[object]) -> None:
+    await connection.execute(USE_SCHEMA)
+    await connection.commit()
+
+
+def _check(dsn: str) -> None:
+    """Raises ConfigurationError. Its cause is left out: it quotes the address with its password."""
+    try:
+        conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        raise ConfigurationError(
+            "the address of the queue's database (DATABASE_URL) is neither a postgresql:// URL "
+            "nor a list of key=value"
+        ) from None

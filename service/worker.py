@@ -1,0 +1,165 @@
+"""What becomes of a job: done, tried again, or ended with a last word.
+
+The queue performs a job at least once and knows nothing of its meaning. Here is decided how often
+it is worth trying, and that whoever asks later finds out why it ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+
+from service.domain import AnalyzeJob, Job, PublishJob
+from service.errors import (
+    MoodreelError,
+    NotFoundError,
+    PermanentError,
+    StaleTokenError,
+    TransientError,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class Pipeline(Protocol):
+    """What can be done with a job."""
+
+    async def analyze(self, job: AnalyzeJob) -> None: ...
+
+    async def publish(self, job: PublishJob) -> None: ...
+
+    async def keep_failure(self, job: Job, reason: str) -> None:
+        """Keep why a job will not be tried any more, where people look for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptLimits:
+    """How often a job is tried.
+
+    The pauses double: with the queue's default of 30 s at first, five attempts take 8 minutes and
+    eight take an hour.
+    """
+
+    analyze: int = 5
+    publish: int = 8
+    """A channel that is away for an hour misses nothing."""
+    unexpected: int = 3
+    """For errors that nobody foresaw: rarely the world's fault."""
+
+
+class Worker:
+    """Performs jobs; its ``perform`` is what a ``JobQueue`` works with."""
+
+    def __init__(self, pipeline: Pipeline, limits: AttemptLimits | None = None) -> None:
+        self._pipeline = pipeline
+        self._limits = limits or AttemptLimits()
+
+    async def perform(self, job: Job, attempt: int) -> None:
+        """Do a job for the ``attempt``-th time, counted from 1.
+
+        Raises:
+            TransientError: To be called again.
+            MoodreelError: The job's end; its reason has been kept.
+        """
+        began_at = time.monotonic()
+        try:
+            await self._do(job, attempt)
+        except NotFoundError as error:
+            _log("job_gone", job, attempt, error)
+        except StaleTokenError as error:
+            _log("job_dropped", job, attempt, error)
+        else:
+            _log("job_done", job, attempt, seconds=time.monotonic() - began_at)
+
+    async def _do(self, job: Job, attempt: int) -> None:
+        limit = self._limit(job)
+        if attempt > limit:
+            # Its worker died in the last attempt, or could not keep the last word.
+            await self._give_up(job, attempt, f"given up: {limit} attempts ended without a word")
+        try:
+            await self._route(job)
+        except (NotFoundError, StaleTokenError):
+            raise
+        except TransientError as error:
+            if attempt >= min(limit, error.max_attempts or limit):
+                await self._give_up(job, attempt, f"{error} (after {attempt} attempts)", error)
+            _log("job_retried", job, attempt, error)
+            raise
+        except MoodreelError as error:
+            await self._keep_last_word(job, attempt, str(error))
+            raise
+        except Exception as error:
+            await self._after_surprise(job, attempt, error)
+
+    def _limit(self, job: Job) -> int:
+        return self._limits.analyze if isinstance(job, AnalyzeJob) else self._limits.publish
+
+    async def _route(self, job: Job) -> None:
+        try:
+            if isinstance(job, AnalyzeJob):
+                await self._pipeline.analyze(job)
+            else:
+                await self._pipeline.publish(job)
+        except ExceptionGroup as group:
+            raise _first(group) from group
+
+    async def _after_surprise(self, job: Job, attempt: int, error: Exception) -> NoReturn:
+        """Try again a few times after an error that nobody foresaw; its traceback is logged."""
+        logger.error(
+            "unexpected error", exc_info=error, extra=_extra("unexpected_error", job, attempt)
+        )
+        reason = f"unexpected {type(error).__name__}: {error}"
+        if attempt >= min(self._limit(job), self._limits.unexpected):
+            await self._give_up(job, attempt, f"{reason} (after {attempt} attempts)", error)
+        _log("job_retried", job, attempt, error)
+        raise TransientError(reason) from error
+
+    async def _give_up(
+        self, job: Job, attempt: int, reason: str, cause: Exception | None = None
+    ) -> NoReturn:
+        await self._keep_last_word(job, attempt, reason)
+        raise PermanentError(reason) from cause
+
+    async def _keep_last_word(self, job: Job, attempt: int, reason: str) -> None:
+        """Keep why the job ends.
+
+        Raises:
+            TransientError: It could not be kept now; the next attempt has only this to do.
+            StaleTokenError: Somebody else has the item: theirs will be the last word.
+        """
+        try:
+            await self._pipeline.keep_failure(job, reason)
+        except (TransientError, StaleTokenError):
+            raise
+        except Exception:
+            logger.exception("last word not kept", extra=_extra("reason_lost", job, attempt))
+        _log("job_failed", job, attempt, reason)
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    """What went wrong first in a task group: the rest was cancelled for it."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error
+
+
+def _log(action: str, job: Job, attempt: int, reason: object = None, seconds: float = 0.0) -> None:
+    """One line of a job's story."""
+    logger.log(
+        logging.WARNING if action == "job_failed" else logging.INFO,
+        "%s %s: %s%s",
+        _name(job),
+        job.ref,
+        action.removeprefix("job_"),
+        f" ({reason})" if reason else "",
+        extra=_extra(action, job, attempt) | {"seconds": round(seconds, 3)},
+    )
+
+
+def _extra(action: str, job: Job, attempt: int) -> dict[str, object]:
+    return {"action": action, "job": _name(job), "ref": str(job.ref), "attempt": attempt}
+
+
+def _name(job: Job) -> str:
+    return "analyze" if isinstance(job, AnalyzeJob) else f"publish to {job.channel}"
