@@ -1,0 +1,157 @@
+"""Asking a media server for JSON: bounded, timed, without redirects, errors in our words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+import aiohttp
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_fixed
+
+from service.domain import Json
+from service.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
+
+CONNECT_TIMEOUT_S = 5.0
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+"""Thirty times the largest page that is asked for."""
+QUICK_RETRY_S = 0.3
+"""One more try at once for a connection that broke; a longer wait is the queue's business."""
+MAX_RETRY_AFTER_S = 3600.0
+TIMEOUT_RETRY_S = 60.0
+RETRIED = frozenset(
+    {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+)
+"""Refusals that pass by themselves, besides the server's own failures (5xx)."""
+
+
+class JsonClient:
+    """``GET`` for JSON objects from one server.
+
+    Args:
+        subject: What the server is called in messages.
+        base_url: Address, perhaps with a path, without a slash at the end.
+        headers: Sent with each request; they carry the key and are never printed.
+        timeout_s: For a whole answer.
+        url_setting: The setting that names the address, for messages.
+        key_setting: The setting that holds the key, for messages.
+    """
+
+    def __init__(
+        self,
+        *,
+        subject: str,
+        base_url: str,
+        headers: Mapping[str, str],
+        timeout_s: float,
+        url_setting: str,
+        key_setting: str,
+    ) -> None:
+        self._subject = subject
+        self._base_url = base_url
+        self._headers = dict(headers)
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=CONNECT_TIMEOUT_S)
+        self._url_setting = url_setting
+        self._key_setting = key_setting
+        self._session: aiohttp.ClientSession | None = None
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
+        """Fetch an object.
+
+        Raises:
+            NotFoundError: 404.
+            ConfigurationError: The key is refused (401, 403), or the address leads elsewhere.
+            PermanentError: The request is refused, or the answer is far too long.
+            TransientError: No answer, no JSON, 429 or 5xx.
+        """
+        attempts = AsyncRetrying(
+            stop=stop_after_attempt(2),
+            wait=wait_fixed(QUICK_RETRY_S),
+            retry=retry_if_exception(
+                lambda error: isinstance(error, TransientError) and error.retry_after_s is None
+            ),
+            reraise=True,
+        )
+        return await attempts(self._get_once, path, query or {})
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def _get_once(self, path: str, query: Mapping[str, str]) -> Json:
+        what = f"{self._subject}: GET {path}"
+        try:
+            async with self._open_session().get(
+                self._base_url + path, params=query, allow_redirects=False
+            ) as response:
+                self._require_success(response, what)
+                body = await _read_bounded(response, what)
+        except TimeoutError as error:
+            raise TransientError(
+                f"{what}: no answer in time", retry_after_s=TIMEOUT_RETRY_S
+            ) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise TransientError(f"{what}: {type(error).__name__}: {error}") from error
+        return _parse_object(body, what)
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                headers=self._headers, timeout=self._timeout, trust_env=False
+            )
+        return self._session
+
+    def _require_success(self, response: aiohttp.ClientResponse, what: str) -> None:
+        status = response.status
+        if status == HTTPStatus.OK:
+            return
+        if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            raise ConfigurationError(f"{what}: {self._key_setting} is refused ({status})")
+        if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+            raise ConfigurationError(
+                f"{what}: sent elsewhere ({status}); set {self._url_setting} to the final address"
+            )
+        if status == HTTPStatus.NOT_FOUND:
+            raise NotFoundError(f"{what}: not found")
+        if status in RETRIED or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise TransientError(f"{what}: {status}", retry_after_s=_retry_after_s(response))
+        raise PermanentError(f"{what}: {status}")
+
+
+async def _read_bounded(response: aiohttp.ClientResponse, what: str) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_ANSWER_BYTES:
+            raise PermanentError(f"{what}: more than {MAX_ANSWER_BYTES} bytes")
+    return bytes(body)
+
+
+def _parse_object(body: bytes, what: str) -> Json:
+    """Read the object; a proxy's page of text is answered by waiting, not by giving up."""
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise TransientError(f"{what}: answered without JSON") from error
+    if not isinstance(answer, dict):
+        raise TransientError(f"{what}: answered JSON, but no object")
+    return answer
+
+
+def _retry_after_s(response: aiohttp.ClientResponse) -> float | None:
+    """``Retry-After`` in seconds, given as a number or as a date; None without a usable one."""
+    value = response.headers.get("Retry-After", "").strip()
+    try:
+        seconds = float(value) if value.isdecimal() else _seconds_until(value)
+    except ValueError:
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
+
+
+def _seconds_until(value: str) -> float:
+    when = parsedate_to_datetime(value)
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - datetime.now(
+        UTC
+    ).timestamp()

@@ -1,0 +1,223 @@
+"""What comes, changes and goes below directories, told as it happens.
+
+The system's notices (inotify and its kin, by ``watchfiles``) say only where to look; what is
+believed is what lies there now, compared with what was known. So a lost notice, a moved directory
+or a share that goes and comes back are all the same case: look again, tell the difference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import stat
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import Set as AbstractSet
+from contextlib import aclosing
+from pathlib import Path
+
+import watchfiles
+
+from adapters.media_servers.tree import FoundFile, Root, Tree
+from service.domain import Change
+from service.errors import TransientError
+
+logger = logging.getLogger(__name__)
+
+PAGE_SIZE = 200
+"""Files looked at in one visit to a thread."""
+TICK_S = 5.0
+"""How long it may take to see that a directory vanished, came back or came to rest."""
+RESCAN_INTERVAL_S = 3600.0
+"""The system drops notices when too many come at once, without a word."""
+DEBOUNCE_S = 0.8
+"""How long notices are gathered before they are looked at."""
+
+Noticed = tuple[Change, FoundFile]
+
+
+class FolderChanges:
+    """Keeps what is known of a tree, and tells the difference whenever it looks again."""
+
+    def __init__(
+        self,
+        tree: Tree,
+        *,
+        settle_s: float,
+        polling_interval_s: float = 30.0,
+        force_polling: bool = False,
+    ) -> None:
+        self._tree = tree
+        self._settle_s = settle_s
+        self._tick_s = min(max(settle_s, 0.1), TICK_S)
+        self._polling_interval_s = polling_interval_s
+        self._is_polling = force_polling
+        self._revisions: dict[str, str] = {}
+        self._unsettled: set[str] = set()
+
+    async def follow(self) -> AsyncGenerator[Noticed, None]:
+        """Tell of everything that is there now, then of each change, for as long as one listens."""
+        was_present = True
+        while True:
+            present = await asyncio.to_thread(self._present)
+            if present:
+                async with aclosing(self._follow_while_present(present)) as changes:
+                    async for noticed in changes:
+                        yield noticed
+            else:
+                if was_present:
+                    logger.warning(
+                        "no directory of the library can be seen; waiting for it",
+                        extra={"action": "library_away"},
+                    )
+                await asyncio.sleep(self._tick_s)
+            was_present = bool(present)
+
+    async def _follow_while_present(
+        self, present: dict[Root, tuple[int, int]]
+    ) -> AsyncGenerator[Noticed, None]:
+        """Tell of changes until a directory goes, comes back or is replaced."""
+        async for noticed in self._rescan():
+            yield noticed
+        rescan_at = time.monotonic()  # once more: what came before the system began to watch
+        async with aclosing(self._notices([*present])) as notices:
+            async for paths in notices:
+                if await asyncio.to_thread(self._present) != present:
+                    return
+                for noticed in await asyncio.to_thread(self._look_at, paths):
+                    yield noticed
+                if time.monotonic() >= rescan_at:
+                    async for noticed in self._rescan():
+                        yield noticed
+                    rescan_at = time.monotonic() + RESCAN_INTERVAL_S
+
+    def _present(self) -> dict[Root, tuple[int, int]]:
+        found = ((root, root.identity) for root in self._tree.roots)
+        return {root: identity for root, identity in found if identity is not None}
+
+    async def _rescan(self) -> AsyncGenerator[Noticed, None]:
+        """Walk everything. A directory that is missing or empty is taken to be unmounted."""
+        seen: set[str] = set()
+        walk = self._tree.walk()
+        while page := await asyncio.to_thread(lambda: [*itertools.islice(walk, PAGE_SIZE)]):
+            seen.update(str(found.path) for found in page)
+            for noticed in self._note_all(page):
+                yield noticed
+        gone = self._revisions.keys() - seen
+        for noticed in await asyncio.to_thread(self._forget, gone, only_populated=True):
+            yield noticed
+
+    def _look_at(self, paths: AbstractSet[str]) -> list[Noticed]:
+        """Compare what is at these paths, and below them, with what was known."""
+        found: list[FoundFile] = []
+        gone: set[str] = set()
+        for path in map(Path, sorted(paths | self._unsettled)):
+            if path.is_dir():
+                found.extend(self._tree.walk(path))
+            elif (file := self._tree.look_at(path)) is not None:
+                found.append(file)
+            else:
+                gone.add(str(path))
+        lost = gone & self._revisions.keys()
+        if lost != gone:  # a folder, perhaps: what was known below it
+            lost |= {
+                key for key in self._revisions if any(str(p) in gone for p in Path(key).parents)
+            }
+        return [*self._forget(lost), *self._note_all(found)]
+
+    def _note_all(self, files: Iterable[FoundFile]) -> list[Noticed]:
+        changes = ((self._note(found), found) for found in files)
+        return [(change, found) for change, found in changes if change is not None]
+
+    def _note(self, found: FoundFile) -> Change | None:
+        """Say what is new about a file; a known one that still grows is looked at again later."""
+        key = str(found.path)
+        known = self._revisions.get(key)
+        if known == found.revision:
+            self._unsettled.discard(key)
+            return None
+        if known is not None and 0 <= time.time() - found.changed_at_s < self._settle_s:
+            self._unsettled.add(key)
+            return None
+        self._unsettled.discard(key)
+        self._revisions[key] = found.revision
+        return Change.ADDED if known is None else Change.UPDATED
+
+    def _forget(self, keys: AbstractSet[str], *, only_populated: bool = False) -> list[Noticed]:
+        """Drop the files that are gone for sure from directories that are there."""
+        noticed: list[Noticed] = []
+        roots = [root for root in self._present() if not only_populated or root.is_populated()]
+        for path in map(Path, sorted(keys)):
+            root = self._tree.root_of(path)
+            if root in roots and _is_gone(path):
+                del self._revisions[str(path)]
+                self._unsettled.discard(str(path))
+                last_seen = FoundFile(root=root, path=path, size_bytes=0, mtime_ns=0, ctime_ns=0)
+                noticed.append((Change.DELETED, last_seen))
+        return noticed
+
+    async def _notices(self, roots: list[Root]) -> AsyncGenerator[AbstractSet[str], None]:
+        """Paths that the system says changed; an empty set at each tick.
+
+        ``watchfiles`` runs in a thread of its own: its start walks the whole tree, on a network
+        share for minutes, and would hold up the event loop.
+        """
+        loop = asyncio.get_running_loop()
+        arrived: asyncio.Queue[AbstractSet[str] | None] = asyncio.Queue()
+        stop = threading.Event()
+
+        def listen() -> None:
+            try:
+                self._listen(
+                    roots, stop, lambda p: loop.call_soon_threadsafe(arrived.put_nowait, p)
+                )
+            finally:
+                loop.call_soon_threadsafe(arrived.put_nowait, None)
+
+        listener = loop.run_in_executor(None, listen)
+        try:
+            while (paths := await arrived.get()) is not None:
+                yield paths
+        finally:
+            stop.set()
+            await listener
+
+    def _listen(
+        self, roots: list[Root], stop: threading.Event, tell: Callable[[AbstractSet[str]], object]
+    ) -> None:
+        """Pass on notices until told to stop, or until this way of noticing fails."""
+        try:
+            for batch in watchfiles.watch(
+                *(root.path for root in roots),
+                watch_filter=None,
+                stop_event=stop,
+                debounce=int(DEBOUNCE_S * 1000),
+                rust_timeout=int(self._tick_s * 1000),
+                yield_on_timeout=True,
+                force_polling=self._is_polling,
+                poll_delay_ms=int(self._polling_interval_s * 1000),
+                ignore_permission_denied=True,
+            ):
+                tell({path for _, path in batch})
+        except FileNotFoundError:
+            return  # it vanished between two looks: it is waited for
+        except (OSError, RuntimeError) as error:
+            if self._is_polling:
+                raise TransientError(f"watching the library's directories: {error}") from error
+            logger.warning(
+                "the system cannot watch the library (too few inotify watches?): polling instead",
+                extra={"action": "watch_falls_back_to_polling", "error": str(error)},
+            )
+            self._is_polling = True
+
+
+def _is_gone(path: Path) -> bool:
+    """Whether there is no such file; False when that cannot be told (a share that fails)."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
