@@ -1,0 +1,222 @@
+"""Keeps what was found, in Postgres or Supabase."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from uuid import uuid4
+
+from adapters.database import migrate
+from adapters.database.records import (
+    dump_analysis,
+    dump_item,
+    dump_vectors,
+    load_analysis,
+    load_claim,
+    load_matches,
+    load_status,
+    load_time,
+    storable,
+)
+from adapters.database.settings import DatabaseSettings
+from adapters.database.transports import PsycopgTransport, SupabaseTransport, Transport
+from service.domain import (
+    Analysis,
+    Claim,
+    Finding,
+    Float32,
+    ItemMatch,
+    ItemRef,
+    ItemStatus,
+    Json,
+    MediaItem,
+    Severity,
+)
+from service.errors import ConfigurationError, MoodreelError
+
+REFS_PER_CALL = 5_000
+"""Under half a megabyte with the ids of any known media server."""
+PIECE_OVERHEAD_BYTES = 1_000
+"""What surrounds a piece in its request."""
+
+
+class DatabaseStore:
+    """The port ``Store``. Every method is one call of a SQL function, and one transaction.
+
+    Only ``save`` may need several where requests are limited in size: then the document travels
+    in pieces under the fencing token first, and the last call puts them together.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def begin(self, item: MediaItem) -> int:
+        token: int = await self._transport.call("moodreel_begin", {"item": dump_item(item)})
+        return token
+
+    async def save(self, analysis: Analysis, token: int) -> None:
+        document = await asyncio.to_thread(dump_analysis, analysis)
+        attempt = {**_ref(analysis.item.ref), "token": token}
+        limit = self._transport.request_bytes
+        if limit is None or len(text := json.dumps(document)) + PIECE_OVERHEAD_BYTES <= limit:
+            await self._transport.call("moodreel_save", {**attempt, "analysis": document})
+            return
+        upload = {**attempt, "upload_id": str(uuid4())}
+        piece_count = 0
+        for piece in split(text, limit - PIECE_OVERHEAD_BYTES):
+            request = {**upload, "position": piece_count, "piece": piece}
+            await self._transport.call("moodreel_upload", request)
+            piece_count += 1
+        await self._transport.call("moodreel_save", {**upload, "piece_count": piece_count})
+
+    async def fail(self, ref: ItemRef, reason: str, token: int | None = None) -> None:
+        request = {**_ref(ref), "reason": storable(reason), "token": token}
+        await self._transport.call("moodreel_fail", request)
+
+    async def load(self, ref: ItemRef) -> Analysis | None:
+        document = await self._transport.call("moodreel_load", _ref(ref))
+        return None if document is None else load_analysis(document)
+
+    async def saved_at(self, ref: ItemRef) -> datetime | None:
+        text = await self._transport.call("moodreel_saved_at", _ref(ref))
+        return None if text is None else load_time(text)
+
+    async def statuses(self, refs: Collection[ItemRef]) -> Mapping[ItemRef, ItemStatus]:
+        known: dict[ItemRef, ItemStatus] = {}
+        asked = list(refs)
+        for start in range(0, len(asked), REFS_PER_CALL):
+            page = asked[start : start + REFS_PER_CALL]
+            request = {"refs": storable([[ref.server, ref.item_id] for ref in page])}
+            for row in await self._transport.call("moodreel_statuses", request):
+                known[page[row["index"]]] = load_status(row)
+        return known
+
+    async def list_statuses(self, *, limit: int = 100) -> Sequence[ItemStatus]:
+        rows = await self._transport.call("moodreel_list_statuses", {"limit": limit})
+        return [load_status(row) for row in rows]
+
+    async def mark_deleted(self, ref: ItemRef) -> None:
+        await self._transport.call("moodreel_mark_deleted", _ref(ref))
+
+    async def nearest_items(
+        self, embeddings: Float32, model: str, *, exclude: ItemRef, limit: int = 1
+    ) -> Sequence[ItemMatch]:
+        if len(embeddings) == 0:
+            return ()
+        request = {
+            **_ref(exclude),
+            "embeddings": dump_vectors(embeddings),
+            "model": model,
+            "limit": limit,
+        }
+        return load_matches(await self._transport.call("moodreel_nearest_items", request))
+
+    async def claim_publication(self, ref: ItemRef, channel: str, event_id: str) -> Claim:
+        request = {**_ref(ref), "channel": channel, "event_id": event_id}
+        return load_claim(await self._transport.call("moodreel_claim_publication", request))
+
+    async def settle_publication(
+        self, ref: ItemRef, channel: str, event_id: str, *, receipt: str = "", error: str = ""
+    ) -> None:
+        request = {
+            **_ref(ref),
+            "channel": channel,
+            "event_id": event_id,
+            "receipt": storable(receipt),
+            "error": storable(error),
+        }
+        await self._transport.call("moodreel_settle_publication", request)
+
+    async def save_event(self, envelope: Json) -> None:
+        await self._transport.call("moodreel_save_event", {"envelope": storable(envelope)})
+
+    async def list_events(self, *, limit: int = 100) -> Sequence[Json]:
+        events: list[Json] = await self._transport.call("moodreel_list_events", {"limit": limit})
+        return events
+
+    async def counts(self) -> Mapping[str, int]:
+        counts: dict[str, int] = await self._transport.call("moodreel_counts", {})
+        return counts
+
+    async def check(self) -> Sequence[Finding]:
+        try:
+            version = await self.verify_schema()
+        except ConfigurationError as error:
+            return [self._finding(Severity.ERROR, str(error), fix="moodreel migrate")]
+        except MoodreelError as error:
+            return [self._finding(Severity.ERROR, str(error))]
+        return [self._finding(Severity.OK, f"{self._transport.place}, schema {version}")]
+
+    async def verify_schema(self) -> str:
+        """Compare the database's schema with the one that this version speaks; return it.
+
+        Raises:
+            ConfigurationError: It is absent, older or newer.
+            TransientError: The database does not answer.
+        """
+        version: str = await self._transport.call("moodreel_schema_version", {})
+        migrate.compare_versions(version, place=self._transport.place)
+        return version
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+    @staticmethod
+    def _finding(severity: Severity, message: str, fix: str = "") -> Finding:
+        return Finding(subject="store", severity=severity, message=message, fix=fix)
+
+
+async def open_store(settings: DatabaseSettings, embedded_dsn: str | None) -> DatabaseStore:
+    """Connect to where the settings say, and see that its schema is ours.
+
+    Supabase comes first, then the operator's own Postgres, then the embedded one, which is the
+    only one that is migrated without being asked.
+
+    Args:
+        settings: Where.
+        embedded_dsn: The embedded server, where one runs.
+
+    Raises:
+        ConfigurationError: An address or key is wrong or absent, or the schema is another.
+        TransientError: The database does not answer.
+    """
+    transport: Transport
+    if settings.supabase_url:
+        transport = await SupabaseTransport.open(settings.supabase_url, settings.supabase_key)
+    elif settings.dsn:
+        transport = await PsycopgTransport.open(settings.dsn)
+    elif embedded_dsn:
+        await migrate.apply(embedded_dsn)
+        transport = await PsycopgTransport.open(embedded_dsn)
+    else:
+        raise ConfigurationError("no database: set DATABASE_URL, or SUPABASE_URL and its key")
+    store = DatabaseStore(transport)
+    try:
+        await store.verify_schema()
+    except BaseException:
+        await store.aclose()
+        raise
+    return store
+
+
+def split(text: str, limit_bytes: int) -> Iterator[str]:
+    """Cut a JSON text into pieces that stay below the limit when they are quoted in JSON again.
+
+    Args:
+        text: ASCII, as ``json.dumps`` makes it: each character is a byte, and only quotation
+            marks and backslashes become two.
+        limit_bytes: Of a quoted piece.
+    """
+    start = 0
+    while start < len(text):
+        piece = text[start : start + limit_bytes]
+        while (size := len(piece) + piece.count('"') + piece.count("\\")) > limit_bytes:
+            piece = piece[: len(piece) * limit_bytes // size]
+        yield piece
+        start += len(piece)
+
+
+def _ref(ref: ItemRef) -> Json:
+    return {"server": storable(ref.server), "item_id": storable(ref.item_id)}

@@ -1,0 +1,209 @@
+"""Two ways to call a function of the database: psycopg, and Supabase's RPC."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any, Protocol, Self
+
+import httpx
+import psycopg
+from postgrest.exceptions import APIError
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from supabase import AsyncClient, AsyncClientOptions, SupabaseException, create_async_client
+
+from adapters.database.failures import connection_failure, failure
+from service.domain import Json
+from service.errors import ConfigurationError, MoodreelError, TransientError
+
+logger = logging.getLogger(__name__)
+
+CALL_TIMEOUT_S = 90.0
+"""Above the 60 s that the longest functions allow themselves."""
+CONNECT_TIMEOUT_S = 10.0
+POOL_SIZE = 6
+"""A worker's jobs and the web's reads; the embedded server allows 40 connections for all."""
+SUPABASE_REQUEST_BYTES = 1_000_000
+"""Hosted Supabase documents no limit of a request's body; a megabyte has always passed."""
+
+
+class Transport(Protocol):
+    """Calls a function by name with one JSON argument, and returns its JSON."""
+
+    @property
+    def place(self) -> str:
+        """What is at the other end, for messages. No secret."""
+
+    @property
+    def request_bytes(self) -> int | None:
+        """The largest request that may be sent; None without a limit."""
+
+    async def call(self, function: str, request: Json) -> Any:  # noqa: ANN401  any JSON value
+        """Call it.
+
+        Raises:
+            MoodreelError: Named by what the caller should do next.
+        """
+
+    async def aclose(self) -> None: ...
+
+
+class PsycopgTransport:
+    """Straight to Postgres. One transaction for each call.
+
+    Prepared statements are off: a transaction pooler would lose them.
+    """
+
+    request_bytes: int | None = None
+
+    def __init__(self, dsn: str) -> None:
+        self.place = describe_dsn(dsn)
+        self._pool = AsyncConnectionPool(
+            dsn,
+            min_size=1,
+            max_size=POOL_SIZE,
+            timeout=CONNECT_TIMEOUT_S,
+            kwargs={
+                "autocommit": True,
+                "prepare_threshold": None,
+                "connect_timeout": int(CONNECT_TIMEOUT_S),
+                "application_name": "moodreel-store",
+            },
+            check=AsyncConnectionPool.check_connection,  # outlives a restart of the server
+            open=False,
+            name="moodreel-store",
+        )
+
+    @classmethod
+    async def open(cls, dsn: str) -> Self:
+        """Connect.
+
+        Raises:
+            ConfigurationError: The address cannot be read, or the server refuses us.
+            TransientError: Nobody answers there.
+        """
+        transport = cls(dsn)
+        await probe(dsn)  # the pool itself says only that it took too long
+        await transport._pool.open()
+        return transport
+
+    async def call(self, function: str, request: Json) -> Any:  # noqa: ANN401  any JSON value
+        tried = f"{function} on {self.place}"
+        query = sql.SQL("select public.{}(%s::jsonb)").format(sql.Identifier(function))
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S), self._pool.connection() as connection:
+                cursor = await connection.execute(query, [json.dumps(request)])
+                row = await cursor.fetchone()
+        except TimeoutError as error:
+            raise TransientError(f"{tried}: no answer within {CALL_TIMEOUT_S:g} s") from error
+        except PoolTimeout as error:
+            raise TransientError(f"{tried}: no connection ({error})") from error
+        except psycopg.Error as error:
+            raise translate_psycopg(error, tried=tried) from error
+        return row[0] if row else None
+
+    async def aclose(self) -> None:
+        await self._pool.close()
+
+
+class SupabaseTransport:
+    """Through PostgREST, as hosted and self-hosted Supabase offer it."""
+
+    request_bytes: int | None = SUPABASE_REQUEST_BYTES
+
+    def __init__(self, client: AsyncClient, http: httpx.AsyncClient, place: str) -> None:
+        self.place = place
+        self._client = client
+        self._http = http
+
+    @classmethod
+    async def open(
+        cls, url: str, key: str, *, http_transport: httpx.AsyncBaseTransport | None = None
+    ) -> Self:
+        """Make a client; nothing is sent yet.
+
+        Args:
+            url: The project's address, without ``/rest/v1``.
+            key: A secret key, or a JWT of the role ``service_role``.
+            http_transport: How requests travel: for a PostgREST without Supabase's gateway.
+
+        Raises:
+            ConfigurationError: The address or the key cannot be one.
+        """
+        http = httpx.AsyncClient(
+            transport=http_transport,
+            timeout=httpx.Timeout(CALL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            follow_redirects=True,
+        )
+        options = AsyncClientOptions(
+            httpx_client=http, auto_refresh_token=False, persist_session=False
+        )
+        try:
+            client = await create_async_client(url, key, options)
+        except (SupabaseException, ValueError) as error:
+            await http.aclose()
+            raise ConfigurationError(f"SUPABASE_URL or its key: {error}") from error
+        return cls(client, http, place=url)
+
+    async def call(self, function: str, request: Json) -> Any:  # noqa: ANN401  any JSON value
+        tried = f"{function} on {self.place}"
+        try:
+            answer = await self._client.rpc(function, {"request": request}).execute()
+        except APIError as error:
+            raise failure(error.code or "", error.message or "", tried=tried) from error
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            raise ConfigurationError(f"SUPABASE_URL: {error}") from error
+        except httpx.HTTPError as error:
+            said = str(error) or type(error).__name__
+            raise TransientError(f"{tried}: {said}") from error
+        return answer.data
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+
+async def probe(dsn: str) -> None:
+    """Connect once, for the sake of the error.
+
+    Raises:
+        MoodreelError: Named by what the caller should do next.
+    """
+    tried = f"connecting to {describe_dsn(dsn)}"
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            connection = await psycopg.AsyncConnection.connect(dsn)
+    except TimeoutError as error:
+        raise TransientError(f"{tried}: no answer within {CONNECT_TIMEOUT_S:g} s") from error
+    except psycopg.Error as error:
+        raise translate_psycopg(error, tried=tried) from error
+    await connection.close()
+
+
+def describe_dsn(dsn: str) -> str:
+    """Name a server without its secrets.
+
+    Raises:
+        ConfigurationError: It is no connection string.
+    """
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.Error:
+        parts = None
+    host = str(parts.get("host", "localhost")) if parts else "@"
+    if "@" in host:  # the rest of a password that was cut at its own @
+        # Without a cause: it would quote the string, password and all.
+        raise ConfigurationError(
+            "DATABASE_URL is no connection string, such as postgresql://user:password@host/name "
+            "(special characters in the password are written %XX)"
+        ) from None
+    return f"Postgres {host}/{parts.get('dbname', '') if parts else ''}"
+
+
+def translate_psycopg(error: psycopg.Error, *, tried: str) -> MoodreelError:
+    """Name what an error of psycopg's means for the caller."""
+    if error.sqlstate:
+        return failure(error.sqlstate, error.diag.message_primary or str(error), tried=tried)
+    return connection_failure(str(error), tried=tried)

@@ -1,0 +1,225 @@
+"""Stores over both transports, and analyses to keep in them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from adapters.database import migrate
+from adapters.database.store import DatabaseStore
+from adapters.database.transports import PsycopgTransport, SupabaseTransport
+from service.domain import (
+    Analysis,
+    AudioStream,
+    Chapter,
+    Evidence,
+    Float32,
+    Highlight,
+    ItemMatch,
+    ItemRef,
+    MediaInfo,
+    MediaItem,
+    MediaKind,
+    Modality,
+    Mood,
+    MoodPoint,
+    Scene,
+    Shot,
+    SoundAnalysis,
+    SubtitleStream,
+    Tag,
+    VideoStream,
+)
+from tests.support.postgrest import URL, key, postgrest
+
+TRANSPORTS = ("psycopg", "postgrest")
+MODEL = "clip-vit-b-32"
+
+
+@asynccontextmanager
+async def stores(transport: str, dsn: str, *, count: int = 1) -> AsyncIterator[list[DatabaseStore]]:
+    """As many independent stores as asked, over a database that is migrated first."""
+    await migrate.apply(dsn)
+    if transport == "psycopg":
+        opened = [DatabaseStore(await PsycopgTransport.open(dsn)) for _ in range(count)]
+        try:
+            yield opened
+        finally:
+            for store in opened:
+                await store.aclose()
+        return
+    with postgrest(dsn) as server:
+        opened = [
+            DatabaseStore(
+                await SupabaseTransport.open(
+                    URL, key("service_role"), http_transport=server.gateway()
+                )
+            )
+            for _ in range(count)
+        ]
+        try:
+            yield opened
+        finally:
+            for store in opened:
+                await store.aclose()
+
+
+def make_item(item_id: str = "1", **changes) -> MediaItem:
+    """An item that says only what it must."""
+    item = MediaItem(
+        ref=ItemRef(server="jellyfin", item_id=item_id),
+        kind=MediaKind.MOVIE,
+        title=f"Film {item_id}",
+        revision="a",
+    )
+    return replace(item, **changes)
+
+
+def make_analysis(item: MediaItem | None = None, **changes) -> Analysis:
+    """An analysis that says only what it must."""
+    analysis = Analysis(item=item or make_item(), duration_s=60.0, pipeline="p1")
+    return replace(analysis, **changes)
+
+
+def make_scenes(vectors: Float32) -> tuple[Scene, ...]:
+    """A scene for each row of ``(N, D)`` unit vectors, ten seconds long."""
+    return tuple(
+        Scene(
+            start_s=10.0 * index,
+            end_s=10.0 * index + 10.0,
+            keyframe_s=10.0 * index + 5.0,
+            quality=0.5,
+            embedding=vector,
+        )
+        for index, vector in enumerate(vectors)
+    )
+
+
+def unit_vectors(count: int, dimension: int, *, seed: int = 0) -> Float32:
+    """Random directions, ``(count, dimension)``."""
+    vectors = np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
+    normalised: Float32 = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return normalised
+
+
+def make_full_analysis(scene_count: int = 3, dimension: int = 8) -> Analysis:
+    """An analysis in which every field says something."""
+    item = make_item(
+        "full",
+        kind=MediaKind.EPISODE,
+        title="Ein Fest für Augen und Ohren 🎬",
+        overview='He said: "no\\yes"\n',
+        year=1987,
+        genres=("Drama", "Süßes"),
+        keywords=("summer",),
+        series="The Series",
+        season_number=0,
+        episode_number=7,
+        artist="An Artist",
+        album="An Album",
+        duration_s=1324.04,
+        added_at=datetime(2026, 3, 29, 1, 59, 59, 123456, tzinfo=UTC),
+        url="https://media.example/web/#/details?id=full",
+    )
+    return Analysis(
+        item=item,
+        duration_s=1324.04,
+        media=MediaInfo(
+            duration_s=1324.04,
+            container="matroska",
+            size_bytes=5_000_000_000,
+            video=VideoStream(
+                codec="h264",
+                width=1080,
+                height=1920,
+                frame_rate_hz=23.976,
+                rotation_deg=90,
+                sample_aspect_ratio=1.0667,
+                is_hdr=True,
+                is_interlaced=True,
+            ),
+            audio=(
+                AudioStream(codec="aac", sample_rate_hz=48_000, channel_count=6, language="deu"),
+                AudioStream(codec="ac3", sample_rate_hz=44_100, channel_count=2),
+            ),
+            subtitles=(SubtitleStream(codec="subrip", language="eng", is_forced=True),),
+            chapters=(Chapter(start_s=0.0, end_s=61.25, title="Opening"),),
+        ),
+        pipeline="moodreel-0.1.0/clip-vit-b-32/1a2b",
+        embedding_model=MODEL,
+        shots=(Shot(start_s=0.0, end_s=1.0 / 3.0), Shot(start_s=1.0 / 3.0, end_s=1324.04)),
+        scenes=tuple(
+            replace(scene, tags=("beach", "sun"))
+            for scene in make_scenes(unit_vectors(scene_count, dimension))
+        ),
+        tags=(
+            Tag(
+                label="beach",
+                kind="place",
+                score=0.91,
+                evidence=(
+                    Evidence(
+                        time_s=5.0,
+                        score=0.87,
+                        modality=Modality.PICTURE,
+                        model=MODEL,
+                        prompt="a photo of a beach",
+                    ),
+                    Evidence(time_s=7.5, score=0.2, modality=Modality.SOUND, model="clap"),
+                ),
+            ),
+            Tag(label="bright", kind="style", score=0.5),
+        ),
+        moods=(
+            Mood(label="joyful", score=0.7, valence=0.8, arousal=0.6),
+            Mood(label="calm", score=0.3, valence=0.4, arousal=-0.7),
+        ),
+        mood_curve=(
+            MoodPoint(time_s=0.0, valence=-1.0, arousal=1.0),
+            MoodPoint(time_s=10.0, valence=0.1, arousal=-0.1),
+        ),
+        highlights=(
+            Highlight(
+                start_s=10.0, end_s=20.0, peak_s=14.5, score=0.9, reasons=("a goal", "applause")
+            ),
+        ),
+        audio=SoundAnalysis(
+            loudness_dbfs=-23.5,
+            dynamic_range_db=12.25,
+            tempo_bpm=120.5,
+            mode="minor",
+            brightness_hz=1800.0,
+            silence_ratio=0.05,
+            tags=("sea", "speech"),
+            summary="Waves, and people who laugh.",
+            mood="carefree",
+            confidence=0.66,
+        ),
+        best_match=ItemMatch(
+            ref=ItemRef(server="folder", item_id="a/b.mkv"), title="Another", score=0.8125
+        ),
+        models=(MODEL, "clap"),
+        missing_models=("siglip2",),
+        warnings=("the tail of the file is broken",),
+        seconds={"probe": 0.25, "encode": 12.0},
+    )
+
+
+def without_vectors(analysis: Analysis) -> Analysis:
+    """What a store gives back of an analysis."""
+    scenes = tuple(replace(scene, embedding=None) for scene in analysis.scenes)
+    return replace(analysis, scenes=scenes)
+
+
+def fields(analysis: Analysis) -> dict[str, object]:
+    """An analysis as values that compare: records that may carry arrays do not."""
+    values = {name: getattr(analysis, name) for name in analysis.__slots__}
+    values["scenes"] = [
+        (scene.start_s, scene.end_s, scene.keyframe_s, scene.quality, scene.tags, scene.embedding)
+        for scene in analysis.scenes
+    ]
+    return values
