@@ -91,7 +91,7 @@ class Worker:
             await self._keep_last_word(job, attempt, str(error))
             raise
         except Exception as error:
-            await self._after_surprise(job, attempt, error)
+            raise await self._after_surprise(job, attempt, error) from error
 
     def _limit(self, job: Job) -> int:
         return self._limits.analyze if isinstance(job, AnalyzeJob) else self._limits.publish
@@ -105,16 +105,18 @@ class Worker:
         except ExceptionGroup as group:
             raise _first(group) from group
 
-    async def _after_surprise(self, job: Job, attempt: int, error: Exception) -> NoReturn:
-        """Try again a few times after an error that nobody foresaw; its traceback is logged."""
+    async def _after_surprise(self, job: Job, attempt: int, error: Exception) -> MoodreelError:
+        """Say what follows from an error that nobody foresaw; its traceback is logged."""
         logger.error(
             "unexpected error", exc_info=error, extra=_extra("unexpected_error", job, attempt)
         )
         reason = f"unexpected {type(error).__name__}: {error}"
-        if attempt >= min(self._limit(job), self._limits.unexpected):
-            await self._give_up(job, attempt, f"{reason} (after {attempt} attempts)", error)
-        _log("job_retried", job, attempt, error)
-        raise TransientError(reason) from error
+        if attempt < min(self._limit(job), self._limits.unexpected):
+            _log("job_retried", job, attempt, reason)
+            return TransientError(reason)
+        reason = f"{reason} (after {attempt} attempts)"
+        await self._keep_last_word(job, attempt, reason)
+        return PermanentError(reason)
 
     async def _give_up(
         self, job: Job, attempt: int, reason: str, cause: Exception | None = None
