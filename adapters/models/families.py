@@ -1,0 +1,79 @@
+"""How each family of models wants to be fed, and what its logits mean.
+
+Values are those of the families' own published configurations.
+"""
+
+from __future__ import annotations
+
+from adapters.models.spec import (
+    ImageInput,
+    Interpolation,
+    Resize,
+    SoundSpec,
+    TextInput,
+    VisualSpec,
+)
+from service.domain import Calibration, ScoreKind
+
+OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
+OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+HALF = (0.5, 0.5, 0.5)
+
+CLIP_IMAGE = ImageInput(
+    size=224,
+    resize=Resize.CROP,
+    interpolation=Interpolation.BICUBIC,
+    mean=OPENAI_MEAN,
+    std=OPENAI_STD,
+)
+CLIP_TEXT = TextInput(context_length=77, pad_id=49407, end_id=49407, pads_to_context=False)
+"""Attention is causal and the first end-of-text is pooled: padding after it changes nothing."""
+CLIP_CALIBRATION = Calibration(kind=ScoreKind.SOFTMAX, logit_scale=100.0)
+"""The logit scale was clamped at 100 in training (CLIP paper, section 2.5)."""
+
+SIGLIP_IMAGE = ImageInput(
+    size=224, resize=Resize.SQUASH, interpolation=Interpolation.BICUBIC, mean=HALF, std=HALF
+)
+SIGLIP_TEXT = TextInput(
+    context_length=64,
+    pad_id=1,
+    end_id=1,
+    pads_to_context=True,
+    lower_case=True,
+    canonicalize=True,
+)
+SIGLIP_CALIBRATION = Calibration(
+    kind=ScoreKind.SIGMOID, logit_scale=117.330765, logit_bias=-12.932437
+)
+SIGLIP2_IMAGE = ImageInput(
+    size=256, resize=Resize.SQUASH, interpolation=Interpolation.BILINEAR, mean=HALF, std=HALF
+)
+SIGLIP2_TEXT = TextInput(
+    context_length=64, pad_id=0, end_id=1, pads_to_context=True, lower_case=True
+)
+"""Trained lower-cased, which its published tokenizer does not do (big_vision #157)."""
+SIGLIP2_CALIBRATION = Calibration(
+    kind=ScoreKind.SIGMOID, logit_scale=112.66889954, logit_bias=-16.7717247
+)
+
+CLIP = VisualSpec(dimension=512, image=CLIP_IMAGE, text=CLIP_TEXT, calibration=CLIP_CALIBRATION)
+SIGLIP = VisualSpec(
+    dimension=768, image=SIGLIP_IMAGE, text=SIGLIP_TEXT, calibration=SIGLIP_CALIBRATION
+)
+SIGLIP2 = VisualSpec(
+    dimension=768, image=SIGLIP2_IMAGE, text=SIGLIP2_TEXT, calibration=SIGLIP2_CALIBRATION
+)
+MOBILECLIP = VisualSpec(
+    dimension=512,
+    image=ImageInput(
+        size=256,
+        resize=Resize.CROP,
+        interpolation=Interpolation.BILINEAR,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+    ),
+    text=TextInput(context_length=77, pad_id=0, end_id=49407, pads_to_context=True),
+    calibration=CLIP_CALIBRATION,
+)
+YAMNET = SoundSpec(sample_rate_hz=16_000, window_samples=15_600, hop_samples=7_800)
+"""One patch of 0.975 s; the next begins half a patch later, as the reference does."""

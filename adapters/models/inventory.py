@@ -1,0 +1,106 @@
+"""What ``moodreel models list|pull|verify`` show and do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from adapters.models.catalog import CATALOG, ROWS, find_model
+from adapters.models.directory import read_directory
+from adapters.models.hub import FileCheck, ModelHub, Progress
+from adapters.models.settings import OFF, ModelSettings
+from adapters.models.spec import Model
+
+
+class State(StrEnum):
+    """How much of a model is on this machine."""
+
+    HERE = "here"
+    PARTIAL = "partial"
+    NOT_HERE = "not here"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """One line of ``moodreel models list``."""
+
+    model: Model
+    state: State
+    is_configured: bool
+    """Whether a setting names it."""
+
+
+def open_hub(settings: ModelSettings) -> ModelHub:
+    """The model files of this machine, as the settings say."""
+    return ModelHub(settings.models_dir, offline=settings.offline)
+
+
+def locate_model(settings: ModelSettings, name: str) -> Model | Path:
+    """What a name means: a row of the catalog, or the directory of a model.
+
+    Raises:
+        ConfigurationError: It is neither; the message lists the names.
+    """
+    if name in CATALOG:
+        return CATALOG[name]
+    path = Path(name).expanduser()
+    placed = settings.models_dir / name
+    if path.is_dir() or path.is_absolute() or len(path.parts) > 1:
+        return path.absolute()  # a volume that is not mounted yet is no mistake in the settings
+    return placed if placed.is_dir() else find_model(name)
+
+
+def find(settings: ModelSettings, name: str) -> Model:
+    """The model of a name or directory.
+
+    Raises:
+        ConfigurationError: It is neither, or its ``model.toml`` is wrong.
+        MissingModelError: The directory does not exist, or holds no model.
+    """
+    located = locate_model(settings, name)
+    return located if isinstance(located, Model) else read_directory(located)
+
+
+def list_models(settings: ModelSettings) -> Sequence[Listing]:
+    """Every row of the catalog, and configured directories. Reads no file's content."""
+    hub = open_hub(settings)
+    configured = {settings.visual_model, settings.sound_model} - {OFF}
+    models = [*ROWS, *(find(settings, name) for name in sorted(configured - set(CATALOG)))]
+    return [
+        Listing(
+            model=model,
+            state=_state(hub, model),
+            is_configured=model.name in configured or model.directory is not None,
+        )
+        for model in models
+    ]
+
+
+def pull(settings: ModelSettings, name: str, progress: Progress | None = None) -> Model:
+    """Download what a model lacks; what is here and whole stays as it is.
+
+    Raises:
+        ConfigurationError: No model is called so.
+        MissingModelError: It is not to be had; the message says why, and another way.
+    """
+    model = find(settings, name)
+    open_hub(settings).fetch(model, progress)
+    return model
+
+
+def verify(settings: ModelSettings, name: str) -> Sequence[FileCheck]:
+    """Read every file of a model and hold it against the published checksums.
+
+    Raises:
+        ConfigurationError: No model is called so.
+    """
+    return open_hub(settings).check(find(settings, name), fresh=True)
+
+
+def _state(hub: ModelHub, model: Model) -> State:
+    here = [hub.locate(model, file) is not None for file in model.files]
+    if all(here):
+        return State.HERE
+    return State.PARTIAL if any(here) else State.NOT_HERE

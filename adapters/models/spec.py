@@ -1,0 +1,136 @@
+"""The words for a model: what its files are and how its graphs want to be fed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from service.domain import Calibration
+
+
+class Role(StrEnum):
+    """What a file is for."""
+
+    IMAGE_TOWER = "image_tower"
+    TEXT_TOWER = "text_tower"
+    TOKENIZER = "tokenizer"
+    TAGGER = "tagger"
+    LABELS = "labels"
+
+
+class Resize(StrEnum):
+    """How a picture of any shape becomes a square."""
+
+    CROP = "crop"
+    """The shortest edge to the size, then the centre (CLIP)."""
+    SQUASH = "squash"
+    """Both edges to the size, whatever the shape was (SigLIP)."""
+
+
+class Interpolation(StrEnum):
+    """Pillow's filters; both antialias when they shrink, as the reference libraries do."""
+
+    BICUBIC = "bicubic"
+    BILINEAR = "bilinear"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFile:
+    """One file of a model's repository."""
+
+    role: Role
+    path: str
+    """Inside the repository, with forward slashes."""
+    size_bytes: int | None = None
+    sha256: str | None = None
+    """None where nobody has published one: then a download is taken as it comes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageInput:
+    """What the picture tower wants."""
+
+    size: int
+    """Edge of the square in pixels."""
+    resize: Resize
+    interpolation: Interpolation
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextInput:
+    """What the text tower wants."""
+
+    context_length: int
+    pad_id: int | None
+    """None: the end token."""
+    end_id: int | None
+    """Closes every text, also a truncated one. None: whatever the tokenizer ends an empty text
+    with."""
+    pads_to_context: bool
+    """True where the last position is what is pooled (SigLIP): shorter inputs are then wrong."""
+    lower_case: bool = False
+    canonicalize: bool = False
+    """Without punctuation and doubled spaces, as SigLIP was trained."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisualSpec:
+    """A model that puts pictures and texts into one space."""
+
+    dimension: int | None
+    """None for a directory that does not say: then the graph does."""
+    image: ImageInput
+    text: TextInput
+    calibration: Calibration
+    output: str = ""
+    """The towers' output; empty: image_embeds, text_embeds, pooler_output, else rank 2."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundSpec:
+    """A model that scores a waveform against a closed set of classes."""
+
+    sample_rate_hz: int
+    window_samples: int
+    hop_samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """One row of the catalog, or a directory read as one."""
+
+    name: str
+    summary: str
+    files: tuple[ModelFile, ...]
+    spec: VisualSpec | SoundSpec
+    licence: str = ""
+    is_research_only: bool = False
+    """Never a default: whoever wants it names it, and thereby accepts its licence."""
+    repository: str = ""
+    revision: str = "main"
+    directory: Path | None = None
+    """Where its files lie, for a model that is no row of the catalog."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all files whose size is known."""
+        return sum(file.size_bytes or 0 for file in self.files)
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether every file has a published checksum."""
+        return all(file.sha256 for file in self.files)
+
+    def file(self, role: Role) -> ModelFile:
+        """The file of a role.
+
+        Raises:
+            KeyError: The model has none.
+        """
+        for file in self.files:
+            if file.role is role:
+                return file
+        raise KeyError(role)
