@@ -1,0 +1,523 @@
+"""The port ``JobQueue``, over a real Postgres."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from procrastinate.schema import SchemaManager
+from psycopg.rows import dict_row
+
+from adapters.queue import ProcrastinateQueue, QueueSettings
+from service.domain import AnalyzeJob, ItemRef, Job, Priority, PublishJob
+from service.errors import ConfigurationError, PermanentError, TransientError
+from tests.support.queue_worker import (
+    QUICK,
+    Notebook,
+    counts_become,
+    until,
+    work_through,
+    working,
+)
+
+Database = psycopg.Connection[dict[str, Any]]
+
+
+def analyze(item_id: str = "abc", **changes: Any) -> AnalyzeJob:
+    return AnalyzeJob(ref=ItemRef(server="folder", item_id=item_id), **changes)
+
+
+def from_backfill(item_id: str = "abc", **changes: Any) -> AnalyzeJob:
+    return analyze(item_id, priority=Priority.BACKFILL, announce=False, **changes)
+
+
+def publish(item_id: str = "abc", channel: str = "discord", event_id: str = "e1") -> PublishJob:
+    ref = ItemRef(server="folder", item_id=item_id)
+    return PublishJob(ref=ref, channel=channel, event_id=event_id)
+
+
+@pytest.fixture
+async def queue(database_dsn: str) -> AsyncIterator[ProcrastinateQueue]:
+    queue = await ProcrastinateQueue.open(database_dsn, QUICK)
+    yield queue
+    await queue.aclose()
+
+
+@pytest.fixture
+def database(queue: ProcrastinateQueue, database_dsn: str) -> Iterator[Database]:
+    """The table itself, for what the port does not show."""
+    with psycopg.connect(database_dsn, autocommit=True, row_factory=dict_row) as connection:
+        connection.execute("set search_path to procrastinate")
+        yield connection
+
+
+# Enqueueing -------------------------------------------------------------------------------------
+
+
+async def test_jobs_wait_once_they_are_enqueued(queue: ProcrastinateQueue):
+    assert await queue.enqueue([analyze("a"), analyze("b"), publish("a")]) == 3
+    assert await queue.counts() == {"waiting": 3, "running": 0, "failed": 0, "done": 0}
+
+
+async def test_no_jobs_are_no_work(queue: ProcrastinateQueue):
+    assert await queue.enqueue([]) == 0
+
+
+async def test_an_equal_job_waits_only_once(queue: ProcrastinateQueue):
+    await queue.enqueue([analyze("a"), publish("a")])
+
+    new = await queue.enqueue([analyze("a"), analyze("b"), analyze("b"), publish("a")])
+
+    assert new == 1
+    assert (await queue.counts())["waiting"] == 3
+
+
+async def test_jobs_for_other_channels_and_events_are_other_jobs(queue: ProcrastinateQueue):
+    jobs: list[Job] = [publish(), publish(channel="nats"), publish(event_id="e2"), analyze()]
+
+    assert await queue.enqueue(jobs) == 4
+
+
+async def test_enqueueing_at_the_same_time_doubles_nothing(queue: ProcrastinateQueue):
+    there = [analyze(str(number)) for number in range(300)]
+    back = there[::-1]
+
+    new = await asyncio.gather(*(queue.enqueue(jobs) for jobs in (there, back, there, back)))
+
+    assert sum(new) == 300
+    assert (await queue.counts())["waiting"] == 300
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one call", "one after the other"])
+@pytest.mark.parametrize(
+    ("waiting", "arriving", "performed"),
+    [
+        (from_backfill(), analyze(), analyze()),
+        (from_backfill(force=True), analyze(), analyze(force=True)),
+        (analyze(), from_backfill(), analyze()),
+        (analyze(), from_backfill(force=True), analyze(force=True)),
+        (from_backfill(), from_backfill(force=True), from_backfill(force=True)),
+    ],
+    ids=["lifted", "lifted and still forced", "not lowered", "forced", "forced in the background"],
+)
+async def test_a_waiting_job_takes_over_what_an_equal_one_asks_for(
+    queue: ProcrastinateQueue,
+    waiting: AnalyzeJob,
+    arriving: AnalyzeJob,
+    performed: AnalyzeJob,
+    together: bool,
+):
+    if together:
+        assert await queue.enqueue([waiting, arriving]) == 1
+    else:
+        assert await queue.enqueue([waiting]) == 1
+        assert await queue.enqueue([arriving]) == 0
+
+    assert (await work_through(queue, 1)).performed == [(performed, 1)]
+
+
+async def test_what_the_table_cannot_hold_is_refused_for_good(queue: ProcrastinateQueue):
+    with pytest.raises(PermanentError):
+        await queue.enqueue([analyze("no\x00body")])
+
+
+# Performing -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        analyze(),
+        from_backfill(force=True),
+        publish(),
+        analyze('Ünïcode/ "Öl" \\ % 100 🎬'),
+        publish("x" * 4000, channel="nats:" + "y" * 4000),
+    ],
+    ids=["analyze", "backfill", "publish", "odd characters", "very long"],
+)
+async def test_a_job_is_performed_as_it_was_enqueued(queue: ProcrastinateQueue, job: Job):
+    await queue.enqueue([job])
+
+    assert (await work_through(queue, 1)).performed == [(job, 1)]
+    assert await queue.counts() == {"waiting": 0, "running": 0, "failed": 0, "done": 1}
+
+
+async def test_new_items_go_before_old_ones_and_channels_before_both(queue: ProcrastinateQueue):
+    await queue.enqueue([from_backfill("old 1"), from_backfill("old 2")])
+    await queue.enqueue([analyze("new 1"), analyze("new 2"), publish("told")])
+
+    performed = (await work_through(queue, 5)).jobs
+
+    assert [job.ref.item_id for job in performed] == ["told", "new 1", "new 2", "old 1", "old 2"]
+
+
+async def test_a_new_job_wakes_a_worker(database_dsn: str):
+    sleepy = QueueSettings(poll_s=3600, heartbeat_s=0.1, stalled_after_s=5)
+    queue = await ProcrastinateQueue.open(database_dsn, sleepy)
+    notebook = Notebook(2)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        tasks.create_task(queue.work(notebook, concurrency=1, stop=notebook.stop))
+        await queue.enqueue([analyze("a")])
+        await counts_become(queue, done=1)
+        await queue.enqueue([analyze("b")])
+    await queue.aclose()
+
+    assert notebook.jobs == [analyze("a"), analyze("b")]
+
+
+async def test_jobs_run_side_by_side_but_never_two_of_one_item(queue: ProcrastinateQueue):
+    story: list[str] = []
+    other_is_done = asyncio.Event()
+
+    async def perform(job: Job, attempt: int) -> None:
+        name = job.ref.item_id
+        story.append(f"{name} begins")
+        if name == "other":
+            other_is_done.set()
+        elif not other_is_done.is_set():
+            assert await queue.enqueue([analyze("one")]) == 1
+            assert await queue.enqueue([from_backfill("other")]) == 1
+            await other_is_done.wait()
+        story.append(f"{name} ends")
+
+    await queue.enqueue([analyze("one")])
+    await work_through(queue, 3, perform, concurrency=3)
+
+    assert story == [
+        *("one begins", "other begins", "other ends", "one ends"),
+        *("one begins", "one ends"),
+    ]
+    assert (await queue.counts())["done"] == 3
+
+
+async def test_a_long_job_is_nobody_elses_while_its_worker_lives(
+    queue: ProcrastinateQueue, database: Database
+):
+    async def take_longer_than_a_dead_worker(job: Job, attempt: int) -> None:
+        await until(lambda: holds(database, LONG_RUNNING))
+
+    notebook = Notebook(9, take_longer_than_a_dead_worker)
+    async with working(queue, notebook), working(queue, notebook):
+        await queue.enqueue([analyze()])
+        await counts_become(queue, done=1)
+
+    assert notebook.performed == [(analyze(), 1)]
+
+
+LONG_RUNNING = """
+select count(*) > 0 as holds from procrastinate_events
+ where type = 'started' and at < now() - interval '1.5 seconds'
+"""
+
+
+async def holds(database: Database, condition: Any) -> bool:
+    row = database.execute(condition).fetchone()
+    assert row is not None
+    return bool(row["holds"])
+
+
+# Trying again -----------------------------------------------------------------------------------
+
+
+async def test_a_transient_error_is_tried_again_with_the_next_attempt(queue: ProcrastinateQueue):
+    async def fail_twice(job: Job, attempt: int) -> None:
+        if attempt < 3:
+            raise TransientError("the server restarts")
+
+    await queue.enqueue([analyze()])
+    notebook = await work_through(queue, 3, fail_twice)
+
+    assert notebook.performed == [(analyze(), 1), (analyze(), 2), (analyze(), 3)]
+    assert await queue.counts() == {"waiting": 0, "running": 0, "failed": 0, "done": 1}
+
+
+PAUSE = """
+select extract(epoch from max(scheduled_at) - max(event.at))::float as pause_s
+  from procrastinate_jobs job join procrastinate_events event on event.job_id = job.id
+ where event.type = 'deferred_for_retry'
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "least_s", "most_s"),
+    [(600.0, 600.0, 600.0), (None, 80.0, 120.0), (-5.0, 0.0, 0.0), (1e12, 86400.0, 86400.0)],
+    ids=["as asked", "with jitter", "never in the past", "never for ever"],
+)
+async def test_the_pause_before_the_next_attempt(
+    database_dsn: str, database: Database, asked_s: float | None, least_s: float, most_s: float
+):
+    patient = QueueSettings(poll_s=0.05, retry_base_s=100)
+    queue = await ProcrastinateQueue.open(database_dsn, patient)
+
+    async def fail(job: Job, attempt: int) -> None:
+        raise TransientError("too many requests", retry_after_s=asked_s)
+
+    await queue.enqueue([analyze()])
+    await work_through(queue, 1, fail)
+    await queue.aclose()
+
+    row = database.execute(PAUSE).fetchone()
+    assert row is not None
+    assert least_s - 0.01 <= row["pause_s"] <= most_s + 0.01
+    assert (await queue_counts(database_dsn))["waiting"] == 1
+
+
+async def queue_counts(dsn: str) -> dict[str, int]:
+    queue = await ProcrastinateQueue.open(dsn, QUICK)
+    try:
+        return dict(await queue.counts())
+    finally:
+        await queue.aclose()
+
+
+async def test_pauses_double_up_to_a_limit(database_dsn: str, database: Database):
+    settings = QueueSettings(poll_s=0.05, retry_base_s=100, retry_max_s=300)
+    queue = await ProcrastinateQueue.open(database_dsn, settings)
+
+    async def fail(job: Job, attempt: int) -> None:
+        raise TransientError("away")
+
+    await queue.enqueue([analyze()])
+    pauses = []
+    for _attempt in range(4):
+        database.execute("update procrastinate_jobs set scheduled_at = null")
+        await work_through(queue, 1, fail)
+        row = database.execute(PAUSE).fetchone()
+        assert row is not None
+        pauses.append(row["pause_s"])
+    await queue.aclose()
+
+    for pause_s, expected_s in zip(pauses, [100, 200, 300, 300], strict=True):
+        assert 0.8 * expected_s - 0.1 <= pause_s <= 1.2 * expected_s + 0.1
+
+
+async def test_an_equal_job_that_came_in_meanwhile_is_merged_into_the_next_attempt(
+    queue: ProcrastinateQueue,
+):
+    async def fail_once(job: Job, attempt: int) -> None:
+        if attempt == 1:
+            assert await queue.enqueue([analyze()]) == 1
+            raise TransientError("the file still grows")
+
+    await queue.enqueue([from_backfill(force=True)])
+    notebook = await work_through(queue, 2, fail_once)
+
+    assert notebook.performed == [(from_backfill(force=True), 1), (analyze(force=True), 2)]
+    assert await queue.counts() == {"waiting": 0, "running": 0, "failed": 0, "done": 1}
+
+
+async def test_any_other_error_ends_the_job_with_its_reason_kept(queue: ProcrastinateQueue):
+    async def fail(job: Job, attempt: int) -> None:
+        raise PermanentError("no stream in caf\udce9\x00.mkv")
+
+    await queue.enqueue([analyze()])
+    await work_through(queue, 1, fail)
+
+    (failed,) = await queue.failures()
+    assert (failed.kind, failed.ref, failed.attempts) == ("analyze", "folder/abc", 1)
+    assert (failed.error, failed.message) == ("PermanentError", "no stream in caf?.mkv")
+    assert await queue.counts() == {"waiting": 0, "running": 0, "failed": 1, "done": 0}
+
+
+async def test_a_failed_job_may_be_enqueued_again(queue: ProcrastinateQueue):
+    async def fail(job: Job, attempt: int) -> None:
+        raise PermanentError("no media")
+
+    await queue.enqueue([analyze()])
+    await work_through(queue, 1, fail)
+
+    assert await queue.enqueue([analyze()]) == 1
+    assert (await work_through(queue, 1)).performed == [(analyze(), 1)]
+
+
+# Stopping ---------------------------------------------------------------------------------------
+
+
+async def test_a_job_that_is_nearly_done_is_finished_before_the_worker_stops(
+    queue: ProcrastinateQueue,
+):
+    async def linger(job: Job, attempt: int) -> None:
+        await asyncio.sleep(0.05)
+
+    await queue.enqueue([analyze("a"), analyze("b")])
+    notebook = await work_through(queue, 1, linger)
+
+    assert notebook.jobs == [analyze("a")]
+    assert await queue.counts() == {"waiting": 1, "running": 0, "failed": 0, "done": 1}
+
+
+async def test_a_job_that_takes_too_long_is_handed_back_and_loses_no_attempt(
+    queue: ProcrastinateQueue,
+):
+    async def never_end(job: Job, attempt: int) -> None:
+        await asyncio.Event().wait()
+
+    await queue.enqueue([analyze()])
+    await work_through(queue, 1, never_end)
+
+    assert await queue.counts() == {"waiting": 1, "running": 0, "failed": 0, "done": 0}
+    assert (await work_through(queue, 1)).performed == [(analyze(), 1)]
+
+
+async def test_a_worker_whose_task_is_cancelled_hands_back_too(queue: ProcrastinateQueue):
+    begun = asyncio.Event()
+
+    async def never_end(job: Job, attempt: int) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    await queue.enqueue([analyze()])
+    task = asyncio.create_task(queue.work(never_end, concurrency=1, stop=asyncio.Event()))
+    await asyncio.wait_for(begun.wait(), 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 10)
+
+    assert await queue.counts() == {"waiting": 1, "running": 0, "failed": 0, "done": 0}
+
+
+async def test_a_worker_that_was_told_to_stop_takes_nothing(queue: ProcrastinateQueue):
+    await queue.enqueue([analyze()])
+    notebook = Notebook(1)
+    notebook.stop.set()
+
+    await asyncio.wait_for(queue.work(notebook, concurrency=1, stop=notebook.stop), 10)
+
+    assert notebook.jobs == []
+
+
+# What others left behind ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "args", "error"),
+    [
+        ("transcode", '{"bitrate": 3}', "UnknownJobError: this .* has no job 'transcode'"),
+        ("analyze", '{"server": "folder"}', "PermanentError: .* lacks 'item_id'"),
+    ],
+    ids=["an unknown kind", "an argument is missing"],
+)
+async def test_a_job_that_is_not_understood_fails_clearly_and_the_work_goes_on(
+    queue: ProcrastinateQueue, database: Database, kind: str, args: str, error: str
+):
+    database.execute(
+        "insert into procrastinate_jobs (queue_name, task_name, priority, args) "
+        "values ('moodreel', %s, 99, %s)",
+        (kind, args),
+    )
+    await queue.enqueue([analyze()])
+
+    assert (await work_through(queue, 1)).jobs == [analyze()]
+
+    (failed,) = await queue.failures()
+    assert failed.kind == kind
+    assert re.match(error, f"{failed.error}: {failed.message}")
+
+
+async def test_arguments_of_a_newer_version_are_left_alone(
+    queue: ProcrastinateQueue, database: Database
+):
+    await queue.enqueue([analyze()])
+    database.execute("""update procrastinate_jobs set args = args || '{"newer": 1}'""")
+
+    assert (await work_through(queue, 1)).performed == [(analyze(), 1)]
+
+
+async def test_jobs_that_ended_long_ago_are_forgotten(
+    database_dsn: str, queue: ProcrastinateQueue, database: Database
+):
+    async def perform(job: Job, attempt: int) -> None:
+        if job.ref.item_id.startswith("bad"):
+            raise PermanentError("no media")
+
+    await queue.enqueue([analyze(name) for name in ("good", "bad", "good too", "bad too")])
+    await work_through(queue, 4, perform)
+    database.execute(
+        "update procrastinate_events set at = at - interval '31 days' where job_id <= 2"
+    )
+    await queue.enqueue([analyze("waits")])
+    database.execute(
+        "update procrastinate_events set at = at - interval '99 days' where job_id > 4"
+    )
+
+    async with working(queue, Notebook(9)):
+        await counts_become(queue, done=2, failed=1, waiting=0)
+
+
+# The schema -------------------------------------------------------------------------------------
+
+
+async def test_processes_that_start_together_make_one_schema(database_dsn: str):
+    opening = (ProcrastinateQueue.open(database_dsn, QUICK) for _process in range(4))
+    queues = await asyncio.gather(*opening)
+
+    assert await queues[0].enqueue([analyze()]) == 1
+    assert (await queues[3].counts())["waiting"] == 1
+    for queue in queues:
+        await queue.aclose()
+
+
+def shipped_migrations() -> list[tuple[str, str]]:
+    paths = sorted(Path(SchemaManager.get_migrations_path()).glob("*.sql"))
+    return [(path.name, path.read_text()) for path in paths]
+
+
+async def test_tables_of_an_older_version_are_migrated(database_dsn: str):
+    old = [entry for entry in shipped_migrations() if entry[0] < "03.01"]
+    with psycopg.connect(database_dsn, autocommit=True) as connection:
+        connection.execute("create schema procrastinate")
+        connection.execute("set search_path to procrastinate")
+        connection.execute(
+            "create table applied_migrations (name text primary key, applied_at timestamptz "
+            "not null default now())"
+        )
+        for name, statements in old:
+            connection.execute(statements.encode())
+            connection.execute("insert into applied_migrations (name) values (%s)", (name,))
+
+    queue = await ProcrastinateQueue.open(database_dsn, QUICK)
+    await queue.enqueue([analyze()])
+    notebook = await work_through(queue, 1)
+    await queue.aclose()
+
+    assert notebook.performed == [(analyze(), 1)]
+
+
+async def test_tables_of_a_newer_version_are_refused(
+    queue: ProcrastinateQueue, database: Database, database_dsn: str
+):
+    database.execute("insert into applied_migrations (name) values ('99.00.00_01_pre_news.sql')")
+
+    with pytest.raises(ConfigurationError, match="newer than this version"):
+        await ProcrastinateQueue.open(database_dsn, QUICK)
+
+
+async def test_tables_of_somebody_else_are_refused(database_dsn: str):
+    with psycopg.connect(database_dsn, autocommit=True) as connection:
+        connection.execute("create schema procrastinate")
+        connection.execute("create table procrastinate.procrastinate_jobs (id bigint)")
+
+    with pytest.raises(ConfigurationError, match="a database of its own"):
+        await ProcrastinateQueue.open(database_dsn, QUICK)
+
+
+async def test_a_database_that_does_not_answer_may_answer_later(database_dsn: str):
+    with pytest.raises(TransientError):
+        await ProcrastinateQueue.open("host=/nowhere dbname=moodreel", QUICK)
+
+
+async def test_an_address_that_is_none_is_named_without_its_password():
+    with pytest.raises(ConfigurationError, match="DATABASE_URL") as caught:
+        await ProcrastinateQueue.open("postgres:/me:sesame@host", QUICK)
+    assert "sesame" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_heartbeats_must_fit_into_the_time_after_which_a_worker_is_given_up():
+    with pytest.raises(ValueError, match="HEARTBEAT"):
+        QueueSettings(heartbeat_s=10, stalled_after_s=15)
