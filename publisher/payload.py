@@ -1,0 +1,197 @@
+"""The event ``content.published.v1``: what was found in an item, for machines.
+
+Pure: the same announcement gives the same envelope, byte for byte, so that a repeated event is
+equal to the first. Nothing in it is a file's path or a key, every text is cleaned and every list
+and text has a limit. The envelope and the payload's top level are those of PMOVES; an item of a
+media server is no object in S3, so ``artifact_uri`` and ``published_path`` are synthetic.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from publisher.links import artifact_uri, public_url, published_path
+from publisher.text import clean, shorten
+from service.domain import (
+    Analysis,
+    Announcement,
+    Highlight,
+    ItemMatch,
+    Json,
+    MediaItem,
+    MediaKind,
+    Mood,
+    SoundAnalysis,
+)
+
+TOPIC = "content.published.v1"
+SOURCE = "moodreel"
+TITLE_LIMIT = 300
+TEXT_LIMIT = 4000
+LABEL_LIMIT = 100
+TAG_LIMIT = 50
+MOOD_LIMIT = 10
+HIGHLIGHT_LIMIT = 30
+REASON_LIMIT = 5
+UNTITLED = "Untitled"
+
+_JELLYFIN_TYPES = {
+    MediaKind.MOVIE: "Movie",
+    MediaKind.EPISODE: "Episode",
+    MediaKind.VIDEO: "Video",
+    MediaKind.MUSIC_VIDEO: "MusicVideo",
+    MediaKind.SONG: "Audio",
+}
+
+
+def build_envelope(announcement: Announcement) -> Json:
+    """Wrap what was found as an event whose id is the announcement's."""
+    return {
+        "id": announcement.event_id,
+        "topic": TOPIC,
+        "ts": format_timestamp(announcement.created_at),
+        "version": "v1",
+        "source": SOURCE,
+        "payload": _build_payload(announcement.analysis, clean(announcement.namespace)),
+    }
+
+
+def encode_envelope(envelope: Json) -> bytes:
+    """The envelope's one spelling, for transports that carry bytes."""
+    return json.dumps(
+        envelope, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+    ).encode()
+
+
+def format_timestamp(moment: datetime) -> str:
+    """ISO 8601 in UTC with a final Z; a time without a zone is taken as UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _build_payload(analysis: Analysis, namespace: str) -> Json:
+    item = analysis.item
+    url = public_url(item.url)
+    is_jellyfin = item.ref.server.startswith("jellyfin")
+    return _without_empty(
+        {
+            "artifact_uri": artifact_uri(namespace, item.ref),
+            "published_path": published_path(namespace, item.ref),
+            "title": shorten(item.title, TITLE_LIMIT) or UNTITLED,
+            "description": shorten(item.overview, TEXT_LIMIT),
+            "tags": _labels((tag.label for tag in analysis.tags), TAG_LIMIT),
+            "public_url": url,
+            "jellyfin_item_id": clean(item.ref.item_id)[:TITLE_LIMIT] if is_jellyfin else "",
+            "jellyfin_public_url": url if is_jellyfin else "",
+            "namespace": shorten(namespace, LABEL_LIMIT),
+            "duration": _seconds(analysis.duration_s or item.duration_s),
+            "meta": _build_meta(analysis, is_jellyfin=is_jellyfin),
+        }
+    )
+
+
+def _build_meta(analysis: Analysis, *, is_jellyfin: bool) -> Json:
+    """Only what there is something to say about: no empty list, no empty text, no null."""
+    return _without_empty(
+        {
+            **_describe_item(analysis.item),
+            "jellyfin_item_type": _JELLYFIN_TYPES[analysis.item.kind] if is_jellyfin else "",
+            "tags": _labels((tag.label for tag in analysis.tags), TAG_LIMIT),
+            "moods": _describe_moods(analysis.moods),
+            "highlights": _describe_highlights(analysis.highlights),
+            **_describe_sound(analysis.audio),
+            **_describe_match(analysis.best_match),
+            "scene_count": len(analysis.scenes) or None,
+            "pipeline": shorten(analysis.pipeline, LABEL_LIMIT),
+            "models": _labels(analysis.models, TAG_LIMIT),
+            "missing_models": _labels(analysis.missing_models, TAG_LIMIT),
+        }
+    )
+
+
+def _describe_item(item: MediaItem) -> Json:
+    return {
+        "kind": item.kind.value,
+        "year": item.year,
+        "genres": _labels(item.genres, TAG_LIMIT),
+        "series": shorten(item.series, TITLE_LIMIT),
+        "season_number": item.season_number,
+        "episode_number": item.episode_number,
+        "artist": shorten(item.artist, TITLE_LIMIT),
+        "album": shorten(item.album, TITLE_LIMIT),
+    }
+
+
+def _describe_moods(moods: Sequence[Mood]) -> list[Json]:
+    named = [mood for mood in moods if clean(mood.label)]
+    return [
+        _without_empty(
+            {
+                "label": shorten(mood.label, LABEL_LIMIT),
+                "score": _score(mood.score),
+                "valence": _score(mood.valence),
+                "arousal": _score(mood.arousal),
+            }
+        )
+        for mood in named[:MOOD_LIMIT]
+    ]
+
+
+def _describe_highlights(highlights: Sequence[Highlight]) -> list[Json]:
+    placed = [h for h in highlights if all(map(math.isfinite, (h.start_s, h.end_s, h.peak_s)))]
+    return [
+        _without_empty(
+            {
+                "start_s": _seconds(highlight.start_s),
+                "end_s": _seconds(highlight.end_s),
+                "peak_s": _seconds(highlight.peak_s),
+                "score": _score(highlight.score),
+                "reasons": _labels(highlight.reasons, REASON_LIMIT),
+            }
+        )
+        for highlight in placed[:HIGHLIGHT_LIMIT]
+    ]
+
+
+def _describe_sound(audio: SoundAnalysis | None) -> Json:
+    if audio is None:
+        return {}
+    return {
+        "audio_tags": _labels(audio.tags, TAG_LIMIT),
+        "audio_summary": shorten(audio.summary, TEXT_LIMIT),
+        "audio_mood": shorten(audio.mood, LABEL_LIMIT),
+        "qwen_confidence": _score(audio.confidence),
+    }
+
+
+def _describe_match(match: ItemMatch | None) -> Json:
+    score = _score(match.score) if match else None
+    if match is None or score is None:
+        return {}
+    title = shorten(match.title, TITLE_LIMIT)
+    named = {"asset_id": shorten(str(match.ref), TITLE_LIMIT), "score": score, "title": title}
+    return {"clip_best_match": _without_empty(named), "clip_similarity": score}
+
+
+def _labels(texts: Iterable[str], limit: int) -> list[str]:
+    """The first different ones, in their order."""
+    cleaned = (shorten(text, LABEL_LIMIT) for text in texts)
+    return list(dict.fromkeys(label for label in cleaned if label))[:limit]
+
+
+def _seconds(value: float | None) -> float | None:
+    return round(max(0.0, float(value)), 3) if value is not None and math.isfinite(value) else None
+
+
+def _score(value: float | None) -> float | None:
+    """Rounded to what means something, within [-1, 1]; JSON knows no NaN."""
+    if value is None or not math.isfinite(value):
+        return None
+    return round(min(1.0, max(-1.0, float(value))), 4) + 0.0  # + 0.0: there is no minus zero
+
+
+def _without_empty(values: Json) -> Json:
+    return {key: value for key, value in values.items() if value not in (None, "", [], {})}

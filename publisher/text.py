@@ -1,0 +1,66 @@
+"""Text from strangers, made fit to be shown: titles, overviews and captions are never trusted."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+ELLIPSIS = "…"
+_JOINERS = "\u200c\u200d"
+"""Invisible, but Persian words and composed emoji need them."""
+_MARKUP = re.compile(r"([\\`*_~|<\[\]:])")
+"""What Discord reads as markup anywhere in a text; the colon breaks bare links and ``:emoji:``."""
+_LINE_MARKUP = re.compile(r"^([-+#>])")
+"""What Discord reads as a list, a heading or a quotation at the start of a line."""
+
+
+def _is_kept(char: str) -> bool:
+    # Unassigned ones (Cn) stay: they are this year's emoji to a Unicode table of last year.
+    return unicodedata.category(char) not in {"Cc", "Cf", "Cs"} or char in _JOINERS
+
+
+def clean(text: str) -> str:
+    """Make one line of it, without control characters, lone surrogates and invisible marks.
+
+    Text of which nothing could be seen becomes empty. NUL in particular must not reach a
+    database, and marks that turn the writing direction must not reach a reader.
+    """
+    line = " ".join("".join(c if _is_kept(c) else " " if c.isspace() else "" for c in text).split())
+    return line if any(char.isprintable() and not char.isspace() for char in line) else ""
+
+
+def units(text: str) -> int:
+    """Length in UTF-16 code units, the strictest of the ways in which receivers count.
+
+    Discord documents "characters" and does not say which. Code points are never more than these.
+    """
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def escape_markdown(text: str) -> str:
+    """Show a clean text as it is written: no formatting, no links, no mentions, no emoji codes."""
+    escaped = _LINE_MARKUP.sub(r"\\\1", _MARKUP.sub(r"\\\1", text))
+    return escaped.replace("@", "@\u200b")
+
+
+def shorten(text: str, limit: int, *, escape: Callable[[str], str] = str) -> str:
+    """Cut at a word so that the escaped text has at most ``limit`` UTF-16 code units.
+
+    Args:
+        text: Not yet escaped, so that no escape is cut in two.
+        limit: At least 1.
+        escape: Applied to what is left; it works character by character or by line start.
+    """
+    text = clean(text)
+    # A character never becomes shorter by escaping: more than ``limit`` of them cannot fit.
+    text, is_cut = text[: limit + 1], len(text) > limit + 1
+    if not is_cut and units(escape(text)) <= limit:
+        return escape(text)
+    while text and units(escape(text)) + 1 > limit:
+        excess = units(escape(text)) + 1 - limit
+        # Escapes at most double a character, and a character has at most two units.
+        text = text[: -max(1, excess // 2)]
+    at_word = text.rpartition(" ")[0]
+    kept = at_word if len(at_word) > len(text) // 2 else text
+    return escape(kept.rstrip(" ,;:-.")) + ELLIPSIS
