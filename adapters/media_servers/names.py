@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from service.domain import MediaKind
@@ -81,10 +81,13 @@ def read_name(relative: PurePosixPath) -> NameFacts:
     Args:
         relative: Path below the library's root, with or without folders.
     """
-    parts = [_printable(part) for part in relative.parts]
-    stem = _printable(relative.stem)
-    folders = parts[:-1]
-    if relative.suffix.lower() in AUDIO_EXTENSIONS:
+    folders = [_printable(part) for part in relative.parts[:-1]]
+    facts = _read_stem(_printable(relative.stem), folders, relative.suffix.lower())
+    return facts if facts.title else replace(facts, title=_printable(relative.name))
+
+
+def _read_stem(stem: str, folders: list[str], extension: str) -> NameFacts:
+    if extension in AUDIO_EXTENSIONS:
         return _read_song(stem, folders)
     episode = _EPISODE.search(stem)
     if episode is not None:
