@@ -1,0 +1,289 @@
+"""The two passes over a picture stream. Runs in the decoding process."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
+
+import av
+import av.error
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Discard, Stream
+from av.video.stream import VideoStream
+
+from adapters.media.damage import Damage
+from adapters.media.source import open_source, translate
+from adapters.media.wire import Source
+from service.domain import SamplePlan, SampleSpan
+
+Tick = Callable[[], None]
+"""Called for every packet: says that work goes on, and raises when it should stop."""
+TimedFrame = tuple[float, av.VideoFrame]
+
+SEEK_GAP_S = 5.0
+"""Stretches between wanted times that are longer are jumped over. Half of a usual 10 s distance
+between keyframes: a jump lands on the keyframe before, so shorter ones cost more than they save."""
+LOOSE_SEEK_FORMATS = frozenset({"mpegts", "mpeg"})
+SEEK_MARGIN_S = 0.25
+"""An index holds decoding times, and a keyframe may be shown some frames after its own."""
+LOOSE_SEEK_S = 3.0
+"""Without an index FFmpeg lands on any packet, and decoding starts at the next keyframe; broadcast
+streams have one every 0.5 to 2 s."""
+KEYFRAMES_PER_S = 2.0
+"""Every frame of ProRes or MJPEG is a keyframe; so many of them are enough."""
+KEYFRAME_BURST = 8
+"""Keyframes beyond that rate which are let through: fast cutting has them in groups."""
+FULL_RATE_SHARE = 6.0
+"""Where frames are wanted this much more rarely than the film has them, those that no other one
+refers to (about every other one) need not be decoded."""
+PACKETS_AFTER_SEEK = 500
+"""How many packets to wait for a keyframe after a jump to one."""
+
+
+def origin_s(container: InputContainer) -> float:
+    """What the container's clock shows at the start of the medium."""
+    return (container.start_time or 0) / av.time_base
+
+
+def stream_time_s(container: InputContainer, stream: Stream, timestamp: int) -> float:
+    """A stream's timestamp as seconds from the start of the medium."""
+    return float(timestamp * (stream.time_base or 0)) - origin_s(container)
+
+
+def sample_times(spans: Iterable[SampleSpan]) -> Iterator[float]:
+    """The grid of a plan: from each span's start, at its rate, up to but not at its end."""
+    for span in spans:
+        count = max(1, math.ceil((span.end_s - span.start_s) * span.rate_hz - 1e-6))
+        yield from (span.start_s + index / span.rate_hz for index in range(count))
+
+
+class VideoPass:
+    """One reading of a picture stream, with a decoder of its own.
+
+    Args:
+        stream_index: Which of the container's streams.
+        threads: How many may decode.
+        skip_frame: What the decoder leaves out.
+        damage: Where to note what cannot be decoded.
+        tick: See ``Tick``.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        stream_index: int,
+        threads: int,
+        skip_frame: Literal["NONREF", "DEFAULT"],
+        damage: Damage,
+        tick: Tick,
+    ) -> None:
+        self._source = source
+        self._container = open_source(source)
+        self._stream = _only_stream(self._container, stream_index)
+        context = self._stream.codec_context
+        context.thread_count = threads
+        context.thread_type = "FRAME"
+        context.skip_frame = skip_frame
+        context.options = {"skip_loop_filter": "all"}
+        self._damage = damage
+        self._tick = tick
+        self._seek_gap_s = SEEK_GAP_S
+
+    def close(self) -> None:
+        self._container.close()
+
+    def sample(self, times_s: Iterable[float]) -> Iterator[TimedFrame]:
+        """The frame nearest to each of the ascending times; each frame once."""
+        frames: Iterator[TimedFrame] = iter(())
+        earlier: TimedFrame | None = None
+        later: TimedFrame | None = None
+        given_s = -math.inf
+        for wanted_s in times_s:
+            if later is None or wanted_s - later[0] > self._seek_gap_s:
+                frames = self._frames_from(wanted_s, since_s=later[0] if later else None)
+                earlier = later = None
+            while later is None or later[0] < wanted_s:
+                following = next(frames, None)
+                if following is None:
+                    break
+                earlier, later = later, following
+            if later is None:
+                return
+            nearest = _nearest(wanted_s, earlier, later)
+            if nearest[0] > given_s:
+                given_s = nearest[0]
+                yield nearest
+
+    def keyframes(self) -> Iterator[TimedFrame]:
+        """Keyframes in order, at most ``KEYFRAMES_PER_S`` on average.
+
+        Each is decoded alone. Where the container has an index only they are read, which on a
+        network drive is most of the gain; what it does not list is found by reading on.
+        """
+        allowance = float(KEYFRAME_BURST)
+        last_s = -math.inf
+        for packet in self._keyframe_packets():
+            time_s = self._packet_time_s(packet)
+            if time_s is None or time_s <= last_s:
+                continue
+            passed_s = 0.0 if last_s == -math.inf else time_s - last_s
+            allowance = min(KEYFRAME_BURST, allowance + passed_s * KEYFRAMES_PER_S)
+            last_s = time_s
+            if allowance < 1:
+                continue
+            allowance -= 1
+            yield from self._decode_alone(packet, time_s)
+
+    def _keyframe_packets(self) -> Iterator[Packet[VideoStream]]:
+        self._seek(0)  # Matroska reads its index at the first jump
+        index = self._stream.index_entries
+        listed = [entry.timestamp for entry in index if entry.is_keyframe and not entry.is_discard]
+        for timestamp in listed:
+            self._seek(timestamp)
+            for count, packet in enumerate(self._packets()):
+                if packet.is_keyframe:
+                    yield packet
+                    break
+                if count > PACKETS_AFTER_SEEK:
+                    break
+        if listed:
+            self._seek(listed[-1])
+        yield from (packet for packet in self._packets() if packet.is_keyframe)
+
+    def _decode_alone(self, packet: Packet[VideoStream], time_s: float) -> Iterator[TimedFrame]:
+        context = self._stream.codec_context
+        try:
+            frames = [*context.decode(packet), *context.decode(None)]
+        except (av.error.FFmpegError, ValueError):
+            frames = []
+        context.flush_buffers()
+        whole = [frame for frame in frames if not frame.is_corrupt]
+        if not whole:
+            self._damage.note(time_s)
+        for frame in whole[:1]:
+            found_s = self._frame_time_s(frame)
+            yield (time_s if found_s is None else found_s), frame
+
+    def _frames_from(self, time_s: float, *, since_s: float | None) -> Iterator[TimedFrame]:
+        """Frames from a little before a time on, each later than the one before."""
+        is_loose = self._container.format.name in LOOSE_SEEK_FORMATS
+        wanted_s = max(0.0, time_s - (LOOSE_SEEK_S if is_loose else SEEK_MARGIN_S))
+        self._seek(round((wanted_s + origin_s(self._container)) / (self._stream.time_base or 1)))
+        last_s = -math.inf
+        for frame_s, frame in self._decoded():
+            if last_s == -math.inf and since_s is not None and frame_s <= since_s:
+                self._seek_gap_s *= 2  # keyframes are far apart: the jump went backwards
+            if frame_s > last_s:
+                last_s = frame_s
+                yield frame_s, frame
+
+    def _decoded(self) -> Iterator[TimedFrame]:
+        frame_s = 0.0
+        period_s = 1 / float(self._stream.average_rate or 25)
+        for packet in self._packets():
+            try:
+                frames = packet.decode()
+            except (av.error.FFmpegError, ValueError):
+                self._damage.note(self._packet_time_s(packet))
+                continue
+            for frame in frames:
+                found_s = self._frame_time_s(frame)
+                frame_s = frame_s + period_s if found_s is None else found_s
+                if frame.is_corrupt:
+                    self._damage.note(frame_s)
+                else:
+                    yield frame_s, frame
+
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
+        """Packets from the current position to the end."""
+        last_s = 0.0
+        packets = self._container.demux(self._stream)
+        while True:
+            self._tick()
+            try:
+                packet = next(packets, None)
+            except (av.error.FFmpegError, OSError) as error:
+                if self._source.url:
+                    raise translate(error, self._source) from error
+                self._damage.cut_off(last_s)
+                return
+            if packet is None:
+                return
+            last_s = self._packet_time_s(packet) or last_s
+            yield packet
+
+    def _seek(self, timestamp: int) -> None:
+        try:
+            self._container.seek(timestamp, stream=self._stream)
+        except (av.error.FFmpegError, OSError) as error:
+            if self._source.url and isinstance(error, OSError):
+                raise translate(error, self._source) from error
+            # A stream that cannot be jumped in is read on from where it is.
+
+    def _packet_time_s(self, packet: Packet[VideoStream]) -> float | None:
+        timestamp = packet.pts if packet.pts is not None else packet.dts
+        return None if timestamp is None else self._time_s(timestamp)
+
+    def _frame_time_s(self, frame: av.VideoFrame) -> float | None:
+        timestamp = frame.pts if frame.pts is not None else frame.dts
+        return None if timestamp is None else self._time_s(timestamp)
+
+    def _time_s(self, timestamp: int) -> float:
+        return stream_time_s(self._container, self._stream, timestamp)
+
+
+def read_keyframes(
+    fast: VideoPass, slow: Callable[[], VideoPass], *, max_gap_s: float, duration_s: float
+) -> Iterator[TimedFrame]:
+    """Keyframes, and frames at regular times where they are further apart than ``max_gap_s``."""
+    between: VideoPass | None = None
+    last_s: float | None = None
+
+    def fill(until_s: float) -> Iterator[TimedFrame]:
+        nonlocal between
+        start_s = 0.0 if last_s is None else last_s
+        count = math.ceil((until_s - start_s) / max_gap_s - 1e-6)
+        times_s = [start_s + index * (until_s - start_s) / count for index in range(1, count)]
+        if last_s is None:
+            times_s.insert(0, 0.0)
+        if times_s:
+            between = between or slow()
+            margin_s = min(0.5, max_gap_s / 4)
+            for frame_s, frame in between.sample(times_s):
+                if (last_s is None or frame_s > last_s) and frame_s < until_s - margin_s / 10:
+                    yield frame_s, frame
+
+    for frame_s, frame in fast.keyframes():
+        if last_s is not None or frame_s > max_gap_s:
+            yield from fill(frame_s)
+        yield frame_s, frame
+        last_s = frame_s
+    yield from fill(duration_s)
+    if between is not None:
+        between.close()
+
+
+def skips_for(plan: SamplePlan, frame_rate_hz: float) -> Literal["NONREF", "DEFAULT"]:
+    """Whether a plan's rates let the decoder leave out frames that no other one refers to."""
+    highest_hz = max((span.rate_hz for span in plan.spans), default=0.0)
+    return "NONREF" if highest_hz * FULL_RATE_SHARE <= frame_rate_hz else "DEFAULT"
+
+
+def _nearest(wanted_s: float, earlier: TimedFrame | None, later: TimedFrame) -> TimedFrame:
+    if earlier is not None and wanted_s - earlier[0] <= abs(later[0] - wanted_s):
+        return earlier
+    return later
+
+
+def _only_stream(container: InputContainer, index: int) -> VideoStream:
+    """Select one stream; the demuxer passes over all others."""
+    for stream in container.streams:
+        if stream.index != index:
+            stream.discard = Discard.all
+    chosen = container.streams[index]
+    if not isinstance(chosen, VideoStream):
+        raise TypeError(f"stream {index} is no picture stream")
+    return chosen

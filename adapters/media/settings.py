@@ -1,0 +1,51 @@
+"""How media are read: how large, how many threads, and how patiently."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from service.configuration import Configuration
+
+
+class ReaderSettings(Configuration):
+    """Settings of the process that decodes."""
+
+    short_side_px: int = Field(
+        default=256,
+        alias="MOODREEL_FRAME_SIZE",
+        ge=32,
+        le=2160,
+        description=(
+            "Short side, in pixels, of the pictures that are looked at. "
+            "Smaller ones are never enlarged; models want 224 to 256."
+        ),
+    )
+    threads: int = Field(
+        default=2,
+        alias="MOODREEL_DECODE_THREADS",
+        ge=1,
+        le=64,
+        description="Threads that decode one film.",
+    )
+    niceness: int = Field(
+        default=10,
+        alias="MOODREEL_DECODE_NICE",
+        ge=0,
+        le=19,
+        description=(
+            "How far decoding stands back behind other programs (0 to 19), so that playback "
+            "does not stutter."
+        ),
+    )
+    stall_timeout_s: float = Field(
+        default=120.0,
+        alias="MOODREEL_DECODE_TIMEOUT",
+        gt=0,
+        description="Seconds without any progress after which a decoder counts as hung.",
+    )
+    network_timeout_s: float = Field(
+        default=20.0,
+        alias="MOODREEL_STREAM_TIMEOUT",
+        gt=0,
+        description="Seconds that a media server may take to send the next bytes of a stream.",
+    )

@@ -1,0 +1,166 @@
+"""Opening a file or a stream with FFmpeg, and saying in plain words why it cannot be opened."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import av
+import av.error
+import av.logging
+from av.container import InputContainer
+
+from adapters.media.wire import Source
+from service.errors import (
+    MoodreelError,
+    NotFoundError,
+    PermanentError,
+    TransientError,
+    UnreadableMediaError,
+)
+
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpegtsraw,mpeg,mpegvideo,m4v,h264,hevc,obu,"
+    "ivf,flv,live_flv,asf,asf_o,rm,ogg,mxf,nut,nuv,nsv,dv,wtv,vob,mp3,flac,wav,w64,aiff,au,caf,"
+    "voc,aac,ac3,eac3,dts,dtshd,truehd,mlp,amr,ape,wv,tta,tak,mpc,mpc8,dsf,iff,oma,shn,latm,loas"
+)
+"""Containers that hold what they play. Playlists and manifests (hls, dash, concat, rtsp, sdp, imf)
+name other files or addresses, and are left out: opening one could reach anything from here."""
+
+LINK_SUFFIXES = frozenset({".strm", ".m3u", ".m3u8", ".pls", ".xspf", ".mpd", ".ffconcat", ".cue"})
+
+REASONS = {
+    "moov atom not found": (
+        "its index is missing, as when a copy or a recording was interrupted before its end"
+    ),
+    "EBML header parsing failed": "its beginning is damaged",
+    "Format not on whitelist": "it is a playlist or a format that may point elsewhere",
+}
+"""What FFmpeg says of a file, and what it means to its owner."""
+
+NETWORK_ERRORS = (
+    av.error.HTTPServerError,
+    av.error.HTTPTooManyRequestsError,
+    av.error.ExitError,
+    av.error.EOFError,
+    OSError,
+)
+
+
+def open_source(source: Source) -> InputContainer:
+    """Open a container, restricted to one file or to HTTP without redirects.
+
+    A redirect is refused because FFmpeg would send the headers, and with them the key, on to
+    whatever host it names.
+
+    Raises:
+        NotFoundError: It is gone.
+        UnreadableMediaError: It is empty, text, a link to something else, or damaged.
+        PermanentError: It may not be read from here.
+        TransientError: The server did not answer, or broke off.
+    """
+    if source.path:
+        check_file(Path(source.path))
+    av.logging.set_level(av.logging.ERROR)  # so that errors carry their message
+    try:
+        return _open(source)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise translate(error, source) from error
+    finally:
+        av.logging.restore_default_callback()  # decoder threads must not wait for Python's lock
+
+
+def _open(source: Source) -> InputContainer:
+    if source.path:
+        return av.open(
+            f"file:{source.path}",
+            "r",
+            container_options={"protocol_whitelist": "file", "format_whitelist": FORMATS},
+            metadata_errors="replace",
+        )
+    if any("\r" in value or "\n" in value for value in source.headers.values()):
+        raise PermanentError(f"{source.label}: a header for the server has a line break in it")
+    microseconds = str(round(source.network_timeout_s * 1e6))
+    return av.open(
+        source.url,
+        "r",
+        container_options={
+            "protocol_whitelist": "http,https,tcp,tls",
+            "format_whitelist": FORMATS,
+            "headers": "".join(f"{name}: {value}\r\n" for name, value in source.headers.items()),
+            "max_redirects": "0",
+            "rw_timeout": microseconds,
+            "reconnect": "1",
+            "reconnect_delay_max": "4",
+        },
+        metadata_errors="replace",
+        timeout=(source.network_timeout_s * 3, source.network_timeout_s * 3),
+    )
+
+
+def check_file(path: Path) -> None:
+    """Refuse what FFmpeg should not even touch.
+
+    Raises:
+        NotFoundError, PermanentError, UnreadableMediaError: As in ``open_source``.
+    """
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise PermanentError(f"{path.name} is not a regular file")
+        with path.open("rb") as file:
+            beginning = file.read(512)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{path.name} is no longer there") from error
+    except PermissionError as error:
+        raise PermanentError(
+            f"{path.name} may not be read: its permissions do not allow it to the user that "
+            "Moodreel runs as"
+        ) from error
+    except OSError as error:
+        raise TransientError(f"reading {path.name}: {error.strerror}") from error
+    if not beginning:
+        raise UnreadableMediaError(f"{path.name} is empty (0 bytes)")
+    if path.suffix.lower() in LINK_SUFFIXES:
+        raise UnreadableMediaError(
+            f"{path.name} is a link or a playlist, not a medium: what it points to is not opened"
+        )
+    if _is_text(beginning):
+        raise UnreadableMediaError(f"{path.name} holds text, neither picture nor sound")
+
+
+def _is_text(beginning: bytes) -> bool:
+    try:
+        text = beginning.decode()
+    except UnicodeDecodeError as error:
+        if error.start < len(beginning) - 4:  # not just a character cut in two
+            return False
+        text = beginning[: error.start].decode()
+    return all(character.isprintable() or character in "\r\n\t\f" for character in text)
+
+
+def translate(error: Exception, source: Source) -> MoodreelError:
+    """Say what an error of FFmpeg means for whoever asked."""
+    label = source.label
+    if isinstance(error, FileNotFoundError | av.error.HTTPNotFoundError):
+        return NotFoundError(f"{label} is no longer there")
+    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
+        return PermanentError(f"{label}: the server does not let us read it ({error.strerror})")
+    if source.url and isinstance(error, NETWORK_ERRORS):
+        return TransientError(f"reading {label}: the stream broke off ({_reason(error)})")
+    if isinstance(error, PermissionError):
+        return PermanentError(f"{label} may not be read ({error.strerror})")
+    if isinstance(error, OSError) and not isinstance(error, av.error.InvalidDataError):
+        return TransientError(f"reading {label}: {error.strerror}")
+    return UnreadableMediaError(f"{label} cannot be read: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    log = getattr(error, "log", None)
+    said = str(log[2]).strip() if log else ""
+    for phrase, reason in REASONS.items():
+        if phrase in said:
+            return reason
+    if isinstance(error, av.error.InvalidDataError):
+        return "its content is no known film or sound, or its beginning is damaged"
+    return said or str(getattr(error, "strerror", "") or error)

@@ -1,0 +1,189 @@
+"""What the service and its decoding process say to each other.
+
+A message is a JSON object and, for pictures and sound, raw bytes after it; a prefix gives both
+lengths. The decoding process works on files from anywhere and is not trusted: whatever it sends
+is checked, and nothing of it is ever executed (no pickle).
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from service.domain import (
+    AudioStream,
+    AudioWindow,
+    Chapter,
+    Float32,
+    Frame,
+    Json,
+    MediaInfo,
+    SubtitleStream,
+    UInt8,
+    VideoStream,
+)
+
+PREFIX = struct.Struct("<II")
+"""Bytes of the JSON header, bytes of the payload."""
+HEADER_LIMIT = 1 << 20
+PAYLOAD_LIMIT = 1 << 27
+"""An hour of sound at 16 kHz is 230 MB: windows are far shorter. A frame at 2160p is 25 MB."""
+
+
+class ProtocolError(Exception):
+    """The other side sent something that is no message."""
+
+
+def pack(header: Mapping[str, Any], payload: bytes | memoryview = b"") -> bytes:
+    """A message's prefix and header; the payload follows it on the wire."""
+    text = json.dumps(header, separators=(",", ":")).encode()
+    return PREFIX.pack(len(text), len(payload)) + text
+
+
+def unpack_prefix(prefix: bytes) -> tuple[int, int]:
+    """Read the two lengths.
+
+    Raises:
+        ProtocolError: One of them is beyond its limit.
+    """
+    header_bytes, payload_bytes = PREFIX.unpack(prefix)
+    if header_bytes > HEADER_LIMIT or payload_bytes > PAYLOAD_LIMIT:
+        raise ProtocolError(f"a message of {header_bytes} + {payload_bytes} bytes")
+    return header_bytes, payload_bytes
+
+
+def unpack_header(text: bytes) -> Json:
+    """Read the JSON object.
+
+    Raises:
+        ProtocolError: It is none.
+    """
+    try:
+        header = json.loads(text)
+    except ValueError as error:
+        raise ProtocolError("a header that is not JSON") from error
+    if not isinstance(header, dict):
+        raise ProtocolError("a header that is not an object")
+    return header
+
+
+def read_message(pipe: BinaryIO) -> Json | None:
+    """Read the next message without payload from an unbuffered pipe; None at its end."""
+    prefix = _read_exactly(pipe, PREFIX.size)
+    if len(prefix) < PREFIX.size:
+        return None
+    return unpack_header(_read_exactly(pipe, unpack_prefix(prefix)[0]))
+
+
+def _read_exactly(pipe: BinaryIO, count: int) -> bytes:
+    found = b""
+    while len(found) < count and (more := pipe.read(count - len(found))):
+        found += more
+    return found
+
+
+# What to read ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What a decoding process was asked to read."""
+
+    path: str = ""
+    """Absolute; empty for a stream."""
+    url: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    network_timeout_s: float = 20.0
+
+    @property
+    def label(self) -> str:
+        """What to call it in a message: no query string and no folder."""
+        if self.path:
+            return Path(self.path).name
+        parts = urlsplit(self.url)
+        return f"{parts.hostname}{parts.path}"
+
+
+# Frames and sound -------------------------------------------------------------------------------
+
+
+def frame_header(time_s: float, image: UInt8) -> Json:
+    height, width, _ = image.shape
+    return {"kind": "frame", "time_s": time_s, "height": height, "width": width}
+
+
+def read_frame(header: Json, payload: bytes) -> Frame:
+    """Make a frame of a message.
+
+    Raises:
+        ProtocolError: The numbers do not belong together.
+    """
+    try:
+        shape = (int(header["height"]), int(header["width"]), 3)
+        image = np.frombuffer(payload, dtype=np.uint8).reshape(shape)
+        return Frame(time_s=float(header["time_s"]), image=image)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ProtocolError(f"no frame: {error}") from error
+
+
+def window_header(start_s: float, samples: Float32, sample_rate_hz: int) -> Json:
+    return {
+        "kind": "window",
+        "start_s": start_s,
+        "count": len(samples),
+        "sample_rate_hz": sample_rate_hz,
+    }
+
+
+def read_window(header: Json, payload: bytes) -> AudioWindow:
+    """Make a window of a message.
+
+    Raises:
+        ProtocolError: The numbers do not belong together.
+    """
+    try:
+        samples = np.frombuffer(payload, dtype=np.float32).reshape(int(header["count"]))
+        return AudioWindow(
+            start_s=float(header["start_s"]),
+            samples=samples,
+            sample_rate_hz=int(header["sample_rate_hz"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ProtocolError(f"no window: {error}") from error
+
+
+# What a probe found -----------------------------------------------------------------------------
+
+
+def info_header(info: MediaInfo) -> Json:
+    return asdict(info)
+
+
+def read_info(found: object) -> MediaInfo:
+    """Make a MediaInfo of its JSON.
+
+    Raises:
+        ProtocolError: A field is absent, unknown or of another type.
+    """
+    if not isinstance(found, dict):
+        raise ProtocolError("no media info")
+    try:
+        video = found["video"]
+        return MediaInfo(
+            duration_s=float(found["duration_s"]),
+            container=str(found["container"]),
+            size_bytes=None if found["size_bytes"] is None else int(found["size_bytes"]),
+            video=None if video is None else VideoStream(**video),
+            audio=tuple(AudioStream(**stream) for stream in found["audio"]),
+            subtitles=tuple(SubtitleStream(**stream) for stream in found["subtitles"]),
+            chapters=tuple(Chapter(**chapter) for chapter in found["chapters"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ProtocolError(f"no media info: {error}") from error

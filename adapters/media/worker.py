@@ -1,0 +1,234 @@
+"""The decoding process: takes requests on its standard input, answers on its standard output.
+
+It is started by ``reader``, works on one medium, and ends with its parent. A file that crashes a
+decoder takes nothing but this process with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import av.logging
+import numpy as np
+
+from adapters.media import wire
+from adapters.media.damage import Damage
+from adapters.media.decode import (
+    TimedFrame,
+    VideoPass,
+    read_keyframes,
+    sample_times,
+    skips_for,
+)
+from adapters.media.picture import PictureMaker
+from adapters.media.probe import Probe, probe
+from adapters.media.sound import read_windows
+from adapters.media.wire import Source
+from service.domain import Json, SamplePlan, SampleSpan
+from service.errors import MoodreelError
+
+TICK_S = 1.0
+"""How often to say that work goes on."""
+PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h."""
+
+
+class StoppedError(Exception):
+    """The other side wants no more of this."""
+
+
+class Connection:
+    """Both pipes to the parent."""
+
+    def __init__(self, requests: BinaryIO, answers: BinaryIO) -> None:
+        self._requests = requests
+        self._answers = answers
+        self._told_at = time.monotonic()
+
+    def receive(self) -> Json | None:
+        return wire.read_message(self._requests)
+
+    def send(self, header: Json, payload: memoryview | bytes = b"") -> None:
+        self._answers.write(wire.pack(header, payload))
+        self._answers.write(payload)
+        self._answers.flush()
+        self._told_at = time.monotonic()
+
+    def tick(self) -> None:
+        """Say now and then that work goes on.
+
+        Raises:
+            StoppedError: The parent said something, or is gone: it wants no more.
+        """
+        if select.select([self._requests], [], [], 0)[0]:
+            self.receive()
+            raise StoppedError
+        if time.monotonic() - self._told_at >= TICK_S:
+            self.send({"kind": "tick"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Medium:
+    """What the parent asked to have opened, and what was found."""
+
+    source: Source
+    probe: Probe
+    threads: int
+    short_side_px: int
+
+
+class Worker:
+    """Serves the requests for one medium, one after another."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._medium: Medium | None = None
+
+    def run(self) -> None:
+        """Serve until the parent closes the pipe."""
+        while (request := self._connection.receive()) is not None:
+            try:
+                self._connection.send({"kind": "end", **self._serve(request)})
+            except StoppedError:
+                self._connection.send({"kind": "end", "warnings": []})
+            except MoodreelError as error:
+                self._connection.send(
+                    {"kind": "error", "error": type(error).__name__, "message": str(error)}
+                )
+
+    def _serve(self, request: Json) -> Json:
+        match request["do"]:
+            case "open":
+                return self._open(request)
+            case "keyframes":
+                return self._keyframes(request["max_gap_s"])
+            case "frames":
+                spans = tuple(SampleSpan(**span) for span in request["spans"])
+                return self._frames(SamplePlan(spans=spans))
+            case "audio":
+                return self._audio(request)
+        return {"warnings": []}  # a stop that crossed our last message
+
+    def _open(self, request: Json) -> Json:
+        source = Source(**request["source"])
+        found = probe(source, self._connection.tick)
+        self._medium = Medium(
+            source=source,
+            probe=found,
+            threads=request["threads"],
+            short_side_px=request["short_side_px"],
+        )
+        return {"info": wire.info_header(found.info), "warnings": list(found.warnings)}
+
+    def _opened(self) -> Medium:
+        if self._medium is None:
+            raise RuntimeError("asked to read before a medium was opened")
+        return self._medium
+
+    def _keyframes(self, max_gap_s: float) -> Json:
+        medium, damage = self._opened(), Damage("picture")
+        if (index := medium.probe.video_index) is None:
+            return {"warnings": []}
+
+        def make_pass(*, threads: int) -> VideoPass:
+            return VideoPass(
+                medium.source,
+                stream_index=index,
+                threads=threads,
+                skip_frame="NONREF",
+                damage=damage,
+                tick=self._connection.tick,
+            )
+
+        fast = make_pass(threads=1)  # keyframes are decoded one by one
+        frames = read_keyframes(
+            fast,
+            lambda: make_pass(threads=medium.threads),
+            max_gap_s=max_gap_s,
+            duration_s=medium.probe.info.duration_s,
+        )
+        with contextlib.closing(fast):
+            self._send_frames(frames, medium)
+        return {"warnings": damage.warnings()}
+
+    def _frames(self, plan: SamplePlan) -> Json:
+        medium, damage = self._opened(), Damage("picture")
+        index, video = medium.probe.video_index, medium.probe.info.video
+        if index is None or video is None:
+            return {"warnings": []}
+        reading = VideoPass(
+            medium.source,
+            stream_index=index,
+            threads=medium.threads,
+            skip_frame=skips_for(plan, video.frame_rate_hz),
+            damage=damage,
+            tick=self._connection.tick,
+        )
+        with contextlib.closing(reading):
+            self._send_frames(reading.sample(sample_times(plan.spans)), medium)
+        return {"warnings": damage.warnings()}
+
+    def _send_frames(self, frames: Iterator[TimedFrame], medium: Medium) -> None:
+        video = medium.probe.info.video
+        maker = PictureMaker(
+            short_side_px=medium.short_side_px,
+            sample_aspect_ratio=video.sample_aspect_ratio if video else 1.0,
+            rotation_deg=video.rotation_deg if video else 0,
+        )
+        for time_s, frame in frames:
+            image = maker.make(frame)
+            self._connection.send(wire.frame_header(max(0.0, time_s), image), image.data.cast("B"))
+
+    def _audio(self, request: Json) -> Json:
+        medium, damage = self._opened(), Damage("sound")
+        rate_hz = request["sample_rate_hz"]
+        windows = read_windows(
+            medium.source,
+            sample_rate_hz=rate_hz,
+            window_s=request["window_s"],
+            hop_s=request["hop_s"],
+            threads=medium.threads,
+            damage=damage,
+            tick=self._connection.tick,
+        )
+        for start_s, samples in windows:
+            payload = np.ascontiguousarray(samples)
+            header = wire.window_header(start_s, payload, rate_hz)
+            self._connection.send(header, payload.data.cast("B"))
+        return {"warnings": damage.warnings()}
+
+
+def die_with_parent() -> None:
+    """End when the parent does, even inside a decoder that hangs. Linux only; elsewhere the
+    closed pipe ends us at the next message.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def main() -> None:
+    """Serve the parent; the first argument is how far to stand back behind other programs."""
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(int(sys.argv[1]))
+    av.logging.restore_default_callback()
+    av.logging.set_libav_level(av.logging.ERROR)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # nothing that a library prints may get between the messages
+    with contextlib.suppress(BrokenPipeError):
+        Worker(Connection(os.fdopen(0, "rb", buffering=0), answers)).run()
+
+
+if __name__ == "__main__":
+    main()
