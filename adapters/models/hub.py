@@ -198,6 +198,10 @@ class ModelHub:
 
     def _download(self, model: Model, check: FileCheck, progress: Progress | None) -> None:
         file = check.file
+        if check.path is not None:
+            # The library would keep its link to the old content where the name stays the same.
+            check.path.resolve().unlink(missing_ok=True)
+            check.path.unlink(missing_ok=True)
         logger.info(
             "Fetching a model file",
             extra={"action": "model_fetching", "model": model.name, "file": file.path},
@@ -210,7 +214,6 @@ class ModelHub:
                 cache_dir=self._cache,
                 endpoint=self._endpoint,
                 etag_timeout=self._timeout_s,
-                force_download=check.verdict is Verdict.WRONG,
                 tqdm_class=_bar(file, progress),
             )
         except Exception as error:

@@ -18,6 +18,9 @@ FILTERS = {
     Interpolation.BICUBIC: Image.Resampling.BICUBIC,
     Interpolation.BILINEAR: Image.Resampling.BILINEAR,
 }
+MAX_ASPECT = 8
+"""A picture more oblong than this loses its ends before it is scaled: the centre stays the same,
+and a strip of 1 x 20,000 pixels does not become one of 224 x 4,480,000."""
 WHITE = 255.0
 """Full scale of 8 bit values."""
 
@@ -37,11 +40,20 @@ def to_pixels(images: Sequence[UInt8], wanted: ImageInput) -> Float32:
 
 
 def _to_square(image: UInt8, wanted: ImageInput) -> UInt8:
-    picture = Image.fromarray(np.ascontiguousarray(image))
+    picture = Image.fromarray(np.ascontiguousarray(_shorten(image, wanted)))
     width, height = _scaled_size(picture.width, picture.height, wanted)
     left, top = (width - wanted.size) // 2, (height - wanted.size) // 2
     scaled = picture.resize((width, height), FILTERS[wanted.interpolation])
     return np.asarray(scaled.crop((left, top, left + wanted.size, top + wanted.size)))
+
+
+def _shorten(image: UInt8, wanted: ImageInput) -> UInt8:
+    height, width = image.shape[:2]
+    longest = MAX_ASPECT * min(height, width)
+    if wanted.resize is Resize.SQUASH or max(height, width) <= longest:
+        return image
+    top, left = max(0, height - longest) // 2, max(0, width - longest) // 2
+    return image[top : top + longest, left : left + longest]
 
 
 def _scaled_size(width: int, height: int, wanted: ImageInput) -> tuple[int, int]:

@@ -59,10 +59,11 @@ def node(
     return b"".join(parts)
 
 
-def constant(name: str, array: npt.NDArray[np.float32]) -> bytes:
-    """A ``TensorProto`` of floats."""
+def constant(name: str, array: npt.NDArray[np.float32] | npt.NDArray[np.int64]) -> bytes:
+    """A ``TensorProto``."""
     dims = b"".join(_field(1, edge) for edge in array.shape)
-    return dims + _field(2, FLOAT) + _field(8, name) + _field(9, array.tobytes())
+    dtype = INT64 if array.dtype == np.int64 else FLOAT
+    return dims + _field(2, dtype) + _field(8, name) + _field(9, array.tobytes())
 
 
 def value(name: str, dtype: int, shape: Shape) -> bytes:
@@ -134,19 +135,15 @@ def text_tower(
         ]
         inputs.append(value("attention_mask", dtype, ["batch", length]))
     nodes.append(node("ReduceMean", ["masked"], [output], axes=[1], keepdims=0))
+    # Batch, length, one column: so that the mask spreads over the vectors.
+    column = constant("column", np.array([0, -1, 1], dtype=np.int64))
     return write_graph(
         path,
         nodes=nodes,
         inputs=inputs,
         outputs=[value(output, FLOAT, ["batch", 3])],
-        constants=[constant("vectors", VECTORS), *([_column_shape()] if with_mask else [])],
+        constants=[constant("vectors", VECTORS), *([column] if with_mask else [])],
     )
-
-
-def _column_shape() -> bytes:
-    """The INT64 tensor ``[0, -1, 1]``: batch, length, one column."""
-    raw = np.array([0, -1, 1], dtype=np.int64).tobytes()
-    return _field(1, 3) + _field(2, INT64) + _field(8, "column") + _field(9, raw)
 
 
 def tokenizer(path: Path, *, start: bool = True) -> Path:

@@ -1,0 +1,290 @@
+"""The shelf gives a job the models that the owner configured, and says what is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adapters.models.catalog import CATALOG
+from adapters.models.families import CLIP
+from adapters.models.hub import ModelHub
+from adapters.models.inventory import State, list_models, pull, verify
+from adapters.models.settings import ModelSettings
+from adapters.models.shelf import RETRY_AFTER_S, Shelf
+from adapters.models.spec import Model, ModelFile, Role
+from service.domain import Severity
+from service.errors import ConfigurationError, MissingModelError
+from service.ports import Encoder, ModelShelf, SoundTagger
+from tests.support.model_hub import HubServer, serve_hub
+from tests.support.models import colour_model, files_of, loudness_tagger, solid
+
+
+class Clock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> ModelSettings:
+    return ModelSettings(
+        visual_model=str(colour_model(tmp_path / "colours")),
+        sound_model=str(loudness_tagger(tmp_path / "loudness")),
+        models_dir=tmp_path / "models",
+        offline=True,
+        threads=1,
+    )
+
+
+def change(settings: ModelSettings, **values: object) -> ModelSettings:
+    return settings.model_copy(update=values)
+
+
+async def test_directories_serve_as_models(settings):
+    shelf: ModelShelf = Shelf(settings)
+    encoder: Encoder = await shelf.open_encoder()
+    tagger: SoundTagger = await shelf.open_tagger()
+    assert encoder.name == "colours"
+    assert encoder.encode_images([solid((255, 0, 0))]).shape == (1, 3)
+    assert tagger.labels == ("Noise", "Silence")
+    assert tagger.score_window(np.ones(16_000, dtype=np.float32)).shape == (2, 2)
+    await shelf.aclose()
+
+
+async def test_a_model_is_opened_once_however_many_ask(settings):
+    shelf = Shelf(settings)
+    opened = await asyncio.gather(*(shelf.open_encoder() for _ in range(5)))
+    assert len({id(encoder) for encoder in opened}) == 1
+    await shelf.aclose()
+
+
+async def test_what_is_turned_off_is_not_missing(settings):
+    shelf = Shelf(change(settings, visual_model="none", sound_model="none"))
+    with pytest.raises(MissingModelError, match="MOODREEL_VISUAL_MODEL is none") as caught:
+        await shelf.open_encoder()
+    assert caught.value.model == ""
+    assert {finding.severity for finding in await shelf.check()} == {Severity.OK}
+    assert shelf.fingerprint == "none+none"
+
+
+async def test_a_catalog_model_that_is_not_here_is_missing_with_the_way_out(settings):
+    shelf = Shelf(change(settings, visual_model="siglip-b16-224"))
+    with pytest.raises(MissingModelError, match="moodreel models pull siglip-b16-224") as caught:
+        await shelf.open_encoder()
+    assert caught.value.model == "siglip-b16-224"
+    visual, sound = await shelf.check()
+    assert visual.subject == "models/siglip-b16-224"
+    assert visual.severity is Severity.WARNING
+    assert visual.fix == "moodreel models pull siglip-b16-224"
+    assert sound.severity is Severity.OK
+
+
+def test_an_unknown_name_is_a_mistake_in_the_settings(settings):
+    with pytest.raises(ConfigurationError, match=r"'siglipp'.*known: .*siglip-b16-224"):
+        Shelf(change(settings, visual_model="siglipp"))
+
+
+def test_a_tagger_is_no_picture_model(settings):
+    with pytest.raises(ConfigurationError, match="MOODREEL_VISUAL_MODEL: yamnet is a sound tagger"):
+        Shelf(change(settings, visual_model="yamnet"))
+
+
+async def test_a_directory_of_the_wrong_kind_is_told_when_it_is_opened(settings):
+    shelf = Shelf(change(settings, visual_model=settings.sound_model))
+    with pytest.raises(ConfigurationError, match="MOODREEL_VISUAL_MODEL: loudness is a sound"):
+        await shelf.open_encoder()
+
+
+async def test_a_directory_that_is_not_mounted_yet_is_missing_until_it_is(settings, tmp_path):
+    shelf = Shelf(change(settings, visual_model=str(tmp_path / "later")))
+    before = shelf.fingerprint
+    with pytest.raises(MissingModelError, match="later is no directory"):
+        await shelf.open_encoder()
+    assert (await shelf.check())[0].severity is Severity.WARNING
+    colour_model(tmp_path / "later")
+    assert (await shelf.open_encoder()).name == "later"
+    assert shelf.fingerprint != before
+    await shelf.aclose()
+
+
+async def test_a_directory_inside_the_models_directory_goes_by_its_name(settings):
+    colour_model(settings.models_dir / "mine")
+    shelf = Shelf(change(settings, visual_model="mine"))
+    assert (await shelf.open_encoder()).name == "mine"
+    await shelf.aclose()
+
+
+async def test_after_closing_a_model_opens_again(settings):
+    shelf = Shelf(settings)
+    first = await shelf.open_encoder()
+    await shelf.aclose()
+    assert await shelf.open_encoder() is not first
+    await shelf.aclose()
+
+
+def test_the_fingerprint_names_models_and_changes_with_them(settings, tmp_path):
+    rows = change(settings, visual_model="siglip-b16-224", sound_model="yamnet")
+    assert Shelf(rows).fingerprint == "siglip-b16-224@46490526+yamnet@ac2ca3bd"
+    before = Shelf(settings).fingerprint
+    assert before.startswith("colours@")
+    assert Shelf(settings).fingerprint == before
+    (tmp_path / "colours" / "model.toml").write_text("dimension = 3\n", encoding="utf-8")
+    assert Shelf(settings).fingerprint != before
+
+
+# The Hub ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Model, HubServer]]:
+    """A row of the catalog that a local server has."""
+    files = files_of(colour_model(tmp_path / "made"))
+    roles = {
+        "vision_model.onnx": Role.IMAGE_TOWER,
+        "text_model.onnx": Role.TEXT_TOWER,
+        "tokenizer.json": Role.TOKENIZER,
+    }
+    with serve_hub(files) as server:
+        model = Model(
+            name="toy",
+            summary="a toy",
+            spec=_toy_spec(),
+            licence="MIT",
+            repository="toys/toy",
+            revision="0123456789abcdef0123456789abcdef01234567",
+            files=tuple(
+                ModelFile(
+                    role=role,
+                    path=path,
+                    size_bytes=len(files[path]),
+                    sha256=hashlib.sha256(files[path]).hexdigest(),
+                )
+                for path, role in roles.items()
+            ),
+        )
+        monkeypatch.setitem(CATALOG, "toy", model)
+        yield model, server
+
+
+def _toy_spec():
+    from dataclasses import replace
+
+    return replace(
+        CLIP,
+        dimension=3,
+        image=replace(CLIP.image, size=8),
+        text=replace(CLIP.text, pad_id=0, end_id=2),
+    )
+
+
+async def test_a_job_downloads_what_it_needs(settings, toy):
+    _, server = toy
+    hub = ModelHub(settings.models_dir, endpoint=server.url)
+    shelf = Shelf(change(settings, visual_model="toy"), hub=hub)
+    assert server.requests == []
+    encoder = await shelf.open_encoder()
+    assert encoder.encode_texts(["red"]).tolist() == [[1, 0, 0]]
+    await shelf.aclose()
+
+
+async def test_jobs_may_be_forbidden_to_download(settings, toy):
+    _, server = toy
+    hub = ModelHub(settings.models_dir, endpoint=server.url)
+    shelf = Shelf(change(settings, visual_model="toy", download=False), hub=hub)
+    with pytest.raises(MissingModelError, match="moodreel models pull toy"):
+        await shelf.open_encoder()
+    assert server.requests == []
+
+
+async def test_a_failed_download_is_not_tried_for_every_item(settings, toy):
+    _, server = toy
+    served = dict(server.files)
+    server.files.clear()
+    clock = Clock()
+    hub = ModelHub(settings.models_dir, endpoint=server.url)
+    shelf = Shelf(change(settings, visual_model="toy"), hub=hub, clock=clock)
+    with pytest.raises(MissingModelError, match="fetching vision_model"):
+        await shelf.open_encoder()
+    asked = len(server.requests)
+    server.files.update(served)
+    for _ in range(3):
+        with pytest.raises(MissingModelError, match="fetching vision_model"):
+            await shelf.open_encoder()
+    assert len(server.requests) == asked
+    clock.now_s = RETRY_AFTER_S
+    assert (await shelf.open_encoder()).name == "toy"
+    await shelf.aclose()
+
+
+async def test_what_was_pulled_meanwhile_is_used_at_once(settings, toy):
+    model, server = toy
+    served = dict(server.files)
+    server.files.clear()
+    hub = ModelHub(settings.models_dir, endpoint=server.url)
+    shelf = Shelf(change(settings, visual_model="toy"), hub=hub, clock=Clock())
+    with pytest.raises(MissingModelError):
+        await shelf.open_encoder()
+    server.files.update(served)
+    ModelHub(settings.models_dir, endpoint=server.url).fetch(model)
+    assert (await shelf.open_encoder()).name == "toy"
+    await shelf.aclose()
+
+
+# What the command line shows --------------------------------------------------------------------
+
+
+def test_listing_says_what_is_here(settings, tmp_path):
+    (settings.models_dir / "yamnet").mkdir(parents=True)
+    (settings.models_dir / "yamnet" / "yamnet.onnx").write_bytes(b"")
+    listed = {listing.model.name: listing for listing in list_models(settings)}
+    assert listed["siglip-b16-224"].state is State.NOT_HERE
+    assert listed["yamnet"].state is State.PARTIAL
+    assert listed["colours"].state is State.HERE
+    assert listed["colours"].is_configured
+    assert not listed["yamnet"].is_configured
+
+
+def test_verifying_reads_every_file(settings):
+    checks = verify(settings, settings.visual_model)
+    assert [check.verdict for check in checks] == ["not pinned"] * 3
+    assert all(len(check.sha256) == 64 and check.size_bytes for check in checks)
+
+
+def test_verifying_what_is_not_here_says_missing(settings):
+    assert {check.verdict for check in verify(settings, "yamnet")} == {"missing"}
+
+
+def test_pulling_offline_says_that_it_is_offline(settings):
+    with pytest.raises(MissingModelError, match="MOODREEL_OFFLINE"):
+        pull(settings, "yamnet")
+
+
+def test_pulling_a_directory_that_is_whole_changes_nothing(settings):
+    assert pull(settings, settings.visual_model).name == "colours"
+
+
+def test_an_unknown_model_cannot_be_pulled(settings):
+    with pytest.raises(ConfigurationError, match="no model is called 'toy'"):
+        pull(settings, "toy")
+
+
+def test_settings_come_from_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("MOODREEL_VISUAL_MODEL", "none")
+    monkeypatch.setenv("MOODREEL_MODELS_DIR", str(tmp_path))
+    monkeypatch.setenv("MOODREEL_MODEL_PROVIDERS", "CUDA, cpu")
+    monkeypatch.setenv("MOODREEL_MODEL_THREADS", "3")
+    settings = ModelSettings.read()
+    assert settings.visual_model == "none"
+    assert settings.models_dir == tmp_path
+    assert settings.providers == ("cuda", "cpu")
+    assert settings.threads == 3
+    assert 1 <= ModelSettings.model_fields["threads"].get_default(call_default_factory=True) <= 4
