@@ -16,7 +16,7 @@ from pydantic import Field
 from adapters.media_servers.names import read_name
 from adapters.media_servers.paths import Directories, PathSettings, resolve_inside
 from adapters.media_servers.tree import FoundFile, Root, Tree, plan_roots
-from adapters.media_servers.watching import FolderChanges
+from adapters.media_servers.watching import FolderChanges, Noticed
 from service.domain import (
     Change,
     Finding,
@@ -146,17 +146,15 @@ class FolderServer:
             polling_interval_s=settings.polling_interval_s,
             force_polling=settings.force_polling,
         )
-        async for change, found in changes.follow():
-            item_id = found.item_id
-            if change is Change.DELETED:
-                self._paths.pop(item_id, None)
-            else:
-                self._paths[item_id] = str(found.path)
-            yield LibraryEvent(
-                change=change,
-                ref=ItemRef(server=self.name, item_id=item_id),
-                title=read_name(found.relative).title,
-            )
+        pages: asyncio.Queue[list[Noticed]] = asyncio.Queue(maxsize=1)
+        following = asyncio.create_task(changes.follow(pages.put))
+        try:
+            while True:
+                for change, found in await _next_page(pages, following):
+                    yield self._event(change, found)
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
 
     async def check(self) -> Sequence[Finding]:
         """One finding per directory: there, empty, or missing."""
@@ -164,6 +162,18 @@ class FolderServer:
 
     async def aclose(self) -> None:
         """Nothing to close: a watch ends with its listener."""
+
+    def _event(self, change: Change, found: FoundFile) -> LibraryEvent:
+        item_id = found.item_id
+        if change is Change.DELETED:
+            self._paths.pop(item_id, None)
+        else:
+            self._paths[item_id] = str(found.path)
+        return LibraryEvent(
+            change=change,
+            ref=ItemRef(server=self.name, item_id=item_id),
+            title=read_name(found.relative).title,
+        )
 
     def _item(self, found: FoundFile) -> MediaItem | None:
         resolved = resolve_inside(found.path, self._tree.allowed)
@@ -244,3 +254,17 @@ async def _pages(items: Iterator[T]) -> AsyncIterator[list[T]]:
     """Take from a slow iterator in a thread, a page at a time."""
     while page := await asyncio.to_thread(lambda: [*itertools.islice(items, PAGE_SIZE)]):
         yield page
+
+
+async def _next_page(
+    pages: asyncio.Queue[list[Noticed]], following: asyncio.Task[None]
+) -> list[Noticed]:
+    """The next page, or the error that ended the one who makes them."""
+    getting = asyncio.ensure_future(pages.get())
+    try:
+        await asyncio.wait({getting, following}, return_when=asyncio.FIRST_COMPLETED)
+        if not getting.done():
+            following.result()
+        return await getting
+    finally:
+        getting.cancel()

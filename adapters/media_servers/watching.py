@@ -13,16 +13,14 @@ import logging
 import stat
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from contextlib import aclosing
 from pathlib import Path
 
 import watchfiles
 
 from adapters.media_servers.tree import FoundFile, Root, Tree
 from service.domain import Change
-from service.errors import TransientError
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +34,9 @@ DEBOUNCE_S = 0.8
 """How long notices are gathered before they are looked at."""
 
 Noticed = tuple[Change, FoundFile]
+Present = dict[Root, tuple[int, int]]
+"""The roots that are there, and which directory each of them is."""
+Tell = Callable[[list[Noticed]], Awaitable[None]]
 
 
 class FolderChanges:
@@ -54,18 +55,18 @@ class FolderChanges:
         self._tick_s = min(max(settle_s, 0.1), TICK_S)
         self._polling_interval_s = polling_interval_s
         self._is_polling = force_polling
+        self._is_partly_forbidden = False
         self._revisions: dict[str, str] = {}
         self._unsettled: set[str] = set()
 
-    async def follow(self) -> AsyncGenerator[Noticed, None]:
-        """Tell of everything that is there now, then of each change, for as long as one listens."""
+    async def follow(self, tell: Tell) -> None:
+        """Tell of everything that is there now, then of each change, until cancelled."""
         was_present = True
         while True:
             present = await asyncio.to_thread(self._present)
             if present:
-                async with aclosing(self._follow_while_present(present)) as changes:
-                    async for noticed in changes:
-                        yield noticed
+                await self._rescan(tell)
+                await (self._poll if self._is_polling else self._listen)(present, tell)
             else:
                 if was_present:
                     logger.warning(
@@ -75,39 +76,91 @@ class FolderChanges:
                 await asyncio.sleep(self._tick_s)
             was_present = bool(present)
 
-    async def _follow_while_present(
-        self, present: dict[Root, tuple[int, int]]
-    ) -> AsyncGenerator[Noticed, None]:
-        """Tell of changes until a directory goes, comes back or is replaced."""
-        async for noticed in self._rescan():
-            yield noticed
+    async def _poll(self, present: Present, tell: Tell) -> None:
+        """Walk everything at regular times, until a directory goes, comes back or is replaced.
+
+        ``watchfiles`` could do so, but compares whole seconds and keeps a second map of all files.
+        """
+        while await asyncio.to_thread(self._present) == present:
+            await asyncio.sleep(self._polling_interval_s)
+            await self._rescan(tell)
+
+    async def _listen(self, present: Present, tell: Tell) -> None:
+        """Look where the system says, until a directory goes, comes back or is replaced.
+
+        ``watchfiles`` runs in a thread of its own: its start walks the whole tree, on a network
+        share for minutes, and would hold up the event loop.
+        """
+        loop = asyncio.get_running_loop()
+        notices: asyncio.Queue[AbstractSet[str] | None] = asyncio.Queue()
+        stop = threading.Event()
+
+        def pass_on() -> None:
+            try:
+                for paths in self._notices(present, stop):
+                    loop.call_soon_threadsafe(notices.put_nowait, paths)
+            finally:
+                loop.call_soon_threadsafe(notices.put_nowait, None)
+
+        listener = loop.run_in_executor(None, pass_on)
         rescan_at = time.monotonic()  # once more: what came before the system began to watch
-        async with aclosing(self._notices([*present])) as notices:
-            async for paths in notices:
+        try:
+            while (paths := await notices.get()) is not None:
                 if await asyncio.to_thread(self._present) != present:
                     return
-                for noticed in await asyncio.to_thread(self._look_at, paths):
-                    yield noticed
+                if noticed := await asyncio.to_thread(self._look_at, paths):
+                    await tell(noticed)
                 if time.monotonic() >= rescan_at:
-                    async for noticed in self._rescan():
-                        yield noticed
+                    await self._rescan(tell)
                     rescan_at = time.monotonic() + RESCAN_INTERVAL_S
+        finally:
+            stop.set()
+            await listener
 
-    def _present(self) -> dict[Root, tuple[int, int]]:
+    def _notices(self, present: Present, stop: threading.Event) -> Iterator[set[str]]:
+        """Paths that the system says changed, nothing at each tick; ends when told to stop, or
+        when this way of noticing fails: then polling takes over.
+        """
+        try:
+            for batch in watchfiles.watch(
+                *(root.path for root in present),
+                watch_filter=None,
+                stop_event=stop,
+                debounce=int(DEBOUNCE_S * 1000),
+                rust_timeout=int(self._tick_s * 1000),
+                yield_on_timeout=True,
+                ignore_permission_denied=self._is_partly_forbidden,
+            ):
+                yield {path for _, path in batch}
+        except FileNotFoundError:
+            return  # it vanished between two looks: it is waited for
+        except PermissionError:
+            if self._is_partly_forbidden:
+                self._is_polling = True
+            # Only now: then watchfiles says nothing of exhausted inotify watches either.
+            self._is_partly_forbidden = True
+        except (OSError, RuntimeError) as error:
+            logger.warning(
+                "the system cannot watch the library (too few inotify watches?): polling instead",
+                extra={"action": "watch_falls_back_to_polling", "error": str(error)},
+            )
+            self._is_polling = True
+
+    def _present(self) -> Present:
         found = ((root, root.identity) for root in self._tree.roots)
         return {root: identity for root, identity in found if identity is not None}
 
-    async def _rescan(self) -> AsyncGenerator[Noticed, None]:
+    async def _rescan(self, tell: Tell) -> None:
         """Walk everything. A directory that is missing or empty is taken to be unmounted."""
         seen: set[str] = set()
         walk = self._tree.walk()
         while page := await asyncio.to_thread(lambda: [*itertools.islice(walk, PAGE_SIZE)]):
             seen.update(str(found.path) for found in page)
-            for noticed in self._note_all(page):
-                yield noticed
-        gone = self._revisions.keys() - seen
-        for noticed in await asyncio.to_thread(self._forget, gone, only_populated=True):
-            yield noticed
+            if noticed := self._note_all(page):
+                await tell(noticed)
+        unseen = self._revisions.keys() - seen
+        if noticed := await asyncio.to_thread(self._forget, unseen, only_populated=True):
+            await tell(noticed)
 
     def _look_at(self, paths: AbstractSet[str]) -> list[Noticed]:
         """Compare what is at these paths, and below them, with what was known."""
@@ -157,60 +210,6 @@ class FolderChanges:
                 last_seen = FoundFile(root=root, path=path, size_bytes=0, mtime_ns=0, ctime_ns=0)
                 noticed.append((Change.DELETED, last_seen))
         return noticed
-
-    async def _notices(self, roots: list[Root]) -> AsyncGenerator[AbstractSet[str], None]:
-        """Paths that the system says changed; an empty set at each tick.
-
-        ``watchfiles`` runs in a thread of its own: its start walks the whole tree, on a network
-        share for minutes, and would hold up the event loop.
-        """
-        loop = asyncio.get_running_loop()
-        arrived: asyncio.Queue[AbstractSet[str] | None] = asyncio.Queue()
-        stop = threading.Event()
-
-        def listen() -> None:
-            try:
-                self._listen(
-                    roots, stop, lambda p: loop.call_soon_threadsafe(arrived.put_nowait, p)
-                )
-            finally:
-                loop.call_soon_threadsafe(arrived.put_nowait, None)
-
-        listener = loop.run_in_executor(None, listen)
-        try:
-            while (paths := await arrived.get()) is not None:
-                yield paths
-        finally:
-            stop.set()
-            await listener
-
-    def _listen(
-        self, roots: list[Root], stop: threading.Event, tell: Callable[[AbstractSet[str]], object]
-    ) -> None:
-        """Pass on notices until told to stop, or until this way of noticing fails."""
-        try:
-            for batch in watchfiles.watch(
-                *(root.path for root in roots),
-                watch_filter=None,
-                stop_event=stop,
-                debounce=int(DEBOUNCE_S * 1000),
-                rust_timeout=int(self._tick_s * 1000),
-                yield_on_timeout=True,
-                force_polling=self._is_polling,
-                poll_delay_ms=int(self._polling_interval_s * 1000),
-                ignore_permission_denied=True,
-            ):
-                tell({path for _, path in batch})
-        except FileNotFoundError:
-            return  # it vanished between two looks: it is waited for
-        except (OSError, RuntimeError) as error:
-            if self._is_polling:
-                raise TransientError(f"watching the library's directories: {error}") from error
-            logger.warning(
-                "the system cannot watch the library (too few inotify watches?): polling instead",
-                extra={"action": "watch_falls_back_to_polling", "error": str(error)},
-            )
-            self._is_polling = True
 
 
 def _is_gone(path: Path) -> bool:
