@@ -30,6 +30,15 @@ def postgres() -> Iterator[str]:
         cluster.stop()
 
 
+@pytest.fixture(scope="session")
+def used_cluster() -> Iterator[Path]:
+    """A data directory of the embedded Postgres, stopped; to be copied, never started."""
+    with reachable_directory() as directory:
+        with EmbeddedPostgres(directory, parameters=FAST):
+            pass
+        yield directory
+
+
 @pytest.fixture
 def database_dsn(postgres: str) -> Iterator[str]:
     """A fresh, empty database: no schema ``extensions`` yet, the roles are there."""

