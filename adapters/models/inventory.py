@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -37,14 +37,16 @@ def open_hub(settings: ModelSettings) -> ModelHub:
     return ModelHub(settings.models_dir, offline=settings.offline)
 
 
-def locate_model(settings: ModelSettings, name: str) -> Model | Path:
+def locate_model(
+    settings: ModelSettings, name: str, *, catalog: Mapping[str, Model] = CATALOG
+) -> Model | Path:
     """What a name means: a row of the catalog, or the directory of a model.
 
     Raises:
         ConfigurationError: It is neither; the message lists the names.
     """
-    if name in CATALOG:
-        return CATALOG[name]
+    if name in catalog:
+        return catalog[name]
     path = Path(name).expanduser()
     placed = settings.models_dir / name
     if path.is_dir() or path.is_absolute() or len(path.parts) > 1:

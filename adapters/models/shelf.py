@@ -6,9 +6,10 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from adapters.models.catalog import CATALOG
 from adapters.models.clip import ClipEncoder
 from adapters.models.directory import read_directory
 from adapters.models.hub import ModelHub, Verdict
@@ -39,6 +40,7 @@ class Shelf:
     Args:
         settings: Which models, where, and what they may use.
         hub: The model files; by default those of the settings.
+        catalog: The models that go by a name.
         clock: Monotonic seconds.
 
     Raises:
@@ -51,6 +53,7 @@ class Shelf:
         settings: ModelSettings,
         *,
         hub: ModelHub | None = None,
+        catalog: Mapping[str, Model] = CATALOG,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -61,8 +64,8 @@ class Shelf:
             threads=settings.threads,
             idle_s=settings.idle_s,
         )
-        self._visual = _locate(settings, settings.visual_model)
-        self._sound = _locate(settings, settings.sound_model)
+        self._visual = _locate(settings, settings.visual_model, catalog)
+        self._sound = _locate(settings, settings.sound_model, catalog)
         if isinstance(self._visual, Model) and not isinstance(self._visual.spec, VisualSpec):
             raise _wrong_kind("MOODREEL_VISUAL_MODEL", self._visual)
         if isinstance(self._sound, Model) and not isinstance(self._sound.spec, SoundSpec):
@@ -174,8 +177,8 @@ class Shelf:
         return Finding(subject=subject, severity=Severity.OK, message=f"here{note}")
 
 
-def _locate(settings: ModelSettings, name: str) -> Located | None:
-    return None if name == OFF else locate_model(settings, name)
+def _locate(settings: ModelSettings, name: str, catalog: Mapping[str, Model]) -> Located | None:
+    return None if name == OFF else locate_model(settings, name, catalog=catalog)
 
 
 def _read(located: Located) -> Model:

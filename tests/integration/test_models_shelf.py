@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from adapters.models.catalog import CATALOG
 from adapters.models.families import CLIP
 from adapters.models.hub import ModelHub
 from adapters.models.inventory import State, list_models, pull, verify
 from adapters.models.settings import ModelSettings
 from adapters.models.shelf import RETRY_AFTER_S, Shelf
-from adapters.models.spec import Model, ModelFile, Role
+from adapters.models.spec import Model, ModelFile, Role, VisualSpec
 from service.domain import Severity
 from service.errors import ConfigurationError, MissingModelError
 from service.ports import Encoder, ModelShelf, SoundTagger
@@ -145,7 +145,7 @@ def test_the_fingerprint_names_models_and_changes_with_them(settings, tmp_path):
 
 
 @pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Model, HubServer]]:
+def toy(tmp_path: Path) -> Iterator[tuple[Model, HubServer]]:
     """A row of the catalog that a local server has."""
     files = files_of(colour_model(tmp_path / "made"))
     roles = {
@@ -171,13 +171,10 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Model
                 for path, role in roles.items()
             ),
         )
-        monkeypatch.setitem(CATALOG, "toy", model)
         yield model, server
 
 
-def _toy_spec():
-    from dataclasses import replace
-
+def _toy_spec() -> VisualSpec:
     return replace(
         CLIP,
         dimension=3,
@@ -187,9 +184,9 @@ def _toy_spec():
 
 
 async def test_a_job_downloads_what_it_needs(settings, toy):
-    _, server = toy
+    model, server = toy
     hub = ModelHub(settings.models_dir, endpoint=server.url)
-    shelf = Shelf(change(settings, visual_model="toy"), hub=hub)
+    shelf = Shelf(change(settings, visual_model="toy"), hub=hub, catalog={"toy": model})
     assert server.requests == []
     encoder = await shelf.open_encoder()
     assert encoder.encode_texts(["red"]).tolist() == [[1, 0, 0]]
@@ -197,21 +194,25 @@ async def test_a_job_downloads_what_it_needs(settings, toy):
 
 
 async def test_jobs_may_be_forbidden_to_download(settings, toy):
-    _, server = toy
+    model, server = toy
     hub = ModelHub(settings.models_dir, endpoint=server.url)
-    shelf = Shelf(change(settings, visual_model="toy", download=False), hub=hub)
+    shelf = Shelf(
+        change(settings, visual_model="toy", download=False), hub=hub, catalog={"toy": model}
+    )
     with pytest.raises(MissingModelError, match="moodreel models pull toy"):
         await shelf.open_encoder()
     assert server.requests == []
 
 
 async def test_a_failed_download_is_not_tried_for_every_item(settings, toy):
-    _, server = toy
+    model, server = toy
     served = dict(server.files)
     server.files.clear()
     clock = Clock()
     hub = ModelHub(settings.models_dir, endpoint=server.url)
-    shelf = Shelf(change(settings, visual_model="toy"), hub=hub, clock=clock)
+    shelf = Shelf(
+        change(settings, visual_model="toy"), hub=hub, catalog={"toy": model}, clock=clock
+    )
     with pytest.raises(MissingModelError, match="fetching vision_model"):
         await shelf.open_encoder()
     asked = len(server.requests)
@@ -230,7 +231,9 @@ async def test_what_was_pulled_meanwhile_is_used_at_once(settings, toy):
     served = dict(server.files)
     server.files.clear()
     hub = ModelHub(settings.models_dir, endpoint=server.url)
-    shelf = Shelf(change(settings, visual_model="toy"), hub=hub, clock=Clock())
+    shelf = Shelf(
+        change(settings, visual_model="toy"), hub=hub, catalog={"toy": model}, clock=Clock()
+    )
     with pytest.raises(MissingModelError):
         await shelf.open_encoder()
     server.files.update(served)
