@@ -16,9 +16,9 @@ class Damage:
     last_s: float = 0.0
     is_cut_off: bool = False
 
-    def note(self, time_s: float | None) -> None:
-        """One more part, near that time if it is known."""
-        near_s = self.last_s if time_s is None else max(0.0, time_s)
+    def note(self, time_s: float) -> None:
+        """One more part, near that time."""
+        near_s = max(0.0, time_s)
         self.first_s = min(self.first_s, near_s) if self.count else near_s
         self.last_s = max(self.last_s, near_s)
         self.count += 1
@@ -34,7 +34,8 @@ class Damage:
             where = f"near {self.first_s:.1f} s"
             if self.last_s - self.first_s >= 0.1:  # noqa: PLR2004  the precision that is printed
                 where = f"between {self.first_s:.1f} s and {self.last_s:.1f} s"
-            found.append(f"the {self.what} is damaged {where}: {self.count} parts were left out")
+            left_out = "a part was" if self.count == 1 else f"{self.count} parts were"
+            found.append(f"the {self.what} is damaged {where}: {left_out} left out")
         if self.is_cut_off:
             found.append(f"the {self.what} cannot be read beyond {self.last_s:.1f} s")
         return found

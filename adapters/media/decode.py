@@ -25,12 +25,10 @@ TimedFrame = tuple[float, av.VideoFrame]
 SEEK_GAP_S = 5.0
 """Stretches between wanted times that are longer are jumped over. Half of a usual 10 s distance
 between keyframes: a jump lands on the keyframe before, so shorter ones cost more than they save."""
-LOOSE_SEEK_FORMATS = frozenset({"mpegts", "mpeg"})
-SEEK_MARGIN_S = 0.25
-"""An index holds decoding times, and a keyframe may be shown some frames after its own."""
-LOOSE_SEEK_S = 3.0
-"""Without an index FFmpeg lands on any packet, and decoding starts at the next keyframe; broadcast
-streams have one every 0.5 to 2 s."""
+SEEK_MARGINS_S = (0.25, 4.0, 20.0)
+"""How far before a wanted time to jump to, until a frame at or before it is found. An index holds
+decoding times, and a keyframe may be shown some frames later. Without an index (broadcast streams)
+FFmpeg lands anywhere, and the next keyframe is up to some seconds away."""
 KEYFRAMES_PER_S = 2.0
 """Every frame of ProRes or MJPEG is a keyframe; so many of them are enough."""
 KEYFRAME_BURST = 8
@@ -91,6 +89,12 @@ class VideoPass:
         self._damage = damage
         self._tick = tick
         self._seek_gap_s = SEEK_GAP_S
+        self._is_decoding_order = self._container.format.name == "avi"
+        """AVI knows only when a frame is decoded; FFmpeg's guess at when it is shown is wrong for
+        some encoders. Frames leave the decoder in the order in which they are shown."""
+        self._is_at_start = True
+        self._position_s = 0.0
+        """Of the latest packet."""
 
     def close(self) -> None:
         self._container.close()
@@ -164,21 +168,33 @@ class VideoPass:
         if not whole:
             self._damage.note(time_s)
         for frame in whole[:1]:
-            found_s = self._frame_time_s(frame)
-            yield (time_s if found_s is None else found_s), frame
+            yield time_s, frame
 
     def _frames_from(self, time_s: float, *, since_s: float | None) -> Iterator[TimedFrame]:
-        """Frames from a little before a time on, each later than the one before."""
-        is_loose = self._container.format.name in LOOSE_SEEK_FORMATS
-        wanted_s = max(0.0, time_s - (LOOSE_SEEK_S if is_loose else SEEK_MARGIN_S))
-        self._seek(round((wanted_s + origin_s(self._container)) / (self._stream.time_base or 1)))
+        """Frames from at or a little before a time on, each later than the one before."""
+        first: TimedFrame | None = None
+        frames: Iterator[TimedFrame] = iter(())
+        for margin_s in SEEK_MARGINS_S:
+            start_s = time_s - margin_s
+            if start_s > 0 or not self._is_at_start:
+                self._seek(self._timestamp(start_s) if start_s > 0 else 0)
+            frames = self._ascending()
+            first = next(frames, None)
+            if start_s <= 0 or (first is not None and first[0] <= time_s):
+                break
+        if first is None:
+            return
+        if since_s is not None and first[0] <= since_s:
+            self._seek_gap_s *= 2  # keyframes are far apart: the jump went backwards
+        yield first
+        yield from frames
+
+    def _ascending(self) -> Iterator[TimedFrame]:
         last_s = -math.inf
-        for frame_s, frame in self._decoded():
-            if last_s == -math.inf and since_s is not None and frame_s <= since_s:
-                self._seek_gap_s *= 2  # keyframes are far apart: the jump went backwards
-            if frame_s > last_s:
-                last_s = frame_s
-                yield frame_s, frame
+        for time_s, frame in self._decoded():
+            if time_s > last_s:
+                last_s = time_s
+                yield time_s, frame
 
     def _decoded(self) -> Iterator[TimedFrame]:
         frame_s = 0.0
@@ -187,7 +203,7 @@ class VideoPass:
             try:
                 frames = packet.decode()
             except (av.error.FFmpegError, ValueError):
-                self._damage.note(self._packet_time_s(packet))
+                self._damage.note(self._position_s)
                 continue
             for frame in frames:
                 found_s = self._frame_time_s(frame)
@@ -199,7 +215,7 @@ class VideoPass:
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         """Packets from the current position to the end."""
-        last_s = 0.0
+        self._is_at_start = False
         packets = self._container.demux(self._stream)
         while True:
             self._tick()
@@ -208,14 +224,15 @@ class VideoPass:
             except (av.error.FFmpegError, OSError) as error:
                 if self._source.url:
                     raise translate(error, self._source) from error
-                self._damage.cut_off(last_s)
+                self._damage.cut_off(self._position_s)
                 return
             if packet is None:
                 return
-            last_s = self._packet_time_s(packet) or last_s
+            self._position_s = self._packet_time_s(packet) or self._position_s
             yield packet
 
     def _seek(self, timestamp: int) -> None:
+        self._is_at_start = False
         try:
             self._container.seek(timestamp, stream=self._stream)
         except (av.error.FFmpegError, OSError) as error:
@@ -228,8 +245,12 @@ class VideoPass:
         return None if timestamp is None else self._time_s(timestamp)
 
     def _frame_time_s(self, frame: av.VideoFrame) -> float | None:
-        timestamp = frame.pts if frame.pts is not None else frame.dts
+        stamps = (frame.dts, frame.pts) if self._is_decoding_order else (frame.pts, frame.dts)
+        timestamp = next((stamp for stamp in stamps if stamp is not None), None)
         return None if timestamp is None else self._time_s(timestamp)
+
+    def _timestamp(self, time_s: float) -> int:
+        return round((time_s + origin_s(self._container)) / (self._stream.time_base or 1))
 
     def _time_s(self, timestamp: int) -> float:
         return stream_time_s(self._container, self._stream, timestamp)
