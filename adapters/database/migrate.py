@@ -18,7 +18,8 @@ from typing import Any
 import psycopg
 
 from adapters.database.failures import MIGRATE_HINT
-from adapters.database.transports import CONNECT_TIMEOUT_S, describe_dsn, probe, translate_psycopg
+from adapters.database.psycopg_transport import describe_dsn, probe, translate_psycopg
+from adapters.database.transports import CONNECT_TIMEOUT_S
 from service.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)

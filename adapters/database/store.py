@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import uuid4
 
 from adapters.database import migrate
+from adapters.database.psycopg_transport import PsycopgTransport
 from adapters.database.records import (
     dump_analysis,
     dump_item,
@@ -21,7 +22,7 @@ from adapters.database.records import (
     storable,
 )
 from adapters.database.settings import DatabaseSettings
-from adapters.database.transports import PsycopgTransport, SupabaseTransport, Transport
+from adapters.database.transports import Transport
 from service.domain import (
     Analysis,
     Claim,
@@ -184,6 +185,10 @@ async def open_store(settings: DatabaseSettings, embedded_dsn: str | None) -> Da
     """
     transport: Transport
     if settings.supabase_url:
+        from adapters.database.supabase_transport import (  # noqa: PLC0415  0.5 s and 50 MB
+            SupabaseTransport,
+        )
+
         transport = await SupabaseTransport.open(settings.supabase_url, settings.supabase_key)
     elif settings.dsn:
         transport = await PsycopgTransport.open(settings.dsn)

@@ -1,0 +1,122 @@
+"""Straight to a Postgres, the embedded one or any other."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, Self
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from adapters.database.failures import connection_failure, failure
+from adapters.database.transports import CALL_TIMEOUT_S, CONNECT_TIMEOUT_S
+from service.domain import Json
+from service.errors import ConfigurationError, MoodreelError, TransientError
+
+POOL_SIZE = 6
+"""A worker's jobs and the web's reads; the embedded server allows 40 connections for all."""
+
+
+class PsycopgTransport:
+    """One transaction for each call.
+
+    Prepared statements are off: a transaction pooler would lose them.
+    """
+
+    request_bytes: int | None = None
+
+    def __init__(self, dsn: str) -> None:
+        self.place = describe_dsn(dsn)
+        self._pool = AsyncConnectionPool(
+            dsn,
+            min_size=1,
+            max_size=POOL_SIZE,
+            timeout=CONNECT_TIMEOUT_S,
+            kwargs={
+                "autocommit": True,
+                "prepare_threshold": None,
+                "connect_timeout": int(CONNECT_TIMEOUT_S),
+                "application_name": "moodreel-store",
+            },
+            check=AsyncConnectionPool.check_connection,  # outlives a restart of the server
+            open=False,
+            name="moodreel-store",
+        )
+
+    @classmethod
+    async def open(cls, dsn: str) -> Self:
+        """Connect.
+
+        Raises:
+            ConfigurationError: The address cannot be read, or the server refuses us.
+            TransientError: Nobody answers there.
+        """
+        transport = cls(dsn)
+        await probe(dsn)  # the pool itself says only that it took too long
+        await transport._pool.open()
+        return transport
+
+    async def call(self, function: str, request: Json) -> Any:  # noqa: ANN401  any JSON value
+        tried = f"{function} on {self.place}"
+        query = sql.SQL("select public.{}(%s::jsonb)").format(sql.Identifier(function))
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S), self._pool.connection() as connection:
+                cursor = await connection.execute(query, [json.dumps(request)])
+                row = await cursor.fetchone()
+        except TimeoutError as error:
+            raise TransientError(f"{tried}: no answer within {CALL_TIMEOUT_S:g} s") from error
+        except PoolTimeout as error:
+            raise TransientError(f"{tried}: no connection ({error})") from error
+        except psycopg.Error as error:
+            raise translate_psycopg(error, tried=tried) from error
+        return row[0] if row else None
+
+    async def aclose(self) -> None:
+        await self._pool.close()
+
+
+async def probe(dsn: str) -> None:
+    """Connect once, for the sake of the error.
+
+    Raises:
+        MoodreelError: Named by what the caller should do next.
+    """
+    tried = f"connecting to {describe_dsn(dsn)}"
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            connection = await psycopg.AsyncConnection.connect(dsn)
+    except TimeoutError as error:
+        raise TransientError(f"{tried}: no answer within {CONNECT_TIMEOUT_S:g} s") from error
+    except psycopg.Error as error:
+        raise translate_psycopg(error, tried=tried) from error
+    await connection.close()
+
+
+def describe_dsn(dsn: str) -> str:
+    """Name a server without its secrets.
+
+    Raises:
+        ConfigurationError: It is no connection string.
+    """
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.Error:
+        parts = None
+    host = str(parts.get("host", "localhost")) if parts else "@"
+    if "@" in host:  # the rest of a password that was cut at its own @
+        # Without a cause: it would quote the string, password and all.
+        raise ConfigurationError(
+            "DATABASE_URL is no connection string, such as postgresql://user:password@host/name "
+            "(special characters in the password are written %XX)"
+        ) from None
+    return f"Postgres {host}/{parts.get('dbname', '') if parts else ''}"
+
+
+def translate_psycopg(error: psycopg.Error, *, tried: str) -> MoodreelError:
+    """Name what an error of psycopg's means for the caller."""
+    if error.sqlstate:
+        return failure(error.sqlstate, error.diag.message_primary or str(error), tried=tried)
+    return connection_failure(str(error), tried=tried)
