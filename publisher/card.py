@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from publisher.links import public_url
 from publisher.payload import UNTITLED, format_timestamp
-from publisher.text import clean, escape_markdown, shorten, units
+from publisher.text import clean, escape_markdown, first_lines, shorten, units
 from service.domain import (
     Analysis,
     Announcement,
@@ -163,9 +163,8 @@ def _moods(moods: Sequence[Mood]) -> str:
 
 def _tags(tags: Iterable[Tag]) -> str:
     """The first twelve in code spans, in which nothing is markup but the backtick itself."""
-    labels = (shorten(tag.label.replace("`", "'"), TAG_LIMIT) for tag in tags)
-    different = list(dict.fromkeys(label for label in labels if label))[:TAG_COUNT]
-    return " ".join(f"`{label}`" for label in different)
+    labels = first_lines((tag.label.replace("`", "'") for tag in tags), TAG_COUNT, TAG_LIMIT)
+    return " ".join(f"`{label}`" for label in labels)
 
 
 def _highlights(highlights: Sequence[Highlight]) -> str:

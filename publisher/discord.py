@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 from discord_webhook import AsyncDiscordWebhook
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from publisher.card import build_card
 from publisher.discord_address import (
@@ -27,7 +27,7 @@ from publisher.discord_address import (
 )
 from publisher.links import public_url
 from publisher.retry import parse_retry_after
-from publisher.text import shorten
+from publisher.text import shorten, units
 from service.configuration import Configuration
 from service.domain import Announcement, Finding, Json, Severity
 from service.errors import ConfigurationError, PermanentError, TransientError
@@ -40,8 +40,11 @@ ANSWER_LIMIT_BYTES = 256 * 1024
 
 UNKNOWN_WEBHOOK = 10015
 """Discord's error code; without it a 404 on an edit means that the message is gone."""
+NAME_LIMIT = 80
 LONGEST_WAIT_S = 5.0
 """A rate limit that ends sooner is waited for; a longer one goes back to the queue."""
+SPACING_S = 2.0
+"""Between those that were turned away, so that they do not all come back at once."""
 DOUBTFUL_STATUSES = frozenset({504, 520, 524})
 """A gateway or Cloudflare gave up waiting: the message may have been posted behind it."""
 
@@ -64,7 +67,6 @@ class DiscordSettings(Configuration):
         "Moodreel",
         alias="DISCORD_USERNAME",
         description="Name shown above the cards, 1 to 80 characters.",
-        max_length=80,
     )
     discord_avatar_url: str = Field(
         "",
@@ -77,6 +79,21 @@ class DiscordSettings(Configuration):
         description="Further hosts (`host` or `host:port`, comma-separated) that a Discord webhook "
         "may be on, such as a proxy of yours; these may also be reached by plain http.",
     )
+
+    @field_validator("discord_username")
+    @classmethod
+    def _must_be_allowed(cls, name: str) -> str:
+        is_reserved = any(word in name.lower() for word in ("discord", "clyde"))
+        if is_reserved or not 1 <= units(name.strip()) <= NAME_LIMIT:
+            raise ValueError("Discord takes 1 to 80 characters without 'discord' and 'clyde'")
+        return name
+
+    @field_validator("discord_avatar_url")
+    @classmethod
+    def _must_be_public(cls, url: str) -> str:
+        if url and not public_url(url):
+            raise ValueError("must be a public http(s) address without a key")
+        return url
 
 
 class _Webhook(AsyncDiscordWebhook):  # type: ignore[misc]  # the library ships no types
@@ -116,7 +133,7 @@ class DiscordChannel:
             settings.discord_webhook_url.get_secret_value(), extra_hosts=extra_hosts
         )
         self._username = settings.discord_username
-        self._avatar_url = public_url(settings.discord_avatar_url)
+        self._avatar_url = settings.discord_avatar_url
         self._timeout_s = timeout_s
         self._client = httpx.AsyncClient(
             transport=HiddenAddressTransport(
@@ -127,6 +144,8 @@ class DiscordChannel:
         self._turn = asyncio.Lock()
         self._free_at_s = 0.0
         """On the event loop's clock: when Discord takes messages again."""
+        self._next_turn_s = 0.0
+        """Likewise: the turn that was given last to a message that had to wait."""
         self._refusal = ""
         """Why the webhook is of no use any more: Discord bans whoever goes on calling it."""
 
@@ -187,10 +206,13 @@ class DiscordChannel:
         return self._judge(response, is_edit=is_edit)
 
     async def _wait_until_free(self) -> None:
-        wait_s = self._free_at_s - asyncio.get_running_loop().time()
+        now_s = asyncio.get_running_loop().time()
+        wait_s = self._free_at_s - now_s
         if wait_s > LONGEST_WAIT_S:
+            self._next_turn_s = max(self._next_turn_s, self._free_at_s) + SPACING_S
             raise TransientError(
-                f"Discord asked for a pause of {wait_s:.0f} s more", retry_after_s=wait_s
+                f"Discord asked for a pause of {wait_s:.0f} s more",
+                retry_after_s=self._next_turn_s - now_s,
             )
         if wait_s > 0:
             await asyncio.sleep(wait_s)

@@ -40,13 +40,23 @@ def published_path(namespace: str, ref: ItemRef) -> str:
     return f"/{_synthetic_path(namespace, ref)}"
 
 
+def shown_id(item_id: str) -> str:
+    """An item's id as others may see it: a digest where the id is a path."""
+    is_path = "/" in item_id or "\\" in item_id
+    return _digest(item_id) if is_path or len(item_id) > _PART_LIMIT else item_id
+
+
 def _synthetic_path(namespace: str, ref: ItemRef) -> str:
-    return "/".join(_encode_part(part) for part in (namespace, ref.server, ref.item_id))
+    return "/".join(_encode_part(part) for part in (namespace, ref.server, shown_id(ref.item_id)))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _encode_part(part: str) -> str:
     encoded = quote(part, safe="", errors="surrogatepass") or "_"
     if len(encoded) > _PART_LIMIT:
-        return hashlib.sha256(encoded.encode()).hexdigest()
+        return _digest(part)
     # A part of dots alone would climb in whoever resolves the path.
     return encoded if encoded.strip(".") else encoded.replace(".", "%2E")

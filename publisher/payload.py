@@ -13,8 +13,8 @@ import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from publisher.links import artifact_uri, public_url, published_path
-from publisher.text import clean, shorten
+from publisher.links import artifact_uri, public_url, published_path, shown_id
+from publisher.text import clean, first_lines, shorten
 from service.domain import (
     Analysis,
     Announcement,
@@ -84,7 +84,7 @@ def _build_payload(analysis: Analysis, namespace: str) -> Json:
             "description": shorten(item.overview, TEXT_LIMIT),
             "tags": _labels((tag.label for tag in analysis.tags), TAG_LIMIT),
             "public_url": url,
-            "jellyfin_item_id": clean(item.ref.item_id)[:TITLE_LIMIT] if is_jellyfin else "",
+            "jellyfin_item_id": clean(shown_id(item.ref.item_id)) if is_jellyfin else "",
             "jellyfin_public_url": url if is_jellyfin else "",
             "namespace": shorten(namespace, LABEL_LIMIT),
             "duration": _seconds(analysis.duration_s or item.duration_s),
@@ -171,15 +171,13 @@ def _describe_match(match: ItemMatch | None) -> Json:
     score = _score(match.score) if match else None
     if match is None or score is None:
         return {}
-    title = shorten(match.title, TITLE_LIMIT)
-    named = {"asset_id": shorten(str(match.ref), TITLE_LIMIT), "score": score, "title": title}
+    asset_id = shorten(f"{match.ref.server}/{shown_id(match.ref.item_id)}", TITLE_LIMIT * 2)
+    named = {"asset_id": asset_id, "score": score, "title": shorten(match.title, TITLE_LIMIT)}
     return {"clip_best_match": _without_empty(named), "clip_similarity": score}
 
 
-def _labels(texts: Iterable[str], limit: int) -> list[str]:
-    """The first different ones, in their order."""
-    cleaned = (shorten(text, LABEL_LIMIT) for text in texts)
-    return list(dict.fromkeys(label for label in cleaned if label))[:limit]
+def _labels(texts: Iterable[str], count: int) -> list[str]:
+    return first_lines(texts, count, LABEL_LIMIT)
 
 
 def _seconds(value: float | None) -> float | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 ELLIPSIS = "…"
+_SEEN_PER_SHOWN = 8
+"""Characters looked at for each that may be shown: white space and invisible ones fall out."""
 _JOINERS = "\u200c\u200d"
 """Invisible, but Persian words and composed emoji need them."""
 _MARKUP = re.compile(r"([\\`*_~|<\[\]:])")
@@ -26,6 +28,8 @@ def clean(text: str) -> str:
     Text of which nothing could be seen becomes empty. NUL in particular must not reach a
     database, and marks that turn the writing direction must not reach a reader.
     """
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
     line = " ".join("".join(c if _is_kept(c) else " " if c.isspace() else "" for c in text).split())
     return line if any(char.isprintable() and not char.isspace() for char in line) else ""
 
@@ -45,22 +49,33 @@ def escape_markdown(text: str) -> str:
 
 
 def shorten(text: str, limit: int, *, escape: Callable[[str], str] = str) -> str:
-    """Cut at a word so that the escaped text has at most ``limit`` UTF-16 code units.
+    """Clean a text, and cut it at a word so that it has at most ``limit`` UTF-16 code units.
 
     Args:
         text: Not yet escaped, so that no escape is cut in two.
-        limit: At least 1.
+        limit: Of the escaped text, at least 1.
         escape: Applied to what is left; it works character by character or by line start.
     """
-    text = clean(text)
-    # A character never becomes shorter by escaping: more than ``limit`` of them cannot fit.
-    text, is_cut = text[: limit + 1], len(text) > limit + 1
-    if not is_cut and units(escape(text)) <= limit:
-        return escape(text)
-    while text and units(escape(text)) + 1 > limit:
-        excess = units(escape(text)) + 1 - limit
+    # Cleaning takes a while: of an endless text only the beginning is looked at.
+    window = _SEEN_PER_SHOWN * limit
+    line = clean(text[:window])
+    if not line or (len(text) <= window and units(escape(line)) <= limit):
+        return escape(line)
+    line = line[:limit]
+    while line and (excess := units(escape(line)) + len(ELLIPSIS) - limit) > 0:
         # Escapes at most double a character, and a character has at most two units.
-        text = text[: -max(1, excess // 2)]
-    at_word = text.rpartition(" ")[0]
-    kept = at_word if len(at_word) > len(text) // 2 else text
+        line = line[: -max(1, excess // 2)]
+    at_word = line.rpartition(" ")[0]
+    kept = at_word if len(at_word) > len(line) // 2 else line
     return escape(kept.rstrip(" ,;:-.")) + ELLIPSIS
+
+
+def first_lines(texts: Iterable[str], count: int, limit: int) -> list[str]:
+    """The first different texts in which there is something to see, each shortened."""
+    lines: dict[str, None] = {}
+    for text in texts:
+        if len(lines) == count:
+            break
+        if line := shorten(text, limit):
+            lines[line] = None
+    return list(lines)

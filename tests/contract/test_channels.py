@@ -241,6 +241,30 @@ async def test_the_log_is_silent_on_secrets_when_all_goes_well(remote, caplog):
         assert secret not in caplog.text
 
 
+async def test_a_refused_edit_carries_no_secret_either(discord, caplog):
+    channel, stand_in = discord
+    caplog.set_level(logging.DEBUG)
+    receipt = await channel.send(make_announcement())
+    body = json.dumps({"message": f"at {stand_in.PATH}", "code": 50035})
+    stand_in.script.answers.append(Answer(status=400, body=body))
+    error = await raised(lambda: channel.send(make_announcement(), previous_receipt=receipt))
+    assert "50035" in str(error)
+    assert stand_in.TOKEN not in str(error) + caplog.text
+
+
+async def test_an_answer_without_end_does_not_hold_an_event_up():
+    async def pour(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b"x" * 65_536)
+
+    app = web.Application()
+    app.router.add_post("/", pour)
+    async with serve(app) as url:
+        assert await HttpChannel("http", url, key=KEY).send(make_announcement())
+
+
 # Discord -----------------------------------------------------------------------------------------
 
 
@@ -350,9 +374,13 @@ async def test_a_used_up_limit_is_obeyed_before_discord_complains(discord):
     headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset-After": "30"}
     stand_in.script.answers.append(Answer(body='{"id": "1"}', headers=headers))
     await channel.send(make_announcement())
-    error = await raised(lambda: channel.send(make_announcement()))
-    assert isinstance(error, TransientError)
-    assert error.retry_after_s == pytest.approx(30, abs=2)
+    turns_s = []
+    for _ in range(3):
+        error = await raised(lambda: channel.send(make_announcement()))
+        assert isinstance(error, TransientError)
+        turns_s.append(error.retry_after_s)
+    # Those that were turned away come back one after the other.
+    assert turns_s == [pytest.approx(turn_s, abs=1) for turn_s in (32, 34, 36)]
     assert stand_in.script.request_count == 1
 
 
@@ -510,7 +538,13 @@ def test_a_secret_is_any_text_or_a_prefixed_key():
 @pytest.fixture
 def bare_environment(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    for name in ("DISCORD_WEBHOOK_URL", "EVENT_WEBHOOK_URLS", "EVENT_WEBHOOK_SECRET"):
+    for name in (
+        "DISCORD_WEBHOOK_URL",
+        "EVENT_WEBHOOK_URLS",
+        "EVENT_WEBHOOK_SECRET",
+        "DISCORD_USERNAME",
+        "DISCORD_AVATAR_URL",
+    ):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
@@ -529,6 +563,36 @@ async def test_each_configured_address_is_a_channel_of_its_own(bare_environment)
     assert DiscordSettings.read().discord_username == "Moodreel"
     for channel in channels.values():
         await channel.aclose()
+
+
+async def test_what_the_environment_names_is_told(bare_environment):
+    discord, receiver = StandInDiscord(), HttpReceiver(KEY)
+    async with serve(discord.app) as discord_url, serve(receiver.app) as url:
+        bare_environment.setenv("EVENT_WEBHOOK_URLS", url + receiver.PATH)
+        bare_environment.setenv("EVENT_WEBHOOK_SECRET", KEY.decode())
+        bare_environment.setenv("DISCORD_WEBHOOK_URL", discord_url + discord.PATH)
+        bare_environment.setenv("DISCORD_USERNAME", "Projectionist")
+        bare_environment.setenv("MOODREEL_DISCORD_HOSTS", discord_url.removeprefix("http://"))
+        for channel in open_channels(cast("Store", KeptEvents())).values():
+            await channel.send(make_announcement())
+            await channel.aclose()
+    assert [message["username"] for message in discord.messages.values()] == ["Projectionist"]
+    assert len(receiver.deliveries) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DISCORD_USERNAME", "The Discordian"),
+        ("DISCORD_USERNAME", "x" * 81),
+        ("DISCORD_USERNAME", " "),
+        ("DISCORD_AVATAR_URL", "file:///etc/passwd"),
+    ],
+)
+def test_what_discord_would_refuse_is_refused_at_the_start(bare_environment, name, value):
+    bare_environment.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=name):
+        open_channels(cast("Store", KeptEvents()))
 
 
 @pytest.mark.parametrize("urls", ["ftp://a.example/s3cret", "a.example/s3cret", "http://[s3cret"])

@@ -157,7 +157,9 @@ def find_message_problems(message: Json) -> list[str]:
     if message.get("allowed_mentions") != {"parse": []}:
         problems.append("mentions are not switched off")
     username = message.get("username", "x")
-    if not 1 <= _units(username) <= 80 or {"discord", "clyde"} & set(username.lower().split()):
+    if not 1 <= _units(username) <= 80 or any(
+        word in username.lower() for word in ("discord", "clyde")
+    ):
         problems.append("username")
     for embed in embeds:
         problems += find_embed_problems(embed)

@@ -58,7 +58,7 @@ def test_what_was_not_found_has_no_line():
     assert card["color"] == DEFAULT_COLOUR
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(announcement=announcements)
 def test_no_input_makes_a_card_that_discord_refuses(announcement):
     message = {"embeds": [build_card(announcement)], "allowed_mentions": {"parse": []}}

@@ -21,6 +21,7 @@ from publisher.payload import build_envelope, encode_envelope, format_timestamp
 from publisher.retry import parse_retry_after
 from service.domain import (
     Highlight,
+    ItemMatch,
     ItemRef,
     MediaKind,
     Mood,
@@ -72,7 +73,7 @@ def test_nothing_is_said_of_what_was_not_found():
     assert envelope["payload"]["meta"] == {"kind": "movie"}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(announcement=announcements)
 def test_any_announcement_gives_a_valid_event(announcement):
     envelope = build_envelope(announcement)
@@ -94,9 +95,19 @@ def test_odd_ids_stay_apart_and_cannot_climb():
     refs = [ItemRef(server="folder", item_id=item_id) for item_id in ids]
     paths = [published_path("home", ref) for ref in refs]
     assert len(set(paths)) == len(ids)
-    assert all(path.count("/") == 3 and "/.." not in path for path in paths)
+    assert all(path.count("/") == 3 and "/.." not in path and "%2F" not in path for path in paths)
     assert all(path.isascii() and len(path) < 400 for path in paths)
-    assert artifact_uri("home", refs[0]) == "s3://home/folder/a%2Fb"
+    assert artifact_uri("home", refs[4]) == "s3://home/folder/a%20b"
+
+
+def test_an_id_that_is_a_path_is_told_as_a_digest():
+    for path in (str(HIDDEN_FILE), r"C:\private-films\long-road.mkv"):
+        ref = ItemRef(server="file", item_id=path)
+        match = ItemMatch(ref=ref, title="The Long Road", score=0.9)
+        announcement = make_announcement(make_item(ref=ref), best_match=match)
+        body = encode_envelope(build_envelope(announcement)).decode()
+        assert "private-films" not in body
+        assert "long-road" not in body
 
 
 @pytest.mark.parametrize(
