@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from service.domain import (
     Analysis,
@@ -68,6 +68,7 @@ class MediaServer(Protocol):
     async def aclose(self) -> None: ...
 
 
+@runtime_checkable
 class Watcher(Protocol):
     """A media server that notices by itself what is new."""
 

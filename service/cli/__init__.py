@@ -1,0 +1,31 @@
+"""The command line: a file per command."""
+
+from __future__ import annotations
+
+import typer
+
+from service.cli.analyze import analyze
+from service.cli.backfill import backfill
+from service.cli.doctor import doctor
+from service.cli.migrate import app as migrate_app
+from service.cli.models import app as models_app
+from service.cli.publish import publish
+from service.cli.run import run, serve, work
+from service.cli.status import status
+
+app = typer.Typer(
+    name="moodreel",
+    help="Watches and listens to what your media server adds: tags, moods, highlights.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    add_completion=True,
+)
+for function in (run, serve, work, analyze, backfill, status, publish, doctor):
+    app.command()(function)
+app.add_typer(models_app, name="models")
+app.add_typer(migrate_app, name="migrate")
+
+
+def main() -> None:
+    """The ``moodreel`` command."""
+    app()

@@ -1,0 +1,66 @@
+"""``moodreel analyze``: watch and listen to files, without a server or a database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.cli.console import EXIT_UNREADABLE, command, err, out, print_json, progress_bar
+from service.cli.logs import configure_logging
+from service.cli.render import analysis_json, print_analysis
+from service.errors import PermanentError, TransientError
+from service.settings import ServiceSettings
+from service.wiring import open_file_examiner
+
+
+@command
+async def analyze(
+    *,
+    paths: Annotated[list[Path], typer.Argument(help="Films, songs, or directories of them.")],
+    highlight: Annotated[
+        list[str] | None,
+        typer.Option("--highlight", help="Look for this instead, such as 'a car on the road'."),
+    ] = None,
+    avoid: Annotated[
+        list[str] | None, typer.Option("--not", help="What the highlights are not.")
+    ] = None,
+    visual_model: Annotated[
+        str | None, typer.Option(help="A model of `moodreel models list`, a directory, or none.")
+    ] = None,
+    sound_model: Annotated[str | None, typer.Option(help="Likewise, for sounds.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per item, a line each.")
+    ] = False,
+) -> int:
+    """Analyse files. Needs no server; stores nothing."""
+    if avoid and not highlight:
+        raise typer.BadParameter("--not goes with --highlight")
+    settings = ServiceSettings.read()
+    if not as_json:
+        configure_logging(settings.model_copy(update={"log_level": "WARNING"}))
+    status = 0
+    async with open_file_examiner(
+        settings, paths, visual_model=visual_model, sound_model=sound_model
+    ) as examiner:
+        with progress_bar() as progress:
+            task = progress.add_task("analysing", total=len(examiner.items))
+            for item in examiner.items:
+                progress.update(task, description=item.title)
+                try:
+                    analysis = await examiner.examine(
+                        item, wanted=tuple(highlight or ()), unwanted=tuple(avoid or ())
+                    )
+                except (PermanentError, TransientError) as error:
+                    status = EXIT_UNREADABLE
+                    if as_json:
+                        print_json({"item": {"ref": str(item.ref)}, "error": str(error)})
+                    err.print(f"moodreel: {error}", style="red", markup=False, highlight=False)
+                else:
+                    if as_json:
+                        print_json(analysis_json(analysis))
+                    else:
+                        print_analysis(out, analysis)
+                progress.advance(task)
+    return status

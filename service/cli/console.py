@@ -1,0 +1,101 @@
+"""What the commands share: two consoles, progress bars, exit statuses, one way to run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from service.errors import ConfigurationError, MoodreelError, PermanentError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+"""A wrong argument or setting."""
+EXIT_UNREADABLE = 3
+"""Media that cannot be read."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+out = Console(soft_wrap=False)
+err = Console(stderr=True)
+
+logger = logging.getLogger(__name__)
+
+
+def command(function: Callable[P, Coroutine[Any, Any, int | None]]) -> Callable[P, None]:
+    """Run an async command on the main thread's loop and turn its errors into exit statuses."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            status = asyncio.run(function(*args, **kwargs))
+        except MoodreelError as error:
+            fail(str(error), status_of(error))
+        except ExceptionGroup as group:
+            reason = _reason(group)
+            if reason is None:
+                raise
+            fail(str(reason), status_of(reason))
+        except KeyboardInterrupt:
+            raise typer.Exit(128 + signal.SIGINT) from None
+        raise typer.Exit(status or 0)
+
+    return run
+
+
+def _reason(group: ExceptionGroup[Exception]) -> MoodreelError | None:
+    """What went wrong on purpose in a task group: the rest was cancelled for it."""
+    for error in group.exceptions:
+        found = _reason(error) if isinstance(error, ExceptionGroup) else error
+        if isinstance(found, MoodreelError):
+            return found
+    return None
+
+
+def status_of(error: MoodreelError) -> int:
+    """The exit status that an error deserves."""
+    if isinstance(error, ConfigurationError):
+        return EXIT_USAGE
+    return EXIT_UNREADABLE if isinstance(error, PermanentError) else EXIT_FAILED
+
+
+def fail(message: str, status: int = EXIT_FAILED) -> None:
+    """Say why on standard error, and leave."""
+    err.print(f"[red]moodreel:[/] {_plain(message)}", highlight=False)
+    raise typer.Exit(status)
+
+
+def print_json(value: object) -> None:
+    """One JSON value on one line of standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")) + "\n")
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A progress bar on standard error: drawn in a terminal, silent in a pipe."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    ) as progress:
+        yield progress
+
+
+def _plain(text: str) -> str:
+    """Text that rich must not read as markup."""
+    return text.replace("[", r"\[")

@@ -1,0 +1,182 @@
+"""The story of one item, from a job to what everybody is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from uuid import NAMESPACE_URL, uuid5
+
+import numpy as np
+
+from service.domain import (
+    Analysis,
+    AnalyzeJob,
+    Announcement,
+    ClaimState,
+    ItemMatch,
+    ItemRef,
+    ItemState,
+    ItemStatus,
+    Job,
+    MediaItem,
+    PublishJob,
+)
+from service.errors import ConfigurationError, MoodreelError, NotFoundError, PermanentError
+from service.examiner import Examiner
+from service.ports import Channel, JobQueue, MediaServer, Store
+
+KEPT_CHANNEL = "store"
+"""The channel that keeps the event. It is told even of what is not announced."""
+
+
+def is_current(item: MediaItem, status: ItemStatus | None, version: str) -> bool:
+    """Whether the stored analysis is of this content, made by this version of the pipeline."""
+    return (
+        status is not None
+        and status.state is ItemState.ANALYZED
+        and status.revision == item.revision
+        and status.pipeline == version
+    )
+
+
+def event_id(item: MediaItem) -> str:
+    """The identity of the news of an item: the same at every attempt, another for new content."""
+    return str(uuid5(NAMESPACE_URL, f"moodreel:{item.ref}:{item.revision}"))
+
+
+class Pipeline:
+    """Does the jobs.
+
+    Args:
+        servers: Media servers by name.
+        examiner: Watches and listens.
+        store: Where analyses and the ledger of publications are kept.
+        queue: Takes the publish jobs.
+        channels: Who is told, by name.
+        namespace: The namespace of published events.
+    """
+
+    def __init__(
+        self,
+        *,
+        servers: Mapping[str, MediaServer],
+        examiner: Examiner,
+        store: Store,
+        queue: JobQueue,
+        channels: Mapping[str, Channel],
+        namespace: str,
+    ) -> None:
+        self._servers = servers
+        self._examiner = examiner
+        self._store = store
+        self._queue = queue
+        self._channels = channels
+        self._namespace = namespace
+
+    @property
+    def version(self) -> str:
+        """What makes an analysis now; a stored one with another version is outdated."""
+        return self._examiner.version
+
+    async def analyze(self, job: AnalyzeJob) -> None:
+        """Ask for the item, watch and listen to it, save what was found, have it told."""
+        item = await self._server(job.ref).get_item(job.ref)
+        status = (await self._store.statuses([item.ref])).get(item.ref)
+        if job.force or not is_current(item, status, self.version):
+            token = await self._store.begin(item)
+            analysis = await self._examiner.examine(item)
+            analysis = replace(analysis, best_match=await self._find_match(analysis))
+            await self._store.save(analysis, token)
+        await self._have_it_told(item, announce=job.announce)
+
+    async def publish(self, job: PublishJob) -> None:
+        """Tell one channel, unless the ledger says that it was told."""
+        channel = self._channel(job.channel)
+        announcement = await self._announcement(job.ref, job.event_id)
+        claim = await self._store.claim_publication(job.ref, job.channel, job.event_id)
+        if claim.state is ClaimState.SENT:
+            return
+        if claim.state is ClaimState.UNKNOWN and not channel.is_repeatable:
+            raise PermanentError(
+                f"nobody knows whether {job.channel} was told of {job.ref}: an earlier attempt "
+                f"died while telling. To tell again: moodreel publish {job.ref} {job.channel}"
+            )
+        await self._tell(channel, announcement, claim.receipt)
+
+    async def tell_now(self, ref: ItemRef, channel_name: str) -> str:
+        """Tell a channel at the owner's word, whatever the ledger says; return the receipt."""
+        channel = self._channel(channel_name)
+        analysis = await self._store.load(ref)
+        if analysis is None:
+            raise NotFoundError(f"{ref}: no analysis is stored")
+        announcement = await self._announcement(ref, event_id(analysis.item))
+        claim = await self._store.claim_publication(ref, channel_name, announcement.event_id)
+        return await self._tell(channel, announcement, claim.receipt)
+
+    async def keep_failure(self, job: Job, reason: str) -> None:
+        """Keep the last word on a job that failed for good."""
+        if isinstance(job, AnalyzeJob):
+            await self._store.fail(job.ref, reason)
+        else:
+            await self._store.settle_publication(job.ref, job.channel, job.event_id, error=reason)
+
+    async def _have_it_told(self, item: MediaItem, *, announce: bool) -> None:
+        """Enqueue a job per channel. Of history only the store is told.
+
+        The ledger then says that the others were told: a server that reports an old item anew
+        (Jellyfin 10.11 does) makes it no news.
+        """
+        told = list(self._channels) if announce else [KEPT_CHANNEL]
+        for name in self._channels.keys() - told:
+            claim = await self._store.claim_publication(item.ref, name, event_id(item))
+            if claim.state is not ClaimState.SENT:
+                await self._store.settle_publication(
+                    item.ref, name, event_id(item), receipt=claim.receipt
+                )
+        await self._queue.enqueue(
+            [PublishJob(ref=item.ref, channel=name, event_id=event_id(item)) for name in told]
+        )
+
+    async def _tell(self, channel: Channel, announcement: Announcement, former: str) -> str:
+        """Send, and note in the ledger how it went."""
+        ref = announcement.analysis.item.ref
+        settle = partial(self._store.settle_publication, ref, channel.name, announcement.event_id)
+        try:
+            receipt = await channel.send(announcement, previous_receipt=former)
+        except MoodreelError as error:
+            await settle(error=str(error))
+            raise
+        await settle(receipt=receipt)
+        return receipt
+
+    async def _announcement(self, ref: ItemRef, event: str) -> Announcement:
+        analysis = await self._store.load(ref)
+        saved_at = await self._store.saved_at(ref)
+        if analysis is None or saved_at is None:
+            raise NotFoundError(f"{ref}: no analysis is stored (any more)")
+        return Announcement(
+            event_id=event, created_at=saved_at, namespace=self._namespace, analysis=analysis
+        )
+
+    async def _find_match(self, analysis: Analysis) -> ItemMatch | None:
+        """The other item with the most similar scene."""
+        vectors = [scene.embedding for scene in analysis.scenes if scene.embedding is not None]
+        if not vectors:
+            return None
+        matches = await self._store.nearest_items(
+            np.stack(vectors), analysis.embedding_model, exclude=analysis.item.ref
+        )
+        return matches[0] if matches else None
+
+    def _server(self, ref: ItemRef) -> MediaServer:
+        if ref.server in self._servers:
+            return self._servers[ref.server]
+        known = ", ".join(self._servers) or "none"
+        raise ConfigurationError(f"{ref}: no such media server; configured: {known}")
+
+    def _channel(self, name: str) -> Channel:
+        if name in self._channels:
+            return self._channels[name]
+        known = ", ".join(self._channels)
+        raise ConfigurationError(f"no channel is called {name!r}; configured: {known}")

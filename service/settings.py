@@ -1,0 +1,147 @@
+"""The service's own settings. Each adapter keeps its own beside it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr
+
+from service.configuration import Configuration
+from service.errors import ConfigurationError
+
+
+def _default_data_dir() -> Path:
+    """Root's own home is closed to the unprivileged user that the embedded database runs as."""
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    return Path("/var/lib/moodreel") if is_root else user_data_path("moodreel")
+
+
+class ServiceSettings(Configuration):
+    """How the service as a whole behaves."""
+
+    data_dir: Path = Field(
+        default_factory=_default_data_dir,
+        alias="MOODREEL_DATA_DIR",
+        description="Where everything is kept: the database, models, the webhook token.",
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        alias="MOODREEL_HOST",
+        description="Address to listen on. In a container: 0.0.0.0.",
+    )
+    port: int = Field(
+        default=8686, alias="MOODREEL_PORT", ge=0, le=65535, description="Port to listen on."
+    )
+    webhook_token: SecretStr | None = Field(
+        default=None,
+        alias="MOODREEL_WEBHOOK_TOKEN",
+        description="What senders of webhooks must know. Made at the first start when not given.",
+    )
+    namespace: str = Field(
+        default="moodreel",
+        alias="MOODREEL_NAMESPACE",
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$",
+        description="Namespace of published events and their artifact URIs.",
+    )
+    concurrency: int = Field(
+        default=1,
+        alias="MOODREEL_JOBS",
+        ge=1,
+        le=64,
+        description="How many jobs this process does at once.",
+    )
+    vocabulary_dir: Path | None = Field(
+        default=None,
+        alias="MOODREEL_VOCABULARY_DIR",
+        description="A directory of YAML files that add to, change or remove from the vocabulary.",
+    )
+    guard_spoilers: bool = Field(
+        default=True,
+        alias="MOODREEL_SPOILER_GUARD",
+        description="Films and episodes: no highlight in the last quarter.",
+    )
+    sample_rate_hz: float | None = Field(
+        default=None,
+        alias="MOODREEL_SAMPLE_RATE_HZ",
+        gt=0.0,
+        le=30.0,
+        description="Look at this many pictures a second throughout, instead of adaptively.",
+    )
+    frames_per_hour: int = Field(
+        default=1800,
+        alias="MOODREEL_FRAMES_PER_HOUR",
+        ge=60,
+        description="How many pictures of an hour of film the fine pass may look at.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text", alias="MOODREEL_LOG_FORMAT", description="How log lines are written."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", alias="MOODREEL_LOG_LEVEL", description="The least that is logged."
+    )
+
+
+def prepare_data_dir(settings: ServiceSettings) -> Path:
+    """Make the data directory, for its owner alone where it is new.
+
+    Raises:
+        ConfigurationError: It cannot be made or written.
+    """
+    path = settings.data_dir.expanduser().resolve()
+    try:
+        if not path.exists():
+            path.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot make the data directory {path}: {error.strerror}. "
+            "Set MOODREEL_DATA_DIR to a place that may be written."
+        ) from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ConfigurationError(
+            f"the data directory {path} may not be written by this user. "
+            "Set MOODREEL_DATA_DIR to a place that may be written."
+        )
+    return path
+
+
+def webhook_token(settings: ServiceSettings) -> str:
+    """The configured token, or the one that was made at the first start."""
+    if settings.webhook_token is not None:
+        return settings.webhook_token.get_secret_value()
+    return _kept_once(prepare_data_dir(settings) / "webhook-token", secrets.token_urlsafe(24))
+
+
+def first_started_at(settings: ServiceSettings) -> datetime:
+    """When this installation began: what a library held before that is history, not news."""
+    now = datetime.now(UTC).isoformat()
+    return datetime.fromisoformat(_kept_once(prepare_data_dir(settings) / "first-start", now))
+
+
+def _kept_once(path: Path, value: str) -> str:
+    """Write a value once, for the owner's eyes only; whoever comes later reads the first one."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        if not path.exists():
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(value)
+            _publish(draft, path)
+        return path.read_text().strip()
+    except OSError as error:
+        raise ConfigurationError(f"cannot keep {path}: {error.strerror}") from error
+
+
+def _publish(draft: Path, path: Path) -> None:
+    """Give a finished draft its name. Of two first starts one wins, whole."""
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links
+        draft.replace(path)
+    draft.unlink(missing_ok=True)

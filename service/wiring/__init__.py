@@ -1,0 +1,29 @@
+"""The composition root: it alone knows adapters and channels, and puts the house together."""
+
+from service.wiring.diagnosis import diagnose
+from service.wiring.examiner import FileExaminer, open_file_examiner
+from service.wiring.house import Moodreel, open_moodreel
+from service.wiring.upkeep import (
+    apply_migrations,
+    list_models,
+    migration_status,
+    print_migrations,
+    pull_model,
+    verify_model,
+    write_migrations,
+)
+
+__all__ = [
+    "FileExaminer",
+    "Moodreel",
+    "apply_migrations",
+    "diagnose",
+    "list_models",
+    "migration_status",
+    "open_file_examiner",
+    "open_moodreel",
+    "print_migrations",
+    "pull_model",
+    "verify_model",
+    "write_migrations",
+]

@@ -1,0 +1,101 @@
+"""What ``moodreel doctor`` says."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+
+from adapters.captioners.qwen_audio import open_captioner
+from adapters.database.settings import DatabaseSettings
+from adapters.database.store import open_store
+from adapters.media_servers import MEDIA_SERVERS
+from adapters.models.settings import ModelSettings
+from adapters.models.shelf import Shelf
+from publisher import open_channels
+from service.domain import Finding, Severity
+from service.errors import MoodreelError
+from service.settings import ServiceSettings, prepare_data_dir, webhook_token
+from service.vocabulary import load_vocabulary
+from service.wiring.database import open_database
+
+Check = Callable[[AsyncExitStack], Awaitable[Sequence[Finding]]]
+
+
+async def diagnose(settings: ServiceSettings) -> list[Finding]:
+    """Ask every part how it is, whatever the others answer."""
+    checks: dict[str, Check] = {
+        "data": lambda stack: _check_data(stack, settings),
+        "vocabulary": lambda stack: _check_vocabulary(stack, settings),
+        "models": _check_models,
+        "captioner": _check_captioner,
+        **{name: _server_check(name) for name in MEDIA_SERVERS},
+        "database": lambda stack: _check_database(stack, settings),
+    }
+    findings: list[Finding] = []
+    for subject, check in checks.items():
+        async with AsyncExitStack() as stack:
+            try:
+                findings += await check(stack)
+            except MoodreelError as error:
+                findings.append(
+                    Finding(subject=subject, severity=Severity.ERROR, message=str(error))
+                )
+    return findings
+
+
+async def _check_data(_: AsyncExitStack, settings: ServiceSettings) -> Sequence[Finding]:
+    path = prepare_data_dir(settings)
+    webhook_token(settings)
+    where = "in MOODREEL_WEBHOOK_TOKEN" if settings.webhook_token else f"in {path}/webhook-token"
+    address = f"http://{settings.host}:{settings.port}/webhooks/jellyfin"
+    return [
+        Finding(subject="data", severity=Severity.OK, message=f"kept in {path}"),
+        Finding(
+            subject="webhooks",
+            severity=Severity.OK,
+            message=f"{address}, with the header X-Moodreel-Token; the token is {where}",
+        ),
+    ]
+
+
+async def _check_vocabulary(_: AsyncExitStack, settings: ServiceSettings) -> Sequence[Finding]:
+    vocabulary = load_vocabulary(settings.vocabulary_dir)
+    message = f"{len(vocabulary.tags)} tags, {len(vocabulary.moods)} moods"
+    return [Finding(subject="vocabulary", severity=Severity.OK, message=message)]
+
+
+async def _check_models(stack: AsyncExitStack) -> Sequence[Finding]:
+    shelf = Shelf(ModelSettings.read())
+    stack.push_async_callback(shelf.aclose)
+    return await shelf.check()
+
+
+async def _check_captioner(stack: AsyncExitStack) -> Sequence[Finding]:
+    captioner = open_captioner()
+    if captioner is None:
+        return []
+    stack.push_async_callback(captioner.aclose)
+    return await captioner.check()
+
+
+def _server_check(name: str) -> Check:
+    async def check(stack: AsyncExitStack) -> Sequence[Finding]:
+        server = MEDIA_SERVERS[name].from_settings()
+        if server is None:
+            return []
+        stack.push_async_callback(server.aclose)
+        return await server.check()
+
+    return check
+
+
+async def _check_database(stack: AsyncExitStack, settings: ServiceSettings) -> Sequence[Finding]:
+    database = DatabaseSettings.read()
+    dsn = await open_database(stack, settings, database)
+    store = await open_store(database, dsn)
+    stack.push_async_callback(store.aclose)
+    findings = [*await store.check()]
+    for channel in open_channels(store).values():
+        stack.push_async_callback(channel.aclose)
+        findings += await channel.check()
+    return findings

@@ -1,0 +1,99 @@
+"""What watches and listens; and that for plain files, without a server or a database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.captioners.qwen_audio import open_captioner
+from adapters.media.reader import ProcessReader
+from adapters.media.settings import ReaderSettings
+from adapters.media_servers.files import describe_files
+from adapters.models.settings import ModelSettings
+from adapters.models.shelf import Shelf
+from service.detection.sampling import Sampling
+from service.domain import Analysis, MediaItem
+from service.errors import ConfigurationError
+from service.examiner import Examiner, Wish
+from service.settings import ServiceSettings
+from service.vocabulary import load_vocabulary
+
+POOL_THREADS_PER_JOB = 1
+"""Measuring and encoding of one item take turns; decoding has its own process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileExaminer:
+    """Examines files without a server or a database."""
+
+    items: Sequence[MediaItem]
+    examiner: Examiner
+
+    async def examine(
+        self, item: MediaItem, *, wanted: Sequence[str] = (), unwanted: Sequence[str] = ()
+    ) -> Analysis:
+        """Watch and listen to one of the items.
+
+        Args:
+            item: One of ``items``.
+            wanted: What highlights show, in words; the vocabulary's own prompts when empty.
+            unwanted: What they do not show.
+        """
+        wish = Wish(wanted=tuple(wanted), unwanted=tuple(unwanted)) if wanted else None
+        return await self.examiner.examine(item, wish)
+
+
+@asynccontextmanager
+async def open_file_examiner(
+    settings: ServiceSettings,
+    paths: Sequence[Path],
+    *,
+    visual_model: str | None = None,
+    sound_model: str | None = None,
+) -> AsyncIterator[FileExaminer]:
+    """Files and directories as items, and what examines them.
+
+    Raises:
+        ConfigurationError: A model is unknown, or no media are there.
+    """
+    chosen = {"visual_model": visual_model, "sound_model": sound_model}
+    models = ModelSettings.read().model_copy(
+        update={name: value for name, value in chosen.items() if value is not None}
+    )
+    items = describe_files(paths)
+    if not items:
+        raise ConfigurationError(f"no media in {', '.join(map(str, paths))}")
+    async with AsyncExitStack() as stack:
+        examiner = open_examiner(stack, settings, models)
+        yield FileExaminer(items=items, examiner=examiner)
+
+
+def open_examiner(
+    stack: AsyncExitStack, settings: ServiceSettings, models: ModelSettings
+) -> Examiner:
+    """Put the reader, the models and the vocabulary together. Loads no model yet."""
+    shelf = Shelf(models)
+    stack.push_async_callback(shelf.aclose)
+    captioner = open_captioner()
+    if captioner is not None:
+        stack.push_async_callback(captioner.aclose)
+    return Examiner(
+        reader=ProcessReader(ReaderSettings.read()),
+        shelf=shelf,
+        captioner=captioner,
+        vocabulary=load_vocabulary(settings.vocabulary_dir),
+        pool=stack.enter_context(_pool(settings)),
+        sampling=Sampling(
+            fixed_rate_hz=settings.sample_rate_hz, frames_per_hour=settings.frames_per_hour
+        ),
+        guard_spoilers=settings.guard_spoilers,
+    )
+
+
+def _pool(settings: ServiceSettings) -> Executor:
+    return ThreadPoolExecutor(
+        POOL_THREADS_PER_JOB * settings.concurrency, thread_name_prefix="senses"
+    )

@@ -1,0 +1,127 @@
+"""The whole house: database, queue, media servers, channels and the pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from adapters.database.settings import DatabaseSettings
+from adapters.database.store import open_store
+from adapters.media_servers import MEDIA_SERVERS
+from adapters.models.settings import ModelSettings
+from adapters.queue import ProcrastinateQueue
+from publisher import open_channels
+from service.backfill import Follower
+from service.errors import ConfigurationError
+from service.pipeline import Pipeline
+from service.ports import Channel, JobQueue, MediaServer, Store, Watcher
+from service.settings import ServiceSettings, first_started_at, webhook_token
+from service.web.app import create_app, serve
+from service.wiring.database import open_database
+from service.wiring.examiner import open_examiner
+from service.worker import Worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moodreel:
+    """The whole house, lit."""
+
+    settings: ServiceSettings
+    store: Store
+    queue: JobQueue
+    servers: Mapping[str, MediaServer]
+    channels: Mapping[str, Channel]
+    pipeline: Pipeline
+
+    def server(self, name: str) -> MediaServer:
+        """A configured media server.
+
+        Raises:
+            ConfigurationError: None is called so; the message lists those that are.
+        """
+        if name in self.servers:
+            return self.servers[name]
+        known = ", ".join(self.servers) or "none"
+        raise ConfigurationError(f"no media server is called {name!r}; configured: {known}")
+
+    async def serve(self, stop: asyncio.Event, *, on_ready: Callable[[int], None]) -> None:
+        """Answer webhooks until told to stop."""
+        app = create_app(
+            servers=self.servers,
+            queue=self.queue,
+            store=self.store,
+            token=webhook_token(self.settings),
+        )
+        async with serve(app, host=self.settings.host, port=self.settings.port) as port:
+            on_ready(port)
+            await stop.wait()
+
+    async def work(self, stop: asyncio.Event) -> None:
+        """Do jobs until told to stop."""
+        worker = Worker(self.pipeline)
+        await self.queue.work(worker.perform, concurrency=self.settings.concurrency, stop=stop)
+
+    async def follow(self) -> None:
+        """Watch what can be watched, until cancelled."""
+        news_since = first_started_at(self.settings)
+        async with asyncio.TaskGroup() as group:
+            for server in self.servers.values():
+                if isinstance(server, Watcher):
+                    follower = Follower(
+                        server=server,
+                        watcher=server,
+                        store=self.store,
+                        queue=self.queue,
+                        news_since=news_since,
+                    )
+                    group.create_task(follower.follow())
+
+
+@asynccontextmanager
+async def open_moodreel(settings: ServiceSettings) -> AsyncIterator[Moodreel]:
+    """Put everything together. On the main thread: the embedded Postgres is its child.
+
+    Raises:
+        ConfigurationError: Something that is configured cannot be used.
+        TransientError: The database does not answer.
+    """
+    database = DatabaseSettings.read()
+    async with AsyncExitStack() as stack:
+        dsn = await open_database(stack, settings, database)
+        store = await open_store(database, dsn)
+        stack.push_async_callback(store.aclose)
+        queue = await ProcrastinateQueue.open(dsn)
+        stack.push_async_callback(queue.aclose)
+        servers = open_servers(stack)
+        channels = open_channels(store)
+        for channel in channels.values():
+            stack.push_async_callback(channel.aclose)
+        pipeline = Pipeline(
+            servers=servers,
+            examiner=open_examiner(stack, settings, ModelSettings.read()),
+            store=store,
+            queue=queue,
+            channels=channels,
+            namespace=settings.namespace,
+        )
+        yield Moodreel(
+            settings=settings,
+            store=store,
+            queue=queue,
+            servers=servers,
+            channels=channels,
+            pipeline=pipeline,
+        )
+
+
+def open_servers(stack: AsyncExitStack) -> dict[str, MediaServer]:
+    """The configured media servers by name."""
+    servers: dict[str, MediaServer] = {}
+    for name, kind in MEDIA_SERVERS.items():
+        server = kind.from_settings()
+        if server is not None:
+            stack.push_async_callback(server.aclose)
+            servers[name] = server
+    return servers

@@ -1,0 +1,87 @@
+"""Writes docs/reference/settings.md from the settings classes, so that it cannot lie.
+
+Run ``python -m tests.support.settings_reference`` after changing a setting.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from service.configuration import Configuration
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "settings.md"
+
+HEAD = """# Settings
+
+Environment variables, or the same names in lower case in `moodreel.toml` (in the working directory,
+or where `MOODREEL_CONFIG` says). The environment wins. An empty variable counts as absent. Nothing
+here is required. This page is made from the code.
+
+"""
+
+
+def settings_classes() -> list[type[Configuration]]:
+    """Every settings class of the product, by module."""
+    for package in ("service", "adapters", "publisher"):
+        root = importlib.import_module(package)
+        for module in pkgutil.walk_packages(root.__path__, f"{package}."):
+            if not module.name.endswith(("__main__", ".worker")):
+                importlib.import_module(module.name)
+    found: list[type[Configuration]] = []
+    waiting = [Configuration]
+    while waiting:
+        for subclass in waiting.pop().__subclasses__():
+            found.append(subclass)
+            waiting.append(subclass)
+    ours = (c for c in found if c.__module__.split(".")[0] in {"service", "adapters", "publisher"})
+    return sorted(ours, key=lambda c: (c.__module__ != "service.settings", c.__module__))
+
+
+def render() -> str:
+    """The whole page."""
+    return HEAD + "\n".join(_section(cls) for cls in settings_classes())
+
+
+def _section(cls: type[Configuration]) -> str:
+    rows = [_row(name, field) for name, field in cls.model_fields.items()]
+    summary = (cls.__doc__ or "").strip().splitlines()[0]
+    return "\n".join(
+        [
+            f"## {cls.__name__.removesuffix('Settings')}",
+            "",
+            f"{summary} (`{cls.__module__}`)",
+            "",
+            "| variable | default | what it does |",
+            "|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    description = (field.description or "").replace("|", "\\|")
+    return f"| `{field.alias or name}` | {_default(field)} | {description} |"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        return "see text"
+    value = field.default
+    if value is PydanticUndefined:
+        return "required"
+    if value in (None, "", (), []) or isinstance(value, SecretStr):
+        return ""
+    if isinstance(value, (list, tuple)):
+        return "`" + ",".join(map(str, value)) + "`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render())
