@@ -21,6 +21,7 @@ IMAGE_OUTPUTS = ("image_embeds", "pooler_output")
 TEXT_OUTPUTS = ("text_embeds", "pooler_output")
 """In this order; else the first output of rank 2."""
 
+PIXEL_INPUTS = ("pixel_values", "image")
 TOKEN_INPUTS = ("input_ids", "text")
 MASK_INPUT = "attention_mask"
 T = TypeVar("T")
@@ -85,10 +86,12 @@ class ClipEncoder:
         """Embed ``(H, W, 3)`` RGB pictures of any size: ``(N, D)`` unit vectors."""
         if not len(images):
             return self._nothing()
-        inputs, output = self._images.inputs(), self._output(self._images.outputs(), IMAGE_OUTPUTS)
+        pixels = _pick(self._images.inputs(), PIXEL_INPUTS)
+        output = self._output(self._images.outputs(), IMAGE_OUTPUTS)
         rows = [
             self._images.run(
-                {inputs[0].name: to_pixels(batch, self._spec.image).astype(inputs[0].dtype)}, output
+                {pixels.name: to_pixels(batch, self._spec.image).astype(pixels.dtype, copy=False)},
+                output,
             )
             for batch in _batches(images, self._batch_size)
         ]
@@ -109,6 +112,8 @@ class ClipEncoder:
         """Free the towers' memory."""
         self._images.close()
         self._texts.close()
+        with self._lock:
+            self._tokenizer = None
 
     def unload_if_idle(self) -> None:
         """Free the towers that nobody used for long enough."""
@@ -118,12 +123,12 @@ class ClipEncoder:
     def _token_feeds(
         self, texts: Sequence[str], inputs: Sequence[Port]
     ) -> dict[str, npt.NDArray[Any]]:
-        ports = {port.name: port for port in inputs}
-        ids = next((ports[name] for name in TOKEN_INPUTS if name in ports), inputs[0])
+        ids = _pick(inputs, TOKEN_INPUTS)
         tokens = self._open_tokenizer().encode(texts, length=ids.shape[-1])
         feeds = {ids.name: tokens.ids.astype(ids.dtype)}
-        if MASK_INPUT in ports:
-            feeds[MASK_INPUT] = tokens.mask.astype(ports[MASK_INPUT].dtype)
+        for port in inputs:
+            if port.name == MASK_INPUT:
+                feeds[port.name] = tokens.mask.astype(port.dtype)
         return feeds
 
     def _open_tokenizer(self) -> TextTokenizer:
@@ -164,6 +169,11 @@ class ClipEncoder:
     def _probe_dimension(self) -> int:
         black = np.zeros((1, 1, 3), dtype=np.uint8)
         return int(self.encode_images([black]).shape[1])
+
+
+def _pick(ports: Sequence[Port], names: Sequence[str]) -> Port:
+    """The first that bears one of the names; an export with names of its own has it first."""
+    return next((port for port in ports if port.name in names), ports[0])
 
 
 def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

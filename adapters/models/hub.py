@@ -7,7 +7,6 @@ translated here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -121,25 +120,29 @@ class ModelHub:
             found[check.file.role] = check.path
         return found
 
-    def fetch(self, model: Model, progress: Progress | None = None) -> None:
+    def fetch(self, model: Model, progress: Progress | None = None, *, force: bool = False) -> None:
         """Download what is missing or wrong, and hold it against the published checksums.
+
+        ``force`` downloads again what was downloaded before. What the owner put there by hand is
+        never touched.
 
         Raises:
             MissingModelError: It is not to be had: offline, no such file, no connection, no space,
                 or what came is not what was published.
         """
-        broken = [
+        wanted = [
             check
             for check in self.check(model)
             if check.verdict in {Verdict.MISSING, Verdict.WRONG}
+            or (force and check.path is not None and self._is_ours(check.path))
         ]
-        if not broken:
+        if not wanted:
             return
-        for check in broken:
+        for check in wanted:
             if check.path is not None and not self._is_ours(check.path):
                 raise MissingModelError(model.name, self._describe_wrong(model, check))
-        self._ask_once(model, broken[0].file)
-        for check in broken:
+        self._ask_once(model, wanted[0].file)
+        for check in wanted:
             self._download(model, check, progress)
             after = self._check_file(model, check.file)
             if after.verdict is Verdict.WRONG:
@@ -239,8 +242,8 @@ class ModelHub:
         )
 
     def _describe_wrong(self, model: Model, check: FileCheck) -> str:
-        found = f"{check.size_bytes} bytes" + (f", sha256 {check.sha256}" if check.sha256 else "")
-        wanted = f"{check.file.size_bytes} bytes, sha256 {check.file.sha256}"
+        found = _describe(check.size_bytes, check.sha256)
+        wanted = _describe(check.file.size_bytes, check.file.sha256)
         way_out = (
             f"fetch it again: moodreel models pull {model.name}"
             if check.path is not None and self._is_ours(check.path)
@@ -252,6 +255,11 @@ class ModelHub:
         )
 
 
+def _describe(size_bytes: int | None, sha256: str | None) -> str:
+    parts = [f"{size_bytes} bytes"] if size_bytes is not None else []
+    return ", ".join([*parts, f"sha256 {sha256}"] if sha256 else parts)
+
+
 def _judge(file: ModelFile, size_bytes: int, sha256: str) -> Verdict:
     if file.size_bytes not in {None, size_bytes}:
         return Verdict.WRONG
@@ -261,29 +269,27 @@ def _judge(file: ModelFile, size_bytes: int, sha256: str) -> Verdict:
 
 
 def _bar(file: ModelFile, progress: Progress | None) -> type[tqdm]:
-    """A progress bar that draws nothing and tells the callback."""
+    """A progress bar that draws nothing and tells the callback.
+
+    Where the Hub stores a file in chunks (Xet) the library opens two, for bytes received and bytes
+    written; the one that is ahead is told.
+    """
+    furthest = 0
 
     class _ReportingBar(tqdm):
         def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  tqdm's own
             super().__init__(  # type: ignore[no-untyped-call]  # tqdm ships no types
                 *arguments, **{**options, "disable": True}
             )
-            self.total = options.get("total")
+            self.total = self.total_bytes = options.get("total")
             self.n = options.get("initial", 0)
 
         def update(self, n: float | None = 1) -> bool | None:
+            nonlocal furthest
             self.n += n or 0
-            if progress is not None:
-                progress(file.path, int(self.n), self.total)
+            if progress is not None and self.n > furthest:
+                furthest = int(self.n)
+                progress(file.path, furthest, self.total_bytes)
             return None
 
-        def update_transfer(self, n: float) -> None:
-            """One bar is enough: bytes on the wire are not counted beside those on disk."""
-
     return _ReportingBar
-
-
-def summarize(checks: Sequence[FileCheck]) -> Verdict:
-    """The worst of a model's verdicts."""
-    order = (Verdict.MISSING, Verdict.WRONG, Verdict.NOT_PINNED, Verdict.OK)
-    return min((check.verdict for check in checks), key=order.index)

@@ -80,15 +80,17 @@ def list_models(settings: ModelSettings) -> Sequence[Listing]:
     ]
 
 
-def pull(settings: ModelSettings, name: str, progress: Progress | None = None) -> Model:
-    """Download what a model lacks; what is here and whole stays as it is.
+def pull(
+    settings: ModelSettings, name: str, progress: Progress | None = None, *, force: bool = False
+) -> Model:
+    """Download what a model lacks; what is here and whole stays, unless it is forced.
 
     Raises:
         ConfigurationError: No model is called so.
         MissingModelError: It is not to be had; the message says why, and another way.
     """
     model = find(settings, name)
-    open_hub(settings).fetch(model, progress)
+    open_hub(settings).fetch(model, progress, force=force)
     return model
 
 

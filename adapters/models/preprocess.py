@@ -1,7 +1,7 @@
 """Pictures of any size to the tensor that a picture tower wants.
 
 Resizes with Pillow on 8 bit values, as ``CLIPImageProcessor`` and ``SiglipImageProcessor`` do:
-equal to their output to within 3e-7 on the golden tensors (tests/unit/test_model_preprocess.py).
+equal to their output bit by bit on the golden tensors (tests/unit/test_model_preprocess.py).
 """
 
 from __future__ import annotations

@@ -231,7 +231,7 @@ class Session:
             raise MissingModelError(
                 self._model,
                 f"{self._model}: {self._path} cannot be loaded, it is broken or incomplete "
-                f"({error}); fetch it again: moodreel models pull {self._model}",
+                f"({error}); replace it, or: moodreel models pull --force {self._model}",
             ) from error
         logger.info(
             "Loaded a model",

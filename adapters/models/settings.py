@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -22,8 +23,11 @@ MAX_DEFAULT_THREADS = 4
 
 
 def default_thread_count() -> int:
-    """Physical cores, four at most."""
-    return min(psutil.cpu_count(logical=False) or 1, MAX_DEFAULT_THREADS)
+    """Physical cores that this process may use, four at most."""
+    logical = psutil.cpu_count() or 1
+    physical = psutil.cpu_count(logical=False) or logical
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else logical
+    return max(1, min(physical, allowed, MAX_DEFAULT_THREADS))
 
 
 class ModelSettings(Configuration):

@@ -172,9 +172,13 @@ class Shelf:
             return Finding(subject=subject, severity=Severity.WARNING, message=str(error), fix=fix)
         except ConfigurationError as error:
             return Finding(subject=subject, severity=Severity.ERROR, message=str(error))
+        notes = ["here"]
         unpinned = sum(check.verdict is Verdict.NOT_PINNED for check in checks)
-        note = f"; {unpinned} of {len(checks)} files have no published checksum" if unpinned else ""
-        return Finding(subject=subject, severity=Severity.OK, message=f"here{note}")
+        if unpinned:
+            notes.append(f"{unpinned} of {len(checks)} files have no published checksum")
+        if model.is_research_only:
+            notes.append(f"its licence ({model.licence}) is for research only")
+        return Finding(subject=subject, severity=Severity.OK, message="; ".join(notes))
 
 
 def _locate(settings: ModelSettings, name: str, catalog: Mapping[str, Model]) -> Located | None:

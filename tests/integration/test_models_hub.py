@@ -7,13 +7,15 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from huggingface_hub import constants
+from huggingface_hub.utils._xet_progress_reporting import XetDownloadProgressReporter
 
 from adapters.models.checksums import Checksums
 from adapters.models.families import CLIP
-from adapters.models.hub import ModelHub, Verdict
+from adapters.models.hub import ModelHub, Verdict, _bar
 from adapters.models.spec import Model, ModelFile, Role
 from service.errors import MissingModelError
 from tests.support.model_hub import COMMIT, HubServer, serve_hub
@@ -93,6 +95,28 @@ def test_progress_is_reported_up_to_the_last_byte(hub, model, files):
     }
 
 
+def test_progress_of_a_chunked_download_is_the_one_that_is_ahead():
+    seen: list[tuple[str, int, int | None]] = []
+    file = ModelFile(role=Role.TAGGER, path="tagger.onnx")
+    bar = _bar(file, lambda *step: seen.append(step))
+    reporter = XetDownloadProgressReporter(
+        reconstruction_desc="", transfer_desc="", total=100, log_level=30, tqdm_class=bar
+    )
+    with reporter:
+        for written, received in ((0, 30), (10, 60), (60, 70), (100, 80)):
+            reporter.update_progress(
+                SimpleNamespace(
+                    total_bytes=100,
+                    total_bytes_completed=written,
+                    total_bytes_completion_rate=None,
+                    total_transfer_bytes=80,
+                    total_transfer_bytes_completed=received,
+                    total_transfer_bytes_completion_rate=None,
+                )
+            )
+    assert seen == [("tagger.onnx", done, 100) for done in (30, 60, 70, 100)]
+
+
 def test_a_download_prints_nothing(hub, model, capfd):
     hub.fetch(model)
     assert capfd.readouterr() == ("", "")
@@ -157,6 +181,18 @@ def test_damage_on_the_disk_is_noticed_and_mended(hub, model, damage):
         hub.paths(model)
     hub.fetch(model)
     assert hub.paths(model)[Role.IMAGE_TOWER].read_bytes() == whole
+
+
+def test_force_fetches_what_nobody_can_judge(hub, model, server):
+    model = replace(model, files=tuple(replace(file, sha256=None) for file in model.files))
+    hub.fetch(model)
+    real = hub.paths(model)[Role.TOKENIZER].resolve()
+    whole = real.read_bytes()
+    real.write_bytes(b"?" + whole[1:])
+    hub.fetch(model)
+    assert hub.paths(model)[Role.TOKENIZER].read_bytes() != whole
+    hub.fetch(model, force=True)
+    assert hub.paths(model)[Role.TOKENIZER].read_bytes() == whole
 
 
 def test_offline_nothing_is_asked_and_the_message_says_why(tmp_path, model, server):

@@ -120,7 +120,9 @@ def test_threads_share_one_session(session: Session):
 def test_a_truncated_file_says_how_to_get_it_again(tmp_path: Path, kept: int):
     path = image_tower(tmp_path / "vision_model.onnx")
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(MissingModelError, match=r"broken or incomplete.*models pull toy") as caught:
+    with pytest.raises(
+        MissingModelError, match=r"broken or incomplete.*models pull --force toy"
+    ) as caught:
         Session("toy", path, SessionOptions()).inputs()
     assert caught.value.model == "toy"
 
