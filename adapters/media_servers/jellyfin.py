@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from urllib.parse import quote
 from pydantic import Field, SecretStr, field_validator
 from yarl import URL
 
+from adapters.media_servers import jellyfin_findings as findings
 from adapters.media_servers.http import JsonClient
 from adapters.media_servers.jellyfin_parsers import (
     KINDS,
@@ -34,7 +34,6 @@ from service.domain import (
     MediaKind,
     MediaLocation,
     RemoteStream,
-    Severity,
 )
 from service.errors import (
     ConfigurationError,
@@ -47,9 +46,6 @@ from service.errors import (
 PAGE_SIZE = 200
 """Items per page: about 1 MB of JSON with media sources."""
 FIELDS = "Path,MediaSources,Overview,Genres,Tags,DateCreated"
-OLDEST_VERSION = (10, 8)
-LOOPING_VERSIONS = ((10, 11, 0), (10, 11, 4))
-"""Saving tags there tells of the item as if it were new (jellyfin#15245, fixed in 10.11.5)."""
 
 
 class JellyfinSettings(PathSettings):
@@ -190,13 +186,13 @@ class JellyfinServer:
         try:
             public = await self._http.get("/System/Info/Public")
             if "jellyfin" not in str(public.get("ProductName", "")).lower():
-                return [self._finding(Severity.ERROR, "answers, but is no Jellyfin", _URL_FIX)]
+                return [findings.no_jellyfin()]
             info = await self._http.get("/System/Info")
         except ConfigurationError as error:
-            return [self._finding(Severity.ERROR, str(error), _KEY_FIX)]
+            return [findings.key_refused(error)]
         except MoodreelError as error:
-            return [self._finding(Severity.ERROR, str(error), _URL_FIX)]
-        return [*self._check_version(str(info.get("Version", ""))), await self._check_paths()]
+            return [findings.unreachable(error)]
+        return [findings.judge_version(str(info.get("Version", ""))), await self._check_paths()]
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -248,58 +244,24 @@ class JellyfinServer:
             return item
         return replace(item, url=f"{base}/web/#/details?id={item.ref.item_id}")
 
-    def _check_version(self, text: str) -> list[Finding]:
-        found = tuple(int(number) for number in re.findall(r"\d+", text)[:3])
-        if found < OLDEST_VERSION:
-            fix = "Update Jellyfin to 10.8 or newer."
-            return [self._finding(Severity.ERROR, f"is version {text or 'unknown'}", fix)]
-        if LOOPING_VERSIONS[0] <= found <= LOOPING_VERSIONS[1]:
-            message = f"is version {text}, which announces edited items as new ones"
-            return [
-                self._finding(Severity.WARNING, message, "Update Jellyfin to 10.11.5 or newer.")
-            ]
-        return [self._finding(Severity.OK, f"answers and takes the key; version {text}")]
-
     async def _check_paths(self) -> Finding:
         """Try the path mapping on one real item."""
         try:
             page = await self._get_items(
                 recursive="true",
                 includeItemTypes=",".join(KINDS),
-                limit="1",
                 excludeLocationTypes="Virtual",
+                limit="1",
             )
-            dto = page[0] if page else None
-            if dto is None:
-                return self._finding(Severity.OK, "holds no media yet: path mapping not tried")
-            source = require_file(dto, parse_item(dto, self.name).ref)
-            path = await self._local_path(dto, source)
+            if not page:
+                return findings.no_media()
+            source = require_file(page[0], parse_item(page[0], self.name).ref)
+            path = await self._local_path(page[0], source)
         except MoodreelError as error:
-            return self._finding(Severity.WARNING, f"path mapping not tried: {error}")
+            return findings.paths_not_tried(error)
         if path is not None:
-            return self._finding(Severity.OK, f"its files can be read here, such as {path}")
-        return self._no_file_finding(str(source.get("Path") or dto.get("Path") or ""))
-
-    def _no_file_finding(self, server_path: str) -> Finding:
-        folder = server_path.replace("\\", "/").rpartition("/")[0] or "/media"
-        return self._finding(
-            Severity.WARNING,
-            f"its file {server_path!r} is not seen here: media are streamed over HTTP, which is "
-            "slower",
-            f'Mount the library here (read-only is enough) and set JELLYFIN_PATH_MAP="{folder}='
-            '/where/it/is/here"; where the path is the same on both sides, '
-            f"set MOODREEL_ALLOWED_ROOTS={folder}.",
-        )
-
-    def _finding(self, severity: Severity, message: str, fix: str = "") -> Finding:
-        return Finding(subject=self.name, severity=severity, message=message, fix=fix)
-
-
-_URL_FIX = (
-    "Set JELLYFIN_URL to the address at which Jellyfin answers from here; try it with: "
-    "curl $JELLYFIN_URL/System/Info/Public"
-)
-_KEY_FIX = "In Jellyfin: Dashboard > API Keys > + ; put the new key into JELLYFIN_API_KEY."
+            return findings.files_seen(path)
+        return findings.files_not_seen(str(source.get("Path") or page[0].get("Path") or ""))
 
 
 def _authorization(api_key: SecretStr) -> str:

@@ -91,6 +91,8 @@ class StandInJellyfin:
         self.items = list(items)
         self.api_key = api_key
         self.version = version
+        self.url = ""
+        """Its address while it serves."""
         self.requests: list[str] = []
         """Path and query of each request."""
         self.failure: Callable[[], web.StreamResponse] | None = None
@@ -123,7 +125,8 @@ class StandInJellyfin:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()
         try:
-            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            yield self.url
         finally:
             self.resumed.set()
             await runner.cleanup()

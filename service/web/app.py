@@ -1,0 +1,143 @@
+"""The aiohttp application: routes, errors as JSON, and how it is served."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
+
+from service.errors import ConfigurationError, TransientError
+from service.ports import JobQueue, MediaServer, Store
+from service.web.health import Health
+from service.web.webhooks import MAX_BODY_BYTES, RETRY_AFTER_S, Webhooks
+
+logger = logging.getLogger(__name__)
+
+IDLE_TIMEOUT_S = 75.0
+"""A connection without a whole request line and headers is closed after this, so that nobody
+holds one open for nothing. Proxies keep theirs for 60 s or less."""
+UNREAD_TIMEOUT_S = 2.0
+"""How long the rest of a refused body is read (and dropped), so that its sender sees the answer."""
+DRAIN_TIMEOUT_S = 10.0
+"""How long requests under way may take when the service stops."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def create_app(
+    *, servers: Mapping[str, MediaServer], queue: JobQueue, store: Store, token: str
+) -> web.Application:
+    """Put the routes together.
+
+    Args:
+        servers: Configured media servers by the name that stands in their webhooks' address.
+        queue: Takes the jobs.
+        store: Marks what was deleted.
+        token: The secret that senders of webhooks must know.
+
+    Raises:
+        ConfigurationError: The token is empty.
+    """
+    webhooks = Webhooks(servers, queue, store, token)
+    health = Health(queue, store)
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[answer_errors_in_json])
+    app.add_routes(
+        [
+            web.post("/webhooks/{server}", webhooks.receive),
+            web.get("/healthz", health.alive),
+            web.get("/readyz", health.ready),
+        ]
+    )
+    return app
+
+
+@web.middleware
+async def answer_errors_in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give every error one shape, ``{"error": ...}``, and nobody a stack trace."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < web.HTTPBadRequest.status_code:
+            raise
+        return _error(error.status, error.text or error.reason, _kept_headers(error))
+    except (TransientError, TimeoutError) as error:
+        logger.warning(
+            "cannot take a request at present",
+            extra={"action": "request_refused", "path": request.path, "error": str(error)},
+        )
+        after_s = getattr(error, "retry_after_s", None) or RETRY_AFTER_S
+        return _error(
+            web.HTTPServiceUnavailable.status_code,
+            "the database cannot be reached at present",
+            {"Retry-After": str(math.ceil(after_s))},
+        )
+    except Exception:  # the outermost boundary: one request fails, the service goes on
+        logger.exception(
+            "a request failed", extra={"action": "request_failed", "path": request.path}
+        )
+        return _error(web.HTTPInternalServerError.status_code, "internal error", {})
+
+
+def _error(status: int, message: str, headers: Mapping[str, str]) -> web.Response:
+    return web.json_response({"error": message}, status=status, headers=headers)
+
+
+def _kept_headers(error: web.HTTPException) -> dict[str, str]:
+    return {
+        name: error.headers[name] for name in ("WWW-Authenticate", "Allow") if name in error.headers
+    }
+
+
+class AccessLogger(AbstractAccessLogger):
+    """One line per request, without the query: it may hold the token."""
+
+    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        """Write the line; the path stays percent-encoded, so that it cannot break the line."""
+        self.logger.info(
+            "%s %s %d %.1f ms",
+            request.method,
+            request.rel_url.raw_path,
+            response.status,
+            time * 1000,
+            extra={"action": "request_answered", "peer": request.remote},
+        )
+
+
+@asynccontextmanager
+async def serve(app: web.Application, *, host: str, port: int) -> AsyncIterator[int]:
+    """Serve for as long as the block runs; then let requests under way end.
+
+    Args:
+        app: What ``create_app`` made.
+        host: Address to bind.
+        port: TCP port; 0 for any free one.
+
+    Yields:
+        The port that is bound.
+
+    Raises:
+        ConfigurationError: The address cannot be bound.
+    """
+    runner = web.AppRunner(
+        app,
+        access_log_class=AccessLogger,
+        access_log=logger,
+        keepalive_timeout=IDLE_TIMEOUT_S,
+        lingering_time=UNREAD_TIMEOUT_S,
+        shutdown_timeout=DRAIN_TIMEOUT_S,
+    )
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot listen at {host}:{port}: {error.strerror or error}"
+            ) from error
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
