@@ -189,7 +189,8 @@ class ModelHub:
             raise MissingModelError(
                 model.name,
                 f"{model.name}: {file.path} is missing or damaged, and MOODREEL_OFFLINE (or "
-                f"HF_HUB_OFFLINE) forbids to fetch it; {self._advice(model)}",
+                f"HF_HUB_OFFLINE) forbids to fetch it; put it into {self._directory / model.name}, "
+                f"or allow it and run `moodreel models pull {model.name}`",
             )
         url = hf_hub_url(
             model.repository, file.path, revision=model.revision, endpoint=self._endpoint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -215,6 +216,21 @@ def test_no_connection_is_known_at_once(tmp_path, model, monkeypatch):
 
     monkeypatch.setattr("time.sleep", no_patience)
     hub = ModelHub(tmp_path / "models", endpoint="http://127.0.0.1:9", timeout_s=2)
+    with pytest.raises(MissingModelError, match=r"fetching vision_model\.onnx .*failed"):
+        hub.fetch(model)
+
+
+def test_a_server_that_says_nothing_is_given_up(tmp_path, model):
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        hub = ModelHub(tmp_path / "models", endpoint=url, timeout_s=0.2)
+        with pytest.raises(MissingModelError, match=r"fetching vision_model\.onnx .*timed out"):
+            hub.fetch(model)
+
+
+def test_a_models_directory_that_cannot_be_written_is_told(tmp_path, model, server):
+    (tmp_path / "models").write_text("a file", encoding="utf-8")
+    hub = ModelHub(tmp_path / "models", endpoint=server.url)
     with pytest.raises(MissingModelError, match=r"fetching vision_model\.onnx .*failed"):
         hub.fetch(model)
 
