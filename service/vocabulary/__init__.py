@@ -1,1 +1,6 @@
-"""Tags, moods and highlight prompts as data that users may edit."""
+"""What to look and listen for: tags, moods, highlight prompts and templates, as editable YAML."""
+
+from service.vocabulary.loader import load_vocabulary
+from service.vocabulary.words import HighlightCue, MoodWord, TagWord, Vocabulary
+
+__all__ = ["HighlightCue", "MoodWord", "TagWord", "Vocabulary", "load_vocabulary"]

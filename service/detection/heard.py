@@ -1,0 +1,53 @@
+"""What a sound tagger heard, on a line of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from service.domain import AudioWindow, Float32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeardSounds:
+    """Scores of a closed set of sound classes over time."""
+
+    model: str
+    labels: tuple[str, ...]
+    times_s: npt.NDArray[np.float64]
+    """``(T,)`` middles of what was scored, rising."""
+    scores: Float32
+    """``(T, C)`` in [0, 1]."""
+
+    def score(self, sounds: Iterable[str]) -> Float32:
+        """``(T,)``: the best of the classes named; 0 for classes that the model does not know."""
+        wanted = set(sounds)
+        columns = [index for index, label in enumerate(self.labels) if label in wanted]
+        if not columns:
+            return np.zeros(len(self.times_s), np.float32)
+        return np.asarray(self.scores[:, columns].max(axis=1), np.float32)
+
+
+def gather_sounds(
+    windows: Iterable[tuple[AudioWindow, Float32]], labels: Sequence[str], model: str
+) -> HeardSounds:
+    """Put a tagger's answers, ``(hops, C)`` for each window, on one line of time.
+
+    Hops are taken to cover their window evenly.
+    """
+    times: list[npt.NDArray[np.float64]] = []
+    scores: list[Float32] = []
+    for window, answer in windows:
+        duration_s = window.samples.size / window.sample_rate_hz
+        middles = (np.arange(len(answer)) + 0.5) / max(1, len(answer))
+        times.append(window.start_s + middles * duration_s)
+        scores.append(answer)
+    all_times = np.concatenate(times) if times else np.zeros(0)
+    all_scores = np.concatenate(scores) if scores else np.zeros((0, len(labels)), np.float32)
+    order = np.argsort(all_times, kind="stable")
+    return HeardSounds(
+        model=model, labels=tuple(labels), times_s=all_times[order], scores=all_scores[order]
+    )

@@ -1,0 +1,210 @@
+"""Where one recording ends and the next begins."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from service.detection.signals import PictureSignals
+from service.domain import Float32, Shot
+
+MIN_CHANGE = 0.11
+"""Mean change of the thumbnail's channels (0 to 1) below which nothing is a cut. Two unrelated
+pictures differ by 0.15 to 0.35; movement inside a shot, the camera's own subtracted, by less than
+0.1 at 8 frames a second (clips of ../shared/media)."""
+STANDS_OUT = 2.5
+"""A cut changes this many times as much as the steps around it: PySceneDetect's adaptive detector
+has 3 on full frame rates, where the steps around are smaller."""
+NEIGHBOURS = 4
+"""Steps on either side that say how restless the picture is."""
+RETURN_STEPS, RETURN_S = 3, 0.7
+"""Within so many steps and seconds the old picture comes back after a flash or a passing object."""
+RETURN_SHARE = 0.6
+"""It has come back when it differs by less than this share of the change."""
+MIN_SHOT_S = 0.4
+"""Ten frames of a film; what is shorter is a flash, or a cut seen twice."""
+BLACK_LUMA, BLACK_CONTRAST = 0.07, 0.03
+"""Video black is 16/255."""
+MAX_SHIFT_X, MAX_SHIFT_Y = 6, 3
+"""How far, in thumbnail pixels, a camera may have panned between two samples: a sixth of it."""
+DISSOLVE_S = (0.5, 1.0, 2.0)
+"""Usual lengths of a dissolve."""
+DISSOLVE_STEPS = 4
+"""Samples needed to tell a blend from a leap."""
+DISSOLVE_REST = 0.25
+"""What is left of a sample when the blend is taken away, as a share of the whole change: in a
+dissolve the movement of both shots, in a pan or a walk about half."""
+SAME_STRUCTURE = 0.7
+"""Correlation above which two pictures are one place in another light."""
+DISSOLVE_STEP = 0.6
+"""No step makes more than this share of the way, else it is a cut."""
+WIDESPREAD_CHANGE, WIDESPREAD_SHARE = 0.05, 0.6
+"""A dissolve changes most of the picture; what passes through it does not."""
+
+
+def find_shots(signals: PictureSignals, duration_s: float) -> tuple[Shot, ...]:
+    """Cut the medium into shots that cover all of it.
+
+    A boundary is the time of the first sample of the new shot: as exact as the sampling there.
+    """
+    if duration_s <= 0.0:
+        return ()
+    cuts, strengths = _hard_cuts(signals)
+    fades = _fades(signals)
+    soft = _dissolves(signals, cuts)
+    found = [(float(signals.times_s[i]), float(s)) for i, s in zip(cuts, strengths, strict=True)]
+    found += [(time_s, 1.0) for time_s in fades] + [(time_s, 0.0) for time_s in soft]
+    inside = [(t, s) for t, s in found if MIN_SHOT_S / 2 <= t <= duration_s - MIN_SHOT_S / 2]
+    edges = [0.0, *_apart(inside), duration_s]
+    return tuple(Shot(start_s=start, end_s=end) for start, end in pairwise(edges))
+
+
+def _hard_cuts(signals: PictureSignals) -> tuple[npt.NDArray[np.intp], Float32]:
+    """Indices of first frames of new shots, and how much changed there."""
+    if len(signals) <= 1:
+        return np.zeros(0, np.intp), np.zeros(0, np.float32)
+    change = _step_changes(signals)
+    likely = np.flatnonzero(change >= MIN_CHANGE).tolist()
+    cuts = [
+        step + 1
+        for step in likely
+        if change[step] >= STANDS_OUT * _restlessness(change, signals.steps_s()[1:], step)
+        and not _comes_back(signals, step, float(change[step]))
+    ]
+    indices = np.array(cuts, np.intp)
+    return indices, change[indices - 1]
+
+
+def _step_changes(signals: PictureSignals) -> Float32:
+    """How much each frame differs from the one before, camera movement subtracted.
+
+    The costly search for the camera's shift is made only around steps that matter.
+    """
+    pictures = signals.thumbnails
+    change = _difference(pictures[:-1], pictures[1:])
+    near = np.zeros(len(change), bool)
+    for step in np.flatnonzero(change >= MIN_CHANGE):
+        near[max(0, step - NEIGHBOURS) : step + NEIGHBOURS + 1] = True
+    where = np.flatnonzero(near)
+    for start in range(0, len(where), 512):  # bounds memory on restless films
+        part = where[start : start + 512]
+        change[part] = _shifted_difference(pictures[part], pictures[part + 1])
+    return change
+
+
+def _difference(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> Float32:
+    difference = np.abs(first.astype(np.int16) - second.astype(np.int16))
+    return np.asarray(difference.mean(axis=(-3, -2, -1), dtype=np.float32) / 255, np.float32)
+
+
+def _shifted_difference(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> Float32:
+    """The smallest difference over shifts of the whole picture: what a pan leaves."""
+    best = np.full(first.shape[:-3], np.inf, np.float32)
+    for dy in range(-MAX_SHIFT_Y, MAX_SHIFT_Y + 1):
+        for dx in range(-MAX_SHIFT_X, MAX_SHIFT_X + 1):
+            ours, theirs = _overlap(first, dy, dx), _overlap(second, -dy, -dx)
+            np.minimum(best, _difference(ours, theirs), out=best)
+    return best
+
+
+def _overlap(pictures: npt.NDArray[np.uint8], dy: int, dx: int) -> npt.NDArray[np.uint8]:
+    height, width = pictures.shape[-3:-1]
+    rows = slice(max(0, dy), height + min(0, dy))
+    columns = slice(max(0, dx), width + min(0, dx))
+    return pictures[..., rows, columns, :]
+
+
+def _restlessness(change: Float32, steps_s: npt.NDArray[np.float64], step: int) -> float:
+    """Usual change around a step, brought to that step's length in time.
+
+    The quieter side counts: a cut may follow a fast pan. Movement accumulates like a random walk,
+    so its change grows with the square root of time.
+    """
+    sides = (slice(max(0, step - NEIGHBOURS), step), slice(step + 1, step + 1 + NEIGHBOURS))
+    levels = []
+    for side in sides:
+        if len(change[side]):
+            ratio = steps_s[step] / np.maximum(steps_s[side], 1e-3)
+            levels.append(float((change[side] * np.clip(np.sqrt(ratio), 0.5, 2.0)).mean()))
+    return min(levels, default=0.0)
+
+
+def _comes_back(signals: PictureSignals, step: int, change: float) -> bool:
+    """Whether the picture before the step is seen again soon, or that after it was seen before."""
+    times, pictures = signals.times_s, signals.thumbnails
+    after = _soon(times, range(step + 2, step + 2 + RETURN_STEPS), float(times[step + 1]))
+    before = _soon(times, range(step - 1, step - 1 - RETURN_STEPS, -1), float(times[step]))
+    old, new = pictures[[step] * len(after)], pictures[[step + 1] * len(before)]
+    back = np.concatenate(
+        [_shifted_difference(old, pictures[after]), _shifted_difference(new, pictures[before])]
+    )
+    return bool((back < RETURN_SHARE * change).any())
+
+
+def _soon(times: npt.NDArray[np.float64], steps: range, from_s: float) -> list[int]:
+    return [i for i in steps if 0 <= i < len(times) and abs(times[i] - from_s) <= RETURN_S]
+
+
+def _fades(signals: PictureSignals) -> list[float]:
+    """Ends of black stretches inside the medium."""
+    black = (signals.luma < BLACK_LUMA) & (signals.contrast < BLACK_CONTRAST)
+    ends = np.flatnonzero(black[:-1] & ~black[1:]) + 1
+    return [float(signals.times_s[end]) for end in ends]
+
+
+def _dissolves(signals: PictureSignals, cuts: npt.NDArray[np.intp]) -> list[float]:
+    """Middles of stretches in which one picture slowly becomes another, everywhere at once.
+
+    Every sample on the way has to be a blend of the first and the last, further along than the
+    sample before.
+    """
+    times = signals.times_s
+    pictures = np.asarray(signals.thumbnails, np.float32) / np.float32(255)
+    pictures -= pictures.mean(axis=(1, 2), keepdims=True)  # automatic exposure is no dissolve
+    cut_times = times[cuts]
+    found: list[tuple[float, float]] = []
+    for length_s in DISSOLVE_S:
+        first = np.searchsorted(times, times - length_s / 2, side="right") - 1
+        last = np.searchsorted(times, times + length_s / 2)
+        for middle in np.flatnonzero((first >= 0) & (last < len(times))).tolist():
+            a, b, time_s = int(first[middle]), int(last[middle]), float(times[middle])
+            is_cut = len(cut_times) and np.abs(cut_times - time_s).min() <= length_s
+            if b - a >= DISSOLVE_STEPS and not is_cut:
+                found.append((time_s, _blend_strength(np.asarray(pictures[a : b + 1]))))
+    return _apart([(t, s) for t, s in found if s > 0.0], 2 * max(DISSOLVE_S))
+
+
+def _blend_strength(pictures: Float32) -> float:
+    """How well the pictures are blends of the first and the last, in order; 0 for not at all."""
+    change = pictures[-1] - pictures[0]
+    whole = float(np.abs(change).mean())
+    everywhere = float((np.abs(change).max(axis=-1) > WIDESPREAD_CHANGE).mean())
+    is_other = _likeness(pictures[0], pictures[-1]) < SAME_STRUCTURE
+    if whole < MIN_CHANGE or everywhere < WIDESPREAD_SHARE or not is_other:
+        return 0.0
+    inner = pictures[1:-1] - pictures[0]
+    progress = (inner * change).sum(axis=(1, 2, 3)) / float((change**2).sum())
+    rest = np.abs(inner - progress[:, None, None, None] * change).mean(axis=(1, 2, 3)) / whole
+    steps = np.diff(np.concatenate([[0.0], progress, [1.0]]))
+    if rest.max() > DISSOLVE_REST or steps.min() < 0.0 or steps.max() > DISSOLVE_STEP:
+        return 0.0
+    return 1.0 - float(rest.max())
+
+
+def _likeness(first: Float32, second: Float32) -> float:
+    """Correlation of two pictures' luma: what no change of light alters."""
+    one, other = (picture.mean(axis=-1).ravel() for picture in (first, second))
+    one, other = one - one.mean(), other - other.mean()
+    length = float(np.sqrt((one @ one) * (other @ other)))
+    return float(one @ other) / length if length > 0.0 else 0.0
+
+
+def _apart(found: list[tuple[float, float]], gap_s: float = MIN_SHOT_S) -> list[float]:
+    """Times in order, the strongest first chosen, none nearer than a gap to another."""
+    chosen: list[float] = []
+    for time_s, _ in sorted(found, key=lambda boundary: -boundary[1]):
+        if all(abs(time_s - other) >= gap_s for other in chosen):
+            chosen.append(time_s)
+    return sorted(chosen)

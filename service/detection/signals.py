@@ -1,0 +1,208 @@
+"""What the picture says by itself: light, colour, sharpness and movement, frame by frame.
+
+No model is needed. Memory is flat: of each frame a few numbers, a histogram and a thumbnail stay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from service.domain import Float32, Frame, UInt8
+
+Float64 = npt.NDArray[np.float64]
+
+THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT = 32, 18
+"""Small enough that a hand-held camera hardly changes it, large enough to tell two places apart."""
+MEASURED_HEIGHT = 144
+"""Rows at which sharpness is measured, so that it does not depend on the medium's resolution."""
+KERNEL = 3
+"""Side of the Laplacian."""
+HISTOGRAM_BINS = 16
+FLAT_CONTRAST = 0.02
+"""Standard deviation of luma below which there is nothing in a picture: 5 of 255 steps."""
+LUMA_WEIGHTS = np.array([0.2126, 0.7152, 0.0722], np.float32)
+"""ITU-R BT.709."""
+MIN_STEP_S, MAX_STEP_S = 0.04, 1.0
+"""Time steps between which a difference is taken as movement per second: below a frame of 25 Hz
+it would be noise blown up, beyond a second pictures have nothing more to lose in common."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PictureSignals:
+    """Measurements of N frames in order of time; all arrays have N rows."""
+
+    times_s: Float64
+    luma: Float32
+    """Mean, 0 black to 1 white."""
+    contrast: Float32
+    """Standard deviation of luma, 0 to 0.5."""
+    saturation: Float32
+    """Mean distance between the largest and the smallest channel, 0 grey to 1."""
+    warmth: Float32
+    """Mean of red minus blue, -1 to 1."""
+    sharpness: Float32
+    """Variance of the Laplacian of luma in 0..255 at 144 rows; blurred below about 50."""
+    histograms: Float32
+    """``(N, 3, 16)``, shares of pixels in luma, red minus luma, blue minus luma."""
+    thumbnails: UInt8
+    """``(N, 18, 32, 3)`` RGB."""
+
+    def __len__(self) -> int:
+        return len(self.times_s)
+
+    def select(self, chosen: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> PictureSignals:
+        """The same measurements of some of the frames."""
+        return PictureSignals(**{name: getattr(self, name)[chosen] for name in _FIELDS})
+
+    def steps_s(self) -> Float64:
+        """Seconds since the frame before; 0 for the first."""
+        return np.diff(self.times_s, prepend=self.times_s[:1])
+
+    def motion(self) -> Float32:
+        """Movement per second, 0 still to 1: mean change of the thumbnail, its light levelled.
+
+        The first frame's is its successor's, so that a beginning is not mistaken for a still.
+        """
+        if len(self) <= 1:
+            return np.zeros(len(self), np.float32)
+        luma = self.thumbnails.astype(np.float32) @ LUMA_WEIGHTS / 255.0
+        level = luma - luma.mean(axis=(1, 2), keepdims=True)
+        change = np.abs(np.diff(level, axis=0)).mean(axis=(1, 2))
+        per_second = change / np.clip(np.diff(self.times_s), MIN_STEP_S, MAX_STEP_S)
+        return np.concatenate([per_second[:1], per_second]).clip(0.0, 1.0).astype(np.float32)
+
+    def quality(self) -> Float32:
+        """How well each frame would stand for its scene, in [0, 1]; 0 for black, white and blur.
+
+        Weights and limits are Heimdex's frame quality (facts/contracts.md): luma below 15/255 is
+        black, a Laplacian variance of 1000 is as sharp as it gets. White mirrors black.
+        """
+        exposure = 1.0 - np.abs(self.luma - 0.5) * 2.0
+        score = 0.4 * exposure + 0.6 * np.minimum(self.sharpness / 1000.0, 1.0)
+        flat = (self.luma < 15 / 255) | (self.luma > 240 / 255) | (self.contrast < FLAT_CONTRAST)
+        return np.where(flat, 0.0, score).astype(np.float32)
+
+
+_FIELDS = tuple(PictureSignals.__dataclass_fields__)
+
+
+def merge_signals(first: PictureSignals, second: PictureSignals) -> PictureSignals:
+    """Put two passes over one medium into one order of time; a frame seen twice counts once."""
+    both = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in _FIELDS}
+    _, order = np.unique(np.round(both["times_s"], 3), return_index=True)
+    return PictureSignals(**{name: values[order] for name, values in both.items()})
+
+
+class PictureMeter:
+    """Measures frames one at a time and forgets the pictures.
+
+    Args:
+        min_gap_s: Frames nearer than this to the last one are skipped (media that consist of
+            keyframes alone).
+        encode_gap_s: A frame is worth a model's time when it is this far from the last that was,
+            or when it looks quite different.
+    """
+
+    def __init__(self, *, min_gap_s: float = 0.02, encode_gap_s: float = 0.25) -> None:
+        self._min_gap_s = min_gap_s
+        self._encode_gap_s = encode_gap_s
+        self._rows: list[tuple[float, Float32, Float32, UInt8]] = []
+        self._encoded: tuple[float, Float32] | None = None
+
+    def add(self, frame: Frame) -> bool:
+        """Measure a frame; say whether it is worth encoding."""
+        if self._rows and 0.0 <= frame.time_s - self._rows[-1][0] < self._min_gap_s:
+            return False
+        small = _shrink(frame.image)
+        histogram = _histogram(small)
+        thumbnail = _resize(small, THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT)
+        self._rows.append((frame.time_s, _measure(small), histogram, thumbnail))
+        return self._is_worth_encoding(frame.time_s, histogram)
+
+    def _is_worth_encoding(self, time_s: float, histogram: Float32) -> bool:
+        if self._encoded is not None:
+            last_s, last_histogram = self._encoded
+            near = abs(time_s - last_s) < 0.9 * self._encode_gap_s  # frame times jitter
+            if near and histogram_distance(last_histogram, histogram) < NEW_PICTURE_DISTANCE:
+                return False
+        self._encoded = (time_s, histogram)
+        return True
+
+    def signals(self) -> PictureSignals:
+        """All that was measured so far, in order of time."""
+        times, numbers, histograms, thumbnails = (
+            zip(*self._rows, strict=True) if self._rows else ((), (), (), ())
+        )
+        columns = np.array(numbers, np.float32).reshape(len(times), 5)
+        order = np.argsort(np.array(times, np.float64), kind="stable")
+        luma, contrast, saturation, warmth, sharpness = columns[order].T
+        return PictureSignals(
+            times_s=np.array(times, np.float64)[order],
+            luma=luma,
+            contrast=contrast,
+            saturation=saturation,
+            warmth=warmth,
+            sharpness=sharpness,
+            histograms=np.array(histograms, np.float32).reshape(-1, 3, HISTOGRAM_BINS)[order],
+            thumbnails=np.array(thumbnails, np.uint8).reshape(
+                -1, THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH, 3
+            )[order],
+        )
+
+
+NEW_PICTURE_DISTANCE = 0.06
+"""Histogram distance from which two pictures are not of one shot, as a rule (bikes.mp4: cuts 0.05
+to 0.2, neighbours within a shot below 0.03)."""
+
+
+def histogram_distance(first: Float32, second: Float32) -> Float32:
+    """Earth mover's distance of ``(..., 3, 16)`` histograms, mean over channels, in [0, 1].
+
+    Through cumulative shares: a small change of exposure moves pixels by a little, where counting
+    differing bins would see another picture.
+    """
+    moved = np.abs(np.cumsum(first - second, axis=-1)).mean(axis=-1)
+    return np.asarray(moved.mean(axis=-1), np.float32)
+
+
+def _shrink(image: UInt8) -> UInt8:
+    factor = image.shape[0] // MEASURED_HEIGHT
+    picture = Image.fromarray(image)
+    return np.asarray(picture.reduce(factor) if factor > 1 else picture)
+
+
+def _resize(image: UInt8, width: int, height: int) -> UInt8:
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
+
+
+def _measure(image: UInt8) -> Float32:
+    colour = image.astype(np.float32)
+    luma = colour @ LUMA_WEIGHTS
+    chroma = image.max(axis=2).mean(dtype=np.float64) - image.min(axis=2).mean(dtype=np.float64)
+    warmth = float(colour[..., 0].mean() - colour[..., 2].mean())
+    numbers = [luma.mean() / 255, luma.std() / 255, chroma / 255, warmth / 255, _sharpness(luma)]
+    return np.array(numbers, np.float32)
+
+
+def _sharpness(luma: Float32) -> float:
+    if luma.shape[0] < KERNEL or luma.shape[1] < KERNEL:
+        return 0.0
+    centre = luma[1:-1, 1:-1]
+    around = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
+    return float((around - 4.0 * centre).var())
+
+
+def _histogram(image: UInt8) -> Float32:
+    colour = image.reshape(-1, 3).astype(np.float32)
+    luma = colour @ LUMA_WEIGHTS
+    channels = (luma, (colour[:, 0] - luma + 255) / 2, (colour[:, 2] - luma + 255) / 2)
+    return np.stack([_shares(channel) for channel in channels])
+
+
+def _shares(values: npt.NDArray[np.floating]) -> Float32:
+    bins = (values * (HISTOGRAM_BINS / 256)).astype(np.intp)
+    return (np.bincount(bins, minlength=HISTOGRAM_BINS) / len(values)).astype(np.float32)

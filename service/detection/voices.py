@@ -1,0 +1,155 @@
+"""What each modality says for a moment: a strength in [0, 1] over time, and why.
+
+0 is indifferent, 1 beyond doubt, in every modality: that is what makes their weights mean
+something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.detection.concepts import Concepts
+from service.detection.heard import HeardSounds
+from service.detection.moments import Moments
+from service.detection.scoring import ramp, score_contrast
+from service.detection.signals import Float64, PictureSignals
+from service.detection.sound import SoundSignals
+from service.domain import Float32, Shot
+from service.vocabulary import Vocabulary
+
+PICTURE_WEIGHT, SOUND_WEIGHT, SIGNAL_WEIGHT = 0.5, 0.25, 0.25
+"""A picture model knows most of what happens; laughter and bangs add, movement and loudness
+alone do not prove anything."""
+REASON_SHARE = 0.5
+"""A second reason is told when it is at least half as strong as the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Voice:
+    """One modality's opinion of every moment."""
+
+    times_s: Float64
+    """``(N,)``, rising."""
+    strengths: Float32
+    """``(N,)`` in [0, 1]."""
+    weight: float
+    labels: tuple[str, ...]
+    """R reasons in plain words."""
+    shares: Float32
+    """``(N, R)``: how much each reason has to do with it."""
+
+    def at(self, times_s: Float64) -> Float64:
+        """Strengths at other times, straight lines between, level beyond the ends."""
+        return np.interp(times_s, self.times_s, self.strengths.astype(np.float64))
+
+    def explain(self, time_s: float) -> tuple[float, list[str]]:
+        """The strength at the nearest moment, and its main reasons."""
+        index = int(np.argmin(np.abs(self.times_s - time_s)))
+        shares = self.shares[index]
+        best = float(shares.max(initial=0.0))
+        if best <= 0.0:
+            return 0.0, []
+        order = np.argsort(-shares, kind="stable")
+        main = [self.labels[i] for i in order if shares[i] >= REASON_SHARE * best]
+        return float(self.strengths[index]), main[:2]
+
+
+def hear_picture(
+    context: Moments, concepts: Concepts, weight: float = PICTURE_WEIGHT
+) -> Voice | None:
+    """Highlight prompts, positive against negative, at pooled moments."""
+    if not len(context) or not len(concepts.positive) or not len(concepts.negative):
+        return None
+    chance, cosines = score_contrast(
+        context.vectors, concepts.positive_vectors, concepts.negative_vectors, concepts.calibration
+    )
+    nearness = concepts.calibration.logit_scale * (cosines - cosines.max(axis=1, keepdims=True))
+    return Voice(
+        times_s=context.times_s,
+        strengths=ramp(chance, 0.5, 1.0),
+        weight=weight,
+        labels=tuple(f"looks like {cue.label}" for cue in concepts.positive),
+        shares=np.exp(nearness).astype(np.float32),
+    )
+
+
+def hear_sounds(
+    heard: HeardSounds, vocabulary: Vocabulary, weight: float = SOUND_WEIGHT
+) -> Voice | None:
+    """Sounds that make a highlight, such as laughter and applause."""
+    cues = [cue for cue in vocabulary.positive if cue.sounds]
+    if not len(heard.times_s) or not cues:
+        return None
+    shares = np.stack([heard.score(cue.sounds) for cue in cues], axis=1)
+    return Voice(
+        times_s=heard.times_s,
+        strengths=shares.max(axis=1),
+        weight=weight,
+        labels=tuple(f"sounds like {cue.label}" for cue in cues),
+        shares=shares,
+    )
+
+
+def hear_signals(
+    picture: PictureSignals | None,
+    sound: SoundSignals | None,
+    shots: Sequence[Shot] = (),
+    weight: float = SIGNAL_WEIGHT,
+) -> Voice | None:
+    """Movement, loudness and beats above what is usual in the item.
+
+    Each is measured against the item's own median, but in absolute steps: an item in which
+    nothing changes has no such moment.
+    """
+    parts: list[tuple[str, Float64, Float32]] = []
+    if picture is not None and len(picture) > 1:
+        motion = _without_cuts(picture, shots)
+        parts.append(("much movement", picture.times_s, _rise(motion, 0.05, 0.35)))
+    if sound is not None and len(sound):
+        audible = ramp(sound.level_dbfs, -50.0, -35.0)
+        louder = _rise(sound.level_dbfs, 3.0, 12.0) * audible
+        parts.append(("suddenly loud", sound.times_s, np.asarray(louder, np.float32)))
+        livelier = _rise(sound.onset_rate_hz, 1.0, 4.0) * audible
+        parts.append(("lively sound", sound.times_s, np.asarray(livelier, np.float32)))
+    if not parts:
+        return None
+    times = np.unique(np.concatenate([part_times for _, part_times, _ in parts]))
+    shares = np.stack([np.interp(times, at, values) for _, at, values in parts], axis=1)
+    best = np.sort(shares, axis=1)[:, ::-1]
+    second = best[:, 1] if best.shape[1] > 1 else 0.0
+    strengths = 0.7 * best[:, 0] + 0.3 * second  # two that agree say more than one
+    return Voice(
+        times_s=times,
+        strengths=_smooth(times, np.asarray(strengths, np.float32)),
+        weight=weight,
+        labels=tuple(label for label, _, _ in parts),
+        shares=shares.astype(np.float32),
+    )
+
+
+def _rise(values: Float32, low: float, high: float) -> Float32:
+    return ramp(values - np.median(values), low, high)
+
+
+def _without_cuts(picture: PictureSignals, shots: Sequence[Shot]) -> Float32:
+    """Motion with the jumps at cuts replaced by what comes after: a cut is no movement."""
+    motion = picture.motion()
+    starts = np.array([shot.start_s for shot in shots[1:]])
+    at = np.searchsorted(picture.times_s, starts - 1e-6)
+    at = at[at < len(motion) - 1]
+    motion[at] = motion[at + 1]
+    return motion
+
+
+def _smooth(times_s: Float64, values: Float32, window_s: float = 2.0) -> Float32:
+    """Mean over a window of time: a single jerk is no event."""
+    if len(times_s) <= 1:
+        return values
+    integral = np.concatenate([[0.0], np.cumsum(np.diff(times_s) * (values[1:] + values[:-1]) / 2)])
+    low = np.clip(times_s - window_s / 2, times_s[0], times_s[-1])
+    high = np.clip(times_s + window_s / 2, times_s[0], times_s[-1])
+    total = np.interp(high, times_s, integral) - np.interp(low, times_s, integral)
+    return np.asarray(total / np.maximum(high - low, 1e-6), np.float32)

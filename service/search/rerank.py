@@ -1,0 +1,57 @@
+"""Puts candidates into a better order with CLIP, where CLIP has something to say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from service.domain import Float32, Tag
+
+CLIP_WEIGHT = 0.3
+"""Heimdex's and ours: CLIP corrects the order, it does not make it."""
+FLAT_RANGE = 0.01
+"""Raw CLIP cosines within this range are all alike: a tenth of the 0.1 within which CLIP's
+cosines differ at all (Heimdex's 0.05 throws half of the useful rankings away)."""
+
+
+def rerank(
+    base: Float32, clip: Float32, *, weight: float = CLIP_WEIGHT, flat_range: float = FLAT_RANGE
+) -> Float32:
+    """Blend two scores after min-max on both sides, and return to the base's own range.
+
+    ``final = (1 - weight) * base + weight * clip``. The range of the base is kept, so that an
+    absolute score stays one. Candidates without a CLIP score keep their base.
+
+    Args:
+        base: ``(N,)`` scores.
+        clip: ``(N,)`` cosines; NaN where there is none.
+        weight: Of CLIP, in [0, 1].
+        flat_range: Skipped when CLIP's scores differ by less.
+    """
+    known = ~np.isnan(clip)
+    if known.sum() <= 1:
+        return base
+    low, high = float(clip[known].min()), float(clip[known].max())
+    base_low, base_high = float(base.min()), float(base.max())
+    if high - low < flat_range or base_high <= base_low:
+        return base
+    scaled = base_low + (clip - low) / (high - low) * (base_high - base_low)
+    return np.where(known, (1.0 - weight) * base + weight * scaled, base).astype(np.float32)
+
+
+def rerank_tags(
+    tags: Sequence[Tag],
+    clip: Float32,
+    *,
+    weight: float = CLIP_WEIGHT,
+    flat_range: float = FLAT_RANGE,
+) -> tuple[Tag, ...]:
+    """The same tags with blended scores, the strongest first."""
+    base = np.array([tag.score for tag in tags], np.float32)
+    scores = rerank(base, clip, weight=weight, flat_range=flat_range)
+    moved = (
+        replace(tag, score=round(float(score), 4)) for tag, score in zip(tags, scores, strict=True)
+    )
+    return tuple(sorted(moved, key=lambda tag: (-tag.score, tag.label)))
