@@ -94,8 +94,14 @@ class Decoder:
         )
 
     def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        """Kill it, unless it is known to be gone.
+
+        Not by ``Process.kill``: that may collect the exit status before asyncio's own watcher
+        does, which then knows none (CPython issue 87744).
+        """
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
 
     async def listen(self) -> None:
         """Keep the end of what it says on standard error, so that the pipe never fills."""
@@ -177,8 +183,12 @@ class Decoder:
 
     async def _died(self) -> TransientError:
         self._is_busy = False
-        self.kill()  # it closed its pipe: whatever it still does, it does not answer
-        code = await self._process.wait()
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                code = await self._process.wait()
+        except TimeoutError:
+            self.kill()  # it closed its pipe: whatever it still does, it does not answer
+            code = await self._process.wait()
         cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
         said = self._last_words.strip().splitlines()
         detail = f"; it said: {said[-1]}" if said else ""

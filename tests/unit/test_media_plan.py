@@ -1,0 +1,38 @@
+"""From a plan to the times of frames, and to what the decoder may leave out."""
+
+from __future__ import annotations
+
+import pytest
+
+from adapters.media.damage import Damage
+from adapters.media.decode import sample_times, skips_for
+from service.domain import SamplePlan, SampleSpan
+
+
+def test_a_span_is_sampled_from_its_start_up_to_but_not_at_its_end():
+    span = SampleSpan(start_s=1.0, end_s=2.0, rate_hz=4)
+    assert list(sample_times([span])) == [1.0, 1.25, 1.5, 1.75]
+
+
+def test_a_span_shorter_than_a_period_gives_one_time():
+    span = SampleSpan(start_s=1.0, end_s=1.1, rate_hz=2)
+    assert list(sample_times([span])) == [1.0]
+
+
+@pytest.mark.parametrize(("rate_hz", "skips"), [(4, "NONREF"), (5, "DEFAULT"), (25, "DEFAULT")])
+def test_frames_are_left_out_only_where_few_are_wanted(rate_hz, skips):
+    plan = SamplePlan(spans=(SampleSpan(start_s=0, end_s=9, rate_hz=rate_hz),))
+    assert skips_for(plan, 25.0) == skips
+
+
+def test_damage_is_told_in_words():
+    damage = Damage("picture")
+    assert damage.warnings() == []
+    damage.note(8.04)
+    assert damage.warnings() == ["the picture is damaged near 8.0 s: a part was left out"]
+    damage.note(9.52)
+    damage.cut_off(9.6)
+    assert damage.warnings() == [
+        "the picture is damaged between 8.0 s and 9.6 s: 2 parts were left out",
+        "the picture cannot be read beyond 9.6 s",
+    ]
