@@ -61,9 +61,7 @@ def build_envelope(announcement: Announcement) -> Json:
 
 def encode_envelope(envelope: Json) -> bytes:
     """The envelope's one spelling, for transports that carry bytes."""
-    return json.dumps(
-        envelope, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
-    ).encode()
+    return json.dumps(envelope, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def format_timestamp(moment: datetime) -> str:
