@@ -120,16 +120,12 @@ class Tree:
         root = self.root_of(path)
         if root is None or not is_media(PurePosixPath(path.relative_to(root.path).as_posix())):
             return None
-        try:
-            is_linked = path.resolve() != path
-        except (OSError, RuntimeError, ValueError):
-            return None
-        return self._found_file(root, path, is_linked=is_linked)
+        return self._found_file(root, path, is_linked=_is_linked(path))
 
     def _may_enter(self, root: Root, start: Path) -> bool:
         if not start.is_relative_to(root.path) or _is_hidden(root, start):
             return False
-        return start.resolve() == start or self._link_target(start) is not None
+        return not _is_linked(start) or self._link_target(start) is not None
 
     def root_of(self, path: Path) -> Root | None:
         return next((root for root in self.roots if path.is_relative_to(root.path)), None)
@@ -196,6 +192,14 @@ def _entries(directory: Path) -> Iterator[os.DirEntry[str]]:
             extra={"action": "directory_skipped", "path": str(directory), "error": str(error)},
         )
         return iter(())
+
+
+def _is_linked(path: Path) -> bool:
+    """Whether the path, or a directory on the way to it, is a link."""
+    try:
+        return path.resolve() != path
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL in the name
+        return True
 
 
 def _is_hidden(root: Root, path: Path) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
 import stat
 import threading
 import time
@@ -65,8 +66,7 @@ class FolderChanges:
         while True:
             present = await asyncio.to_thread(self._present)
             if present:
-                await self._rescan(tell)
-                await (self._poll if self._is_polling else self._listen)(present, tell)
+                await self._follow_while(present, tell)
             else:
                 if was_present:
                     logger.warning(
@@ -76,8 +76,20 @@ class FolderChanges:
                 await asyncio.sleep(self._tick_s)
             was_present = bool(present)
 
+    async def _follow_while(self, present: Present, tell: Tell) -> None:
+        """Follow until a directory goes, comes back or is replaced, or until a share fails."""
+        try:
+            await self._rescan(tell)
+            await (self._poll if self._is_polling else self._listen)(present, tell)
+        except OSError as error:
+            logger.warning(
+                "looking at the library failed; trying again",
+                extra={"action": "library_failed", "error": str(error)},
+            )
+            await asyncio.sleep(self._tick_s)
+
     async def _poll(self, present: Present, tell: Tell) -> None:
-        """Walk everything at regular times, until a directory goes, comes back or is replaced.
+        """Walk everything at regular times.
 
         ``watchfiles`` could do so, but compares whole seconds and keeps a second map of all files.
         """
@@ -86,7 +98,7 @@ class FolderChanges:
             await self._rescan(tell)
 
     async def _listen(self, present: Present, tell: Tell) -> None:
-        """Look where the system says, until a directory goes, comes back or is replaced.
+        """Look where the system says.
 
         ``watchfiles`` runs in a thread of its own: its start walks the whole tree, on a network
         share for minutes, and would hold up the event loop.
@@ -167,7 +179,7 @@ class FolderChanges:
         found: list[FoundFile] = []
         gone: set[str] = set()
         for path in map(Path, sorted(paths | self._unsettled)):
-            if path.is_dir():
+            if os.path.isdir(path):  # noqa: PTH112  Path's raises when a share fails
                 found.extend(self._tree.walk(path))
             elif (file := self._tree.look_at(path)) is not None:
                 found.append(file)
