@@ -11,7 +11,15 @@ from service.errors import (
     TransientError,
 )
 
-MIGRATE_HINT = "bring it up to date with: moodreel migrate"
+MIGRATE = "moodreel migrate"
+
+
+class SchemaError(ConfigurationError):
+    """The database lacks the schema of this version, or has an older one."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"{message}; bring it up to date with: {MIGRATE}")
+
 
 _OWN: dict[str, type[MoodreelError]] = {
     "PT404": NotFoundError,
@@ -48,33 +56,33 @@ _REFUSED_TEXTS = (
 """libpq gives no SQLSTATE for a failed connection (psycopg 3.3): only its words tell."""
 
 
-def failure(code: str, message: str, *, tried: str) -> MoodreelError:
+def failure(code: str, message: str, *, tried: str, setting: str) -> MoodreelError:
     """Name what an answer means for the caller.
 
     Args:
         code: An SQLSTATE, a code of PostgREST's (``PGRST202``) or an HTTP status.
         message: What came back.
         tried: What was tried, and on what.
+        setting: What the operator should look at where we are refused.
     """
     said = f"{tried}: {message.strip()} ({code})"
     own: type[MoodreelError] | None = _OWN.get(code)
     if own is not None:
         return own(said)
     if code in _NO_SCHEMA:
-        return ConfigurationError(
-            f"{tried}: the database has not the schema of this version ({_NO_SCHEMA[code]}, "
-            f"{code}); {MIGRATE_HINT}"
+        return SchemaError(
+            f"{tried}: the database has not the schema of this version ({_NO_SCHEMA[code]}, {code})"
         )
     if code.startswith(_REFUSED):
-        return ConfigurationError(said)
+        return ConfigurationError(f"{said}; check {setting}")
     if code.startswith(_PASSING):
         return TransientError(said)
     return PermanentError(said)
 
 
-def connection_failure(message: str, *, tried: str) -> MoodreelError:
+def connection_failure(message: str, *, tried: str, setting: str) -> MoodreelError:
     """Name what a connection that failed means for the caller."""
     said = f"{tried}: {message.strip()}"
     if any(text in message for text in _REFUSED_TEXTS):
-        return ConfigurationError(said)
+        return ConfigurationError(f"{said}; check {setting}")
     return TransientError(said)

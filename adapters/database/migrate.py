@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-from adapters.database.failures import MIGRATE_HINT
+from adapters.database.failures import SchemaError
 from adapters.database.psycopg_transport import describe_dsn, probe, translate_psycopg
 from adapters.database.transports import CONNECT_TIMEOUT_S
 from service.errors import ConfigurationError
@@ -87,13 +87,12 @@ def compare_versions(found: str, *, place: str) -> None:
     """See that a database speaks the schema of this version.
 
     Raises:
-        ConfigurationError: It is older or newer.
+        SchemaError: It is older.
+        ConfigurationError: It is newer.
     """
     known = migrations()[-1].version
     if found < known:
-        raise ConfigurationError(
-            f"{place}: its schema ({found}) is older than this version's ({known}); {MIGRATE_HINT}"
-        )
+        raise SchemaError(f"{place}: its schema ({found}) is older than this version's ({known})")
     if found > known:
         raise ConfigurationError(
             f"{place}: its schema ({found}) is newer than this version's ({known}); update moodreel"
@@ -217,7 +216,9 @@ def _name_failure(error: psycopg.Error, migration: Migration, place: str) -> Exc
     tried = f"{migration.file_name} on {place}"
     said = error.diag.message_primary or str(error)
     if "halfvec" in said or 'extension "vector"' in said:
-        return ConfigurationError(f"{tried}: pgvector 0.7 or newer is needed: {said}")
+        return ConfigurationError(
+            f"{tried}: pgvector 0.7 or newer is needed, in the schema extensions or public: {said}"
+        )
     if (error.sqlstate or "").startswith(("42", "0A")):
         return ConfigurationError(f"{tried}: {said}")
     return translate_psycopg(error, tried=tried)

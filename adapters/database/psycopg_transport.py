@@ -16,6 +16,7 @@ from adapters.database.transports import CALL_TIMEOUT_S, CONNECT_TIMEOUT_S
 from service.domain import Json
 from service.errors import ConfigurationError, MoodreelError, TransientError
 
+SETTING = "DATABASE_URL"
 POOL_SIZE = 6
 """A worker's jobs and the web's reads; the embedded server allows 40 connections for all."""
 
@@ -109,7 +110,7 @@ def describe_dsn(dsn: str) -> str:
     if "@" in host:  # the rest of a password that was cut at its own @
         # Without a cause: it would quote the string, password and all.
         raise ConfigurationError(
-            "DATABASE_URL is no connection string, such as postgresql://user:password@host/name "
+            f"{SETTING} is no connection string, such as postgresql://user:password@host/name "
             "(special characters in the password are written %XX)"
         ) from None
     return f"Postgres {host}/{parts.get('dbname', '') if parts else ''}"
@@ -118,5 +119,6 @@ def describe_dsn(dsn: str) -> str:
 def translate_psycopg(error: psycopg.Error, *, tried: str) -> MoodreelError:
     """Name what an error of psycopg's means for the caller."""
     if error.sqlstate:
-        return failure(error.sqlstate, error.diag.message_primary or str(error), tried=tried)
-    return connection_failure(str(error), tried=tried)
+        said = error.diag.message_primary or str(error)
+        return failure(error.sqlstate, said, tried=tried, setting=SETTING)
+    return connection_failure(str(error), tried=tried, setting=SETTING)

@@ -21,6 +21,7 @@ from adapters.database.transports import CALL_TIMEOUT_S, CONNECT_TIMEOUT_S
 from service.domain import Json
 from service.errors import ConfigurationError, TransientError
 
+SETTING = "SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY"
 REQUEST_BYTES = 1_000_000
 """Hosted Supabase documents no limit of a request's body; a megabyte has always passed."""
 LONGEST_QUOTE = 200
@@ -72,12 +73,13 @@ class SupabaseTransport:
         try:
             answer = await self._client.rpc(function, {"request": request}).execute()
         except APIError as error:
-            raise failure(error.code or "", error.message or "", tried=tried) from error
+            raise failure(
+                error.code or "", error.message or "", tried=tried, setting=SETTING
+            ) from error
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise ConfigurationError(f"SUPABASE_URL: {error}") from error
         except httpx.HTTPError as error:
-            said = str(error) or type(error).__name__
-            raise TransientError(f"{tried}: {said}") from error
+            raise TransientError(f"{tried}: {str(error) or type(error).__name__}") from error
         return answer.data
 
     async def aclose(self) -> None:
@@ -99,4 +101,8 @@ async def _refuse_strangers(response: httpx.Response) -> None:
             raise ConfigurationError(f"{tried}: no Supabase project answers: {said}") from error
         answer = None
     if response.is_error and not (isinstance(answer, dict) and answer.get("code")):
-        raise failure(str(response.status_code), said, tried=tried)
+        refusal = failure(str(response.status_code), said, tried=tried, setting=SETTING)
+        wait = response.headers.get("Retry-After", "")
+        if isinstance(refusal, TransientError) and wait.isdecimal():
+            refusal.retry_after_s = float(wait)
+        raise refusal

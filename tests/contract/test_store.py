@@ -390,7 +390,7 @@ async def test_a_deleted_item_leaves_search_and_its_running_attempt_is_refused(s
     await store.mark_deleted(analysis.item.ref)
     assert await state_of(store, analysis.item.ref) is ItemState.DELETED
     query = np.array([[1.0, 0.0]], np.float32)
-    assert await store.nearest_items(query, MODEL, exclude=make_item("2").ref) == ()
+    assert await store.nearest_items(query, MODEL, exclude=make_item("2").ref) == []
     with pytest.raises(StaleTokenError):
         await store.save(analysis, token)
     await store.fail(analysis.item.ref, "the server has no such item")
@@ -480,6 +480,17 @@ async def test_the_best_pair_of_scenes_says_how_near_an_item_is(store):
     assert matches[0].title == "Film north"
 
 
+async def test_any_number_of_vectors_finds_the_same_items(store):
+    stored = unit_vectors(30, 16, seed=1)
+    for number, vector in enumerate(stored):
+        await with_vectors(store, str(number), vector.tolist())
+    asked = unit_vectors(150, 16, seed=2)
+    matches = await store.nearest_items(asked, MODEL, exclude=make_item("none").ref, limit=5)
+    best = (asked @ stored.T).max(axis=0)
+    assert [int(match.ref.item_id) for match in matches] == np.argsort(-best)[:5].tolist()
+    assert [match.score for match in matches] == pytest.approx(-np.sort(-best)[:5], abs=2e-3)
+
+
 async def test_an_item_is_not_its_own_match(store):
     analysis = await with_vectors(store, "1", [1.0, 0.0])
     await with_vectors(store, "2", [0.0, 1.0])
@@ -493,15 +504,24 @@ async def test_vectors_of_another_model_or_dimension_do_not_compare(store):
     await with_vectors(store, "2", [1.0, 0.0, 0.0])
     other = make_item("9").ref
     plane, space = np.array([[1.0, 0.0]], np.float32), np.array([[1.0, 0.0, 0.0]], np.float32)
-    assert await store.nearest_items(plane, "another model", exclude=other) == ()
+    assert await store.nearest_items(plane, "another model", exclude=other) == []
     assert [m.ref.item_id for m in await store.nearest_items(plane, MODEL, exclude=other)] == ["1"]
     assert [m.ref.item_id for m in await store.nearest_items(space, MODEL, exclude=other)] == ["2"]
+
+
+async def test_a_vector_of_zeros_is_near_nothing(store):
+    await with_vectors(store, "1", [0.0, 0.0])
+    await with_vectors(store, "2", [-1.0, 0.0])
+    query, nobody = np.array([[1.0, 0.0]], np.float32), make_item("9").ref
+    [match] = await store.nearest_items(query, MODEL, exclude=nobody, limit=5)
+    assert match.ref.item_id == "2"
+    assert await store.nearest_items(0.0 * query, MODEL, exclude=nobody) == []
 
 
 async def test_nothing_is_near_no_vector(store):
     await with_vectors(store, "1", [1.0, 0.0])
     none = np.empty((0, 2), np.float32)
-    assert await store.nearest_items(none, MODEL, exclude=make_item("2").ref) == ()
+    assert await store.nearest_items(none, MODEL, exclude=make_item("2").ref) == []
 
 
 async def test_an_item_that_is_analysed_again_stays_in_search_meanwhile(store):

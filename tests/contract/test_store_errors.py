@@ -20,7 +20,14 @@ from adapters.database.settings import DatabaseSettings
 from adapters.database.store import DatabaseStore, open_store
 from adapters.database.supabase_transport import SupabaseTransport
 from service.domain import Severity
-from service.errors import ConfigurationError, PermanentError, TransientError
+from service.errors import (
+    ConfigurationError,
+    MoodreelError,
+    NotFoundError,
+    PermanentError,
+    StaleTokenError,
+    TransientError,
+)
 from tests.support.postgrest import URL, key, postgrest
 from tests.support.stores import (
     TRANSPORTS,
@@ -32,6 +39,19 @@ from tests.support.stores import (
 )
 
 SECRET = "correct-horse-battery"
+
+MEANINGS: dict[type[MoodreelError], list[str]] = {
+    TransientError: ["53100", "53300", "57014", "57P01", "40001", "40P01", "25006", "55P03"],
+    ConfigurationError: ["42501", "28000"],
+    PermanentError: ["22003", "23502"],
+    StaleTokenError: ["PT409"],
+    NotFoundError: ["PT404"],
+}
+"""Disk full, too many connections, time limit, shutdown, serialisation, deadlock, read-only, lock;
+refusals; bad values; and our own."""
+
+RETRIED_BY_POSTGREST = {"40001", "40P01"}
+"""Again and again, until the statement's time limit."""
 
 
 @asynccontextmanager
@@ -71,8 +91,12 @@ async def test_without_a_schema_the_operator_is_told_to_migrate(transport, datab
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-@pytest.mark.parametrize(("version", "said"), [("20200101000000", "older"), ("2" * 14, "newer")])
-async def test_a_schema_of_another_version_is_found(transport, database_dsn, version, said):
+@pytest.mark.parametrize(
+    ("version", "said", "fix"),
+    [("20200101000000", "older", "moodreel migrate"), ("2" * 14, "newer", "")],
+    ids=["older", "newer"],
+)
+async def test_a_schema_of_another_version_is_found(transport, database_dsn, version, said, fix):
     await migrate.apply(database_dsn)
     with psycopg.connect(database_dsn) as admin:
         admin.execute(
@@ -85,6 +109,27 @@ async def test_a_schema_of_another_version_is_found(transport, database_dsn, ver
         [finding] = await store.check()
     assert finding.severity is Severity.ERROR
     assert said in finding.message
+    assert finding.fix == fix
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_what_postgres_raises_is_named_by_the_next_move(transport, database_dsn):
+    """The same SQLSTATE means the same over both transports."""
+    await migrate.apply(database_dsn)
+    with psycopg.connect(database_dsn) as admin:
+        admin.execute(
+            "create or replace function moodreel_counts(request jsonb default '{}') "
+            "returns jsonb language plpgsql security definer as $$ begin "
+            "raise exception using errcode = request->>'code', message = 'as asked'; end $$"
+        )
+    async with over(transport, database_dsn) as store:
+        for error, codes in MEANINGS.items():
+            for code in codes:
+                if transport == "postgrest" and code in RETRIED_BY_POSTGREST:
+                    continue
+                with pytest.raises(error, match="as asked") as caught:
+                    await store._transport.call("moodreel_counts", {"code": code})
+                assert type(caught.value) is error, code
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -157,7 +202,7 @@ async def test_a_key_of_another_project_is_a_wrong_setting(database_dsn):
     with postgrest(database_dsn) as server:
         for wrong in (key("service_role", secret="x" * 40), "sb_secret_made_up", key("anon")):
             transport = await supabase(wrong, server.gateway())
-            with pytest.raises(ConfigurationError) as caught:
+            with pytest.raises(ConfigurationError, match="SUPABASE_SERVICE_ROLE_KEY") as caught:
                 await DatabaseStore(transport).begin(make_item())
             assert wrong not in str(caught.value)
             await transport.aclose()

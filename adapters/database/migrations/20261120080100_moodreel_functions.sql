@@ -295,6 +295,7 @@ set statement_timeout = '60s' as $$
     select i.server, i.item_id, i.title, b.score
     from best b join media_items i on i.id = b.media_item_id
     where i.state <> 'deleted'
+      and b.score <> 'NaN' -- a vector of zeros points nowhere
       and (i.server, i.item_id) is distinct from (request->>'server', request->>'item_id')
     order by b.score desc, i.id
     limit (request->>'limit')::integer

@@ -1,0 +1,172 @@
+"""How fast analyses are saved and compared, beside the plainest way to do the same."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any
+
+import numpy as np
+import psycopg
+
+from adapters.database.embedded import EmbeddedPostgres
+from adapters.database.records import dump_analysis, dump_vectors
+from adapters.database.store import DatabaseStore
+from service.domain import Analysis, Float32, ItemRef
+from tests.support.postgres import reachable_directory
+from tests.support.postgrest import BINARY
+from tests.support.stores import (
+    MODEL,
+    Database,
+    make_full_analysis,
+    make_item,
+    migrated_database,
+    unit_vectors,
+)
+
+SCENES = 1_000
+DIMENSION = 512
+ITEMS = 500
+SCENES_PER_ITEM = 100
+ASKED = 16
+REFS = 5_000
+ROUNDS = 3
+
+Row = dict[str, Any]
+
+
+def run() -> list[Row]:
+    """Measure on a cluster as users have it: nothing is switched off."""
+    analysis = make_full_analysis(SCENES, DIMENSION)
+    rows: list[Row] = []
+    with cluster() as dsn:
+        with migrated_database("psycopg", dsn) as database:
+            plain_s = insert_plainly(database, analysis)
+            saved_s = asyncio.run(measure(database, lambda store: save(store, analysis)))
+            loaded_s = asyncio.run(measure(database, lambda store: store.load(analysis.item.ref)))
+            rows += [
+                row(
+                    "save 1,000 scenes x 512, psycopg", saved_s, "executemany of the rows", plain_s
+                ),
+                row("load them", loaded_s, "saving them", saved_s),
+            ]
+            rows += compare(database)
+        if BINARY.exists():
+            with migrated_database("postgrest", dsn) as database:
+                rest_s = asyncio.run(measure(database, lambda store: save(store, analysis)))
+                rows.append(row("save them, PostgREST", rest_s, "through psycopg", saved_s))
+    dumped_s = best_of(lambda: dump_analysis(analysis))
+    rows.append(row("of which making the document", dumped_s, "saving it", saved_s))
+    return rows
+
+
+def row(name: str, value: float, baseline: str, baseline_s: float) -> Row:
+    return {
+        "name": name,
+        "value": value,
+        "unit": "s",
+        "baseline": f"{baseline}: {baseline_s:.3g} s",
+        "ratio": value / baseline_s,
+    }
+
+
+@contextmanager
+def cluster() -> Iterator[str]:
+    with reachable_directory() as directory:
+        server = EmbeddedPostgres(directory)
+        yield server.start()
+        server.stop()
+
+
+async def measure(database: Database, work: Callable[[DatabaseStore], Awaitable[object]]) -> float:
+    """The best of some rounds, after one that warms up."""
+    async with aclosing(await database.open_store()) as store:
+        times = []
+        for _ in range(ROUNDS + 1):
+            began_at = time.perf_counter()
+            await work(store)
+            times.append(time.perf_counter() - began_at)
+    return min(times[1:])
+
+
+async def save(store: DatabaseStore, analysis: Analysis) -> None:
+    await store.save(analysis, await store.begin(analysis.item))
+
+
+def best_of(work: Callable[[], object]) -> float:
+    times = []
+    for _ in range(ROUNDS):
+        began_at = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began_at)
+    return min(times)
+
+
+def insert_plainly(database: Database, analysis: Analysis) -> float:
+    """What one writes first: a row after the other, vectors as lists of numbers."""
+    scenes = [
+        (index, scene.start_s, scene.end_s, str(scene.embedding.tolist()))
+        for index, scene in enumerate(analysis.scenes)
+        if scene.embedding is not None
+    ]
+    with psycopg.connect(database.dsn) as connection:
+        connection.execute(
+            "create temp table plain (position int primary key, start_s float8, end_s float8, "
+            "embedding extensions.halfvec)"
+        )
+
+        def insert() -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("delete from plain")
+                cursor.executemany("insert into plain values (%s, %s, %s, %s)", scenes)
+            connection.commit()
+
+        return best_of(insert)
+
+
+def compare(database: Database) -> list[Row]:
+    """Ask a library of 500 items with 100 scenes each."""
+    vectors = fill(database)
+    asked = unit_vectors(ASKED, DIMENSION, seed=1)
+    nobody = make_item("nobody").ref
+    refs = [ItemRef(server="folder", item_id=str(number)) for number in range(REFS)]
+    nearest_s = asyncio.run(
+        measure(database, lambda store: store.nearest_items(asked, MODEL, exclude=nobody))
+    )
+    statuses_s = asyncio.run(measure(database, lambda store: store.statuses(refs)))
+    matmul_s = best_of(lambda: (vectors @ asked.T).max(axis=1).argmax())
+    query_s = asyncio.run(measure(database, lambda store: store.saved_at(nobody)))
+    return [
+        row(f"nearest of 50,000 scenes to {ASKED}", nearest_s, "NumPy in memory", matmul_s),
+        row("statuses of 5,000 refs", statuses_s, "the smallest query", query_s),
+    ]
+
+
+def fill(database: Database) -> Float32:
+    """Put random scenes in the tables; returns their vectors."""
+    vectors = unit_vectors(ITEMS * SCENES_PER_ITEM, DIMENSION, seed=2)
+    with psycopg.connect(database.dsn, autocommit=True) as admin:
+        admin.execute(
+            "insert into media_items (server, item_id, state) "
+            "select 'folder', n::text, 'analyzed' from generate_series(1, %s) n",
+            [ITEMS],
+        )
+        admin.execute(
+            "insert into media_analyses select id, 1, '', 'p', 1, %s, null, '[]', '[]', null, "
+            "'{}', '{}', '{}', '{}', now() from media_items where server = 'folder'",
+            [MODEL],
+        )
+        admin.execute(
+            "insert into media_scenes select id, n, 0, 1, 0.5, 1, '{}' from media_items, "
+            "generate_series(0, %s) n where server = 'folder'",
+            [SCENES_PER_ITEM - 1],
+        )
+        found = admin.execute("select id from media_items where server = 'folder' order by id")
+        ids = np.repeat([number for (number,) in found.fetchall()], SCENES_PER_ITEM)
+        with admin.cursor() as cursor, cursor.copy("copy scene_embeddings from stdin") as copy:
+            for index, text in enumerate(dump_vectors(vectors)):
+                copy.write_row((ids[index], index % SCENES_PER_ITEM, MODEL, DIMENSION, text))
+        admin.execute("analyze")
+    return vectors
