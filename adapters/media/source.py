@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import av
 import av.error
@@ -38,6 +40,8 @@ REASONS = {
 }
 """What FFmpeg says of a file, and what it means to its owner."""
 
+BROKEN_OFF = "ends prematurely"
+"""FFmpeg's words for a connection that closed before all bytes were there."""
 NETWORK_ERRORS = (
     av.error.HTTPServerError,
     av.error.HTTPTooManyRequestsError,
@@ -61,11 +65,16 @@ def open_source(source: Source) -> InputContainer:
     """
     if source.path:
         check_file(Path(source.path))
-    av.logging.set_level(av.logging.ERROR)  # so that errors carry their message
+    else:
+        check_address(source)
+    av.logging.set_level(av.logging.ERROR)
     try:
-        return _open(source)
+        with av.logging.Capture() as said:
+            return _open(source)
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise translate(error, source) from error
+        if source.url:
+            refuse_redirect(source)
+        raise translate(error, source, [message for _, _, message in said]) from error
     finally:
         av.logging.restore_default_callback()  # decoder threads must not wait for Python's lock
 
@@ -78,9 +87,6 @@ def _open(source: Source) -> InputContainer:
             container_options={"protocol_whitelist": "file", "format_whitelist": FORMATS},
             metadata_errors="replace",
         )
-    if any("\r" in value or "\n" in value for value in source.headers.values()):
-        raise PermanentError(f"{source.label}: a header for the server has a line break in it")
-    microseconds = str(round(source.network_timeout_s * 1e6))
     return av.open(
         source.url,
         "r",
@@ -89,13 +95,41 @@ def _open(source: Source) -> InputContainer:
             "format_whitelist": FORMATS,
             "headers": "".join(f"{name}: {value}\r\n" for name, value in source.headers.items()),
             "max_redirects": "0",
-            "rw_timeout": microseconds,
+            "rw_timeout": str(round(source.network_timeout_s * 1e6)),
             "reconnect": "1",
             "reconnect_delay_max": "4",
         },
         metadata_errors="replace",
-        timeout=(source.network_timeout_s * 3, source.network_timeout_s * 3),
+        timeout=3 * source.network_timeout_s,
     )
+
+
+def check_address(source: Source) -> None:
+    """Let nothing but HTTP through, and no header that smuggles in another.
+
+    Raises:
+        PermanentError: It is something else.
+    """
+    if urlsplit(source.url).scheme not in {"http", "https"}:
+        raise PermanentError(f"{source.label} is no address that begins with http:// or https://")
+    if any(sign in value for value in source.headers.values() for sign in "\r\n"):
+        raise PermanentError(f"{source.label}: a header for the server has a line break in it")
+
+
+def refuse_redirect(source: Source) -> None:
+    """Say so if a server sends us elsewhere: FFmpeg only says "Input/output error".
+
+    Raises:
+        PermanentError: It redirects.
+    """
+    # At every start of a decoder this import would cost 20 ms, for a rare error's message.
+    from adapters.media.redirect import redirect_host  # noqa: PLC0415
+
+    if host := redirect_host(source.url, source.headers, timeout_s=source.network_timeout_s):
+        raise PermanentError(
+            f"{source.label}: the server redirects to {host}, which is not followed, for the key "
+            "would go along: set the server's address to the final one"
+        )
 
 
 def check_file(path: Path) -> None:
@@ -139,28 +173,27 @@ def _is_text(beginning: bytes) -> bool:
     return all(character.isprintable() or character in "\r\n\t\f" for character in text)
 
 
-def translate(error: Exception, source: Source) -> MoodreelError:
-    """Say what an error of FFmpeg means for whoever asked."""
-    label = source.label
+def translate(error: Exception, source: Source, said: Sequence[str] = ()) -> MoodreelError:
+    """Say what an error of FFmpeg, and what it said meanwhile, mean for whoever asked."""
+    label, reason = source.label, _reason(error, said)
     if isinstance(error, FileNotFoundError | av.error.HTTPNotFoundError):
         return NotFoundError(f"{label} is no longer there")
     if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
         return PermanentError(f"{label}: the server does not let us read it ({error.strerror})")
-    if source.url and isinstance(error, NETWORK_ERRORS):
-        return TransientError(f"reading {label}: the stream broke off ({_reason(error)})")
+    if source.url and (isinstance(error, NETWORK_ERRORS) or any(BROKEN_OFF in m for m in said)):
+        return TransientError(f"reading {label}: the stream broke off ({reason})")
     if isinstance(error, PermissionError):
         return PermanentError(f"{label} may not be read ({error.strerror})")
-    if isinstance(error, OSError) and not isinstance(error, av.error.InvalidDataError):
+    if isinstance(error, OSError):
         return TransientError(f"reading {label}: {error.strerror}")
-    return UnreadableMediaError(f"{label} cannot be read: {_reason(error)}")
+    return UnreadableMediaError(f"{label} cannot be read: {reason}")
 
 
-def _reason(error: Exception) -> str:
-    log = getattr(error, "log", None)
-    said = str(log[2]).strip() if log else ""
+def _reason(error: Exception, said: Sequence[str]) -> str:
     for phrase, reason in REASONS.items():
-        if phrase in said:
+        if any(phrase in message for message in said):
             return reason
     if isinstance(error, av.error.InvalidDataError):
         return "its content is no known film or sound, or its beginning is damaged"
-    return said or str(getattr(error, "strerror", "") or error)
+    last = said[-1].strip() if said else ""
+    return last or str(getattr(error, "strerror", "") or error)
