@@ -10,15 +10,21 @@ import numpy.typing as npt
 from service.detection.signals import PictureSignals
 from service.domain import Float32, Shot
 
-MIN_CHANGE = 0.11
-"""Mean change of the thumbnail's channels (0 to 1) below which nothing is a cut. Two unrelated
-pictures differ by 0.15 to 0.35; movement inside a shot, the camera's own subtracted, by less than
-0.1 at 8 frames a second (clips of ../shared/media)."""
+MIN_CHANGE, CHANGE_PER_S, MAX_CHANGE_S = 0.11, 0.12, 0.25
+"""Mean change of the thumbnail's channels (0 to 1) below which nothing is a cut, and what it rises
+by with the time between two samples. Two unrelated pictures differ by 0.15 to 0.35; movement
+inside a shot, the camera's own subtracted, by less than 0.1 in an eighth of a second (clips of
+../shared/media)."""
+FULL_LUMA, LEAST_LUMA = 0.3, 0.05
+"""Darker pictures differ by less: the limit falls with their light, down to near black."""
 STANDS_OUT = 2.5
 """A cut changes this many times as much as the steps around it: PySceneDetect's adaptive detector
 has 3 on full frame rates, where the steps around are smaller."""
 NEIGHBOURS = 4
 """Steps on either side that say how restless the picture is."""
+MOVEMENT_SHARE = 0.75
+"""A cut takes one step. Where the next step is nearly as large, something moved fast, unless the
+sample between is a blend of both pictures."""
 RETURN_STEPS, RETURN_S = 3, 0.7
 """Within so many steps and seconds the old picture comes back after a flash or a passing object."""
 RETURN_SHARE = 0.6
@@ -29,6 +35,8 @@ BLACK_LUMA, BLACK_CONTRAST = 0.07, 0.03
 """Video black is 16/255."""
 MAX_SHIFT_X, MAX_SHIFT_Y = 6, 3
 """How far, in thumbnail pixels, a camera may have panned between two samples: a sixth of it."""
+PAN_PER_S = 32.0
+"""And how far in a second: the whole width, which is a whip."""
 DISSOLVE_S = (0.5, 1.0, 2.0)
 """Usual lengths of a dissolve."""
 DISSOLVE_STEPS = 4
@@ -65,32 +73,42 @@ def _hard_cuts(signals: PictureSignals) -> tuple[npt.NDArray[np.intp], Float32]:
     """Indices of first frames of new shots, and how much changed there."""
     if len(signals) <= 1:
         return np.zeros(0, np.intp), np.zeros(0, np.float32)
-    change = _step_changes(signals)
-    likely = np.flatnonzero(change >= MIN_CHANGE).tolist()
+    least = _least_changes(signals)
+    change = _step_changes(signals, least)
+    likely = np.flatnonzero(change >= least).tolist()
     cuts = [
         step + 1
         for step in likely
         if change[step] >= STANDS_OUT * _restlessness(change, signals.steps_s()[1:], step)
+        and not _is_movement(signals, change, step)
         and not _comes_back(signals, step, float(change[step]))
     ]
     indices = np.array(cuts, np.intp)
     return indices, change[indices - 1]
 
 
-def _step_changes(signals: PictureSignals) -> Float32:
+def _least_changes(signals: PictureSignals) -> Float32:
+    """From how much change on each step may be a cut."""
+    later = CHANGE_PER_S * np.minimum(signals.steps_s()[1:], MAX_CHANGE_S)
+    luma = (signals.luma[1:] + signals.luma[:-1]) / 2
+    light = np.clip(luma / FULL_LUMA, LEAST_LUMA / FULL_LUMA, 1.0)
+    return np.asarray((MIN_CHANGE + later) * light, np.float32)
+
+
+def _step_changes(signals: PictureSignals, least: Float32) -> Float32:
     """How much each frame differs from the one before, camera movement subtracted.
 
     The costly search for the camera's shift is made only around steps that matter.
     """
-    pictures = signals.thumbnails
+    pictures, steps_s = signals.thumbnails, signals.steps_s()[1:]
     change = _difference(pictures[:-1], pictures[1:])
     near = np.zeros(len(change), bool)
-    for step in np.flatnonzero(change >= MIN_CHANGE):
+    for step in np.flatnonzero(change >= least):
         near[max(0, step - NEIGHBOURS) : step + NEIGHBOURS + 1] = True
     where = np.flatnonzero(near)
     for start in range(0, len(where), 512):  # bounds memory on restless films
         part = where[start : start + 512]
-        change[part] = _shifted_difference(pictures[part], pictures[part + 1])
+        change[part] = _shifted_difference(pictures[part], pictures[part + 1], steps_s[part])
     return change
 
 
@@ -99,13 +117,17 @@ def _difference(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> 
     return np.asarray(difference.mean(axis=(-3, -2, -1), dtype=np.float32) / 255, np.float32)
 
 
-def _shifted_difference(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> Float32:
-    """The smallest difference over shifts of the whole picture: what a pan leaves."""
+def _shifted_difference(
+    first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], steps_s: npt.NDArray[np.float64]
+) -> Float32:
+    """The smallest difference over shifts of the whole picture: what a pan of that time leaves."""
+    reach = np.ceil(np.abs(steps_s) * PAN_PER_S)
     best = np.full(first.shape[:-3], np.inf, np.float32)
     for dy in range(-MAX_SHIFT_Y, MAX_SHIFT_Y + 1):
         for dx in range(-MAX_SHIFT_X, MAX_SHIFT_X + 1):
-            ours, theirs = _overlap(first, dy, dx), _overlap(second, -dy, -dx)
-            np.minimum(best, _difference(ours, theirs), out=best)
+            near = np.flatnonzero(reach >= max(abs(dx), abs(dy)))
+            ours, theirs = _overlap(first[near], dy, dx), _overlap(second[near], -dy, -dx)
+            best[near] = np.minimum(best[near], _difference(ours, theirs))
     return best
 
 
@@ -131,6 +153,20 @@ def _restlessness(change: Float32, steps_s: npt.NDArray[np.float64], step: int) 
     return min(levels, default=0.0)
 
 
+def _is_movement(signals: PictureSignals, change: Float32, step: int) -> bool:
+    """Whether the step is part of a fast movement rather than one leap."""
+    times = signals.times_s
+    for middle in (step, step + 1):
+        other = 2 * middle - step - 1
+        if not 0 <= other < len(change) or times[middle + 1] - times[middle - 1] > MAX_CHANGE_S:
+            continue
+        if change[other] >= MOVEMENT_SHARE * change[step]:
+            pictures = signals.thumbnails[middle - 1 : middle + 2].astype(np.float32)
+            _, rest = _blend(pictures)
+            return bool(rest.max() > DISSOLVE_REST)
+    return False
+
+
 def _comes_back(signals: PictureSignals, step: int, change: float) -> bool:
     """Whether the picture before the step is seen again soon, or that after it was seen before."""
     times, pictures = signals.times_s, signals.thumbnails
@@ -138,7 +174,10 @@ def _comes_back(signals: PictureSignals, step: int, change: float) -> bool:
     before = _soon(times, range(step - 1, step - 1 - RETURN_STEPS, -1), float(times[step]))
     old, new = pictures[[step] * len(after)], pictures[[step + 1] * len(before)]
     back = np.concatenate(
-        [_shifted_difference(old, pictures[after]), _shifted_difference(new, pictures[before])]
+        [
+            _shifted_difference(old, pictures[after], times[after] - times[step]),
+            _shifted_difference(new, pictures[before], times[before] - times[step + 1]),
+        ]
     )
     return bool((back < RETURN_SHARE * change).any())
 
@@ -184,13 +223,25 @@ def _blend_strength(pictures: Float32) -> float:
     is_other = _likeness(pictures[0], pictures[-1]) < SAME_STRUCTURE
     if whole < MIN_CHANGE or everywhere < WIDESPREAD_SHARE or not is_other:
         return 0.0
-    inner = pictures[1:-1] - pictures[0]
-    progress = (inner * change).sum(axis=(1, 2, 3)) / float((change**2).sum())
-    rest = np.abs(inner - progress[:, None, None, None] * change).mean(axis=(1, 2, 3)) / whole
+    progress, rest = _blend(pictures)
     steps = np.diff(np.concatenate([[0.0], progress, [1.0]]))
     if rest.max() > DISSOLVE_REST or steps.min() < 0.0 or steps.max() > DISSOLVE_STEP:
         return 0.0
     return 1.0 - float(rest.max())
+
+
+def _blend(pictures: Float32) -> tuple[Float32, Float32]:
+    """Each inner picture as a mixture of the first and the last.
+
+    Returns:
+        The share of the last in each, and what the mixture leaves of it as a share of the whole
+        change.
+    """
+    change = pictures[-1] - pictures[0]
+    inner = pictures[1:-1] - pictures[0]
+    progress = (inner * change).sum(axis=(1, 2, 3)) / max(float((change**2).sum()), 1e-9)
+    left = np.abs(inner - progress[:, None, None, None] * change).mean(axis=(1, 2, 3))
+    return progress, np.asarray(left / max(float(np.abs(change).mean()), 1e-9), np.float32)
 
 
 def _likeness(first: Float32, second: Float32) -> float:
