@@ -111,7 +111,7 @@ class FolderServer:
         if found is None or item is None:
             await asyncio.to_thread(self._explain_absence, ref, path)
             raise NotFoundError(f"{ref}: no such file in {self._names()}")
-        quiet_s = time.time() - found.changed_at_s
+        quiet_s = time.time() - found.changed_at_s  # below zero: a clock is wrong, no waiting helps
         if 0 <= quiet_s < self._settings.settle_s:
             raise TransientError(
                 f"{ref}: {found.path.name!r} was written {quiet_s:.0f} s ago and may still grow",

@@ -33,6 +33,9 @@ CHANGES: Mapping[str, Change] = MappingProxyType(
 )
 """Notification types that concern the library; the plugin has none for a changed item."""
 
+DISC_FOLDERS = ("Dvd", "BluRay")
+"""Jellyfin's ``VideoType`` for ``VIDEO_TS`` and ``BDMV`` folders."""
+
 _ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -147,9 +150,10 @@ def require_file(dto: Json, ref: ItemRef) -> Json:
 
     Raises:
         TransientError: The item has none yet: it is still being scanned.
-        PermanentError: It points elsewhere (``.strm``, a remote address) or is only a placeholder.
+        PermanentError: It points elsewhere (``.strm``, a remote address), is a disc's folder, or
+            only a placeholder.
     """
-    if dto.get("LocationType") == "Virtual":
+    if dto.get("LocationType") == "Virtual" or dto.get("IsPlaceHolder") is True:
         raise PermanentError(f"{ref} has no file: Jellyfin knows of it from metadata alone")
     source = primary_source(dto)
     if source is None:
@@ -157,6 +161,8 @@ def require_file(dto: Json, ref: ItemRef) -> Json:
             f"{ref} has no media source yet: Jellyfin is still scanning it",
             retry_after_s=SCAN_RETRY_S,
         )
+    if source.get("VideoType") in DISC_FOLDERS:
+        raise PermanentError(f"{ref} is the folder of a disc, not a file: it cannot be read as one")
     paths = [_text(found.get("Path")) for found in (dto, source)]
     is_elsewhere = (
         source.get("Protocol", "File") != "File"

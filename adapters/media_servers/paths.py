@@ -40,14 +40,16 @@ def split_paths(value: object) -> object:
 
 
 def split_mappings(value: object) -> object:
-    """Read ``/media=/mnt/media`` pairs, separated by commas.
+    """Read ``/media=/mnt/media`` pairs, separated by commas or listed in a settings file.
 
     Raises:
         ValueError: A pair lacks a side, or its local side is not an absolute path.
     """
-    if not isinstance(value, str):
+    pairs = value.split(",") if isinstance(value, str) else value
+    if not isinstance(pairs, list):
         return value
-    return tuple(_parse_mapping(pair.strip()) for pair in value.split(",") if pair.strip())
+    stripped = [str(pair).strip() for pair in pairs]
+    return tuple(_parse_mapping(pair) for pair in stripped if pair)
 
 
 def _parse_mapping(pair: str) -> PathMapping:
@@ -94,11 +96,11 @@ def resolve_inside(path: Path, roots: Sequence[Path]) -> Path | None:
 
     Args:
         path: Any path, ``..`` included.
-        roots: Directories, themselves resolved here.
+        roots: Directories, already resolved.
     """
     try:
         resolved = path.resolve(strict=True)
-        inside = any(resolved.is_relative_to(root.resolve()) for root in roots)
+        inside = any(resolved.is_relative_to(root) for root in roots)
     except (OSError, ValueError, RuntimeError):  # gone, a NUL in the name, a loop of links
         return None
     return resolved if inside else None
@@ -106,8 +108,9 @@ def resolve_inside(path: Path, roots: Sequence[Path]) -> Path | None:
 
 def locate(server_path: str, mappings: Sequence[PathMapping], roots: Sequence[Path]) -> Path | None:
     """Find the server's file on this machine; None when it is not here or not allowed."""
+    resolved_roots = [Path(os.path.realpath(root)) for root in roots]
     for candidate in local_candidates(server_path, mappings):
-        found = resolve_inside(candidate, roots)
+        found = resolve_inside(candidate, resolved_roots)
         if found is not None and found.is_file():
             return found
     return None

@@ -85,7 +85,9 @@ def plan_roots(directories: Sequence[Path]) -> tuple[Root, ...]:
     The first of two equal names keeps it and the later one gets its parent's too, so that a
     directory added at the end leaves all ids as they are.
     """
-    resolved = list(dict.fromkeys(path.expanduser().resolve() for path in directories))
+    resolved = list(
+        dict.fromkeys(Path(os.path.realpath(path.expanduser())) for path in directories)
+    )
     outermost = [
         path for path in resolved if not any(parent in path.parents for parent in resolved)
     ]
@@ -102,7 +104,10 @@ class Tree:
 
     def __init__(self, roots: Sequence[Root], linkable: Sequence[Path] = ()) -> None:
         self.roots = tuple(roots)
-        self.allowed = (*(root.path for root in self.roots), *(path.resolve() for path in linkable))
+        self.allowed = (
+            *(root.path for root in self.roots),
+            *(Path(os.path.realpath(path)) for path in linkable),
+        )
 
     def walk(self, start: Path | None = None) -> Iterator[FoundFile]:
         """Media files in the order of their paths; all roots, or one directory below a root.

@@ -13,7 +13,7 @@ from aiohttp.abc import AbstractAccessLogger
 from service.errors import ConfigurationError, TransientError
 from service.ports import JobQueue, MediaServer, Store
 from service.web.health import Health
-from service.web.webhooks import MAX_BODY_BYTES, RETRY_AFTER_S, Webhooks
+from service.web.webhooks import RETRY_AFTER_S, Limits, Webhooks
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def create_app(
-    *, servers: Mapping[str, MediaServer], queue: JobQueue, store: Store, token: str
+    *,
+    servers: Mapping[str, MediaServer],
+    queue: JobQueue,
+    store: Store,
+    token: str,
+    limits: Limits = Limits(),  # noqa: B008  frozen
 ) -> web.Application:
     """Put the routes together.
 
@@ -38,13 +43,14 @@ def create_app(
         queue: Takes the jobs.
         store: Marks what was deleted.
         token: The secret that senders of webhooks must know.
+        limits: How much and how long a sender may take.
 
     Raises:
         ConfigurationError: The token is empty.
     """
-    webhooks = Webhooks(servers, queue, store, token)
+    webhooks = Webhooks(servers, queue, store, token, limits)
     health = Health(queue, store)
-    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[answer_errors_in_json])
+    app = web.Application(client_max_size=limits.body_bytes, middlewares=[answer_errors_in_json])
     app.add_routes(
         [
             web.post("/webhooks/{server}", webhooks.receive),
@@ -108,13 +114,16 @@ class AccessLogger(AbstractAccessLogger):
 
 
 @asynccontextmanager
-async def serve(app: web.Application, *, host: str, port: int) -> AsyncIterator[int]:
+async def serve(
+    app: web.Application, *, host: str, port: int, idle_timeout_s: float = IDLE_TIMEOUT_S
+) -> AsyncIterator[int]:
     """Serve for as long as the block runs; then let requests under way end.
 
     Args:
         app: What ``create_app`` made.
         host: Address to bind.
         port: TCP port; 0 for any free one.
+        idle_timeout_s: After which a connection without a whole request head is closed.
 
     Yields:
         The port that is bound.
@@ -126,7 +135,7 @@ async def serve(app: web.Application, *, host: str, port: int) -> AsyncIterator[
         app,
         access_log_class=AccessLogger,
         access_log=logger,
-        keepalive_timeout=IDLE_TIMEOUT_S,
+        keepalive_timeout=idle_timeout_s,
         lingering_time=UNREAD_TIMEOUT_S,
         shutdown_timeout=DRAIN_TIMEOUT_S,
     )

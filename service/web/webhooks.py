@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -15,13 +16,19 @@ from service.ports import JobQueue, MediaServer, Store
 
 logger = logging.getLogger(__name__)
 
-MAX_BODY_BYTES = 1024 * 1024
-"""A body of Jellyfin's plugin has 2 to 20 KB; Plex adds a small picture."""
-BODY_TIMEOUT_S = 10.0
-"""Senders are on the same network; who takes longer holds a connection open on purpose."""
-COMMIT_TIMEOUT_S = 10.0
-"""jellyfin-plugin-webhook sends one after another and waits for each answer."""
 RETRY_AFTER_S = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much and how long a sender may take."""
+
+    body_bytes: int = 1024 * 1024
+    """A body of Jellyfin's plugin has 2 to 20 KB; Plex adds a small picture."""
+    body_timeout_s: float = 10.0
+    """Senders are on the same network; who takes longer holds a connection open on purpose."""
+    commit_timeout_s: float = 10.0
+    """jellyfin-plugin-webhook sends one after another and waits for each answer."""
 
 
 class Webhooks:
@@ -32,10 +39,16 @@ class Webhooks:
         queue: Where new and changed items go.
         store: Where deleted items are marked.
         token: What a sender must know; never empty.
+        limits: How much and how long a sender may take.
     """
 
     def __init__(
-        self, servers: Mapping[str, MediaServer], queue: JobQueue, store: Store, token: str
+        self,
+        servers: Mapping[str, MediaServer],
+        queue: JobQueue,
+        store: Store,
+        token: str,
+        limits: Limits,
     ) -> None:
         if not token.strip():
             raise ConfigurationError("the webhook token is empty: anybody could send webhooks")
@@ -43,6 +56,7 @@ class Webhooks:
         self._queue = queue
         self._store = store
         self._token = token.strip().encode()
+        self._limits = limits
 
     async def receive(self, request: web.Request) -> web.Response:
         """202 once it is committed, 204 for what is of no interest.
@@ -56,14 +70,14 @@ class Webhooks:
         if server is None:
             known = ", ".join(sorted(self._servers)) or "none"
             raise web.HTTPNotFound(text=f"no such media server; configured: {known}")
-        body = await _read_body(request)
+        body = await self._read_body(request)
         try:
             event = server.parse_webhook(body, request.content_type)
         except BadPayloadError as error:
             raise web.HTTPBadRequest(text=str(error)) from error
         if event is None:
             return web.Response(status=web.HTTPNoContent.status_code)
-        async with asyncio.timeout(COMMIT_TIMEOUT_S):
+        async with asyncio.timeout(self._limits.commit_timeout_s):
             return await self._commit(event)
 
     async def _commit(self, event: LibraryEvent) -> web.Response:
@@ -103,12 +117,12 @@ class Webhooks:
                 headers={"WWW-Authenticate": "Bearer"},
             )
 
-
-async def _read_body(request: web.Request) -> bytes:
-    if (request.content_length or 0) > MAX_BODY_BYTES:
-        raise web.HTTPRequestEntityTooLarge(MAX_BODY_BYTES, request.content_length or 0)
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            return await request.read()
-    except TimeoutError as error:
-        raise web.HTTPRequestTimeout(text="the body came too slowly") from error
+    async def _read_body(self, request: web.Request) -> bytes:
+        length = request.content_length or 0
+        if length > self._limits.body_bytes:
+            raise web.HTTPRequestEntityTooLarge(self._limits.body_bytes, length)
+        try:
+            async with asyncio.timeout(self._limits.body_timeout_s):
+                return await request.read()
+        except TimeoutError as error:
+            raise web.HTTPRequestTimeout(text="the body came too slowly") from error

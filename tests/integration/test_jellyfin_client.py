@@ -48,6 +48,38 @@ async def connect(stand_in):
         await server.aclose()
 
 
+# The stand-in itself ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        ({"X-Emby-Token": API_KEY}, {}),
+        ({"X-MediaBrowser-Token": API_KEY}, {}),
+        ({"Authorization": f'Emby Token="{API_KEY}"'}, {}),
+        ({"Authorization": f'MediaBrowser Token="{API_KEY}"'}, {}),
+        ({}, {"api_key": API_KEY}),
+        ({}, {}),
+    ],
+)
+async def test_the_stand_in_takes_no_legacy_authorization(stand_in, headers, query):
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.get(f"{stand_in.url}/Items", params={"ids": FILM, **query}) as answer,
+    ):
+        assert answer.status == 401
+
+
+async def test_the_key_is_in_no_address(connect, stand_in):
+    server = connect()
+    await server.get_item(REF)
+    await server.check()
+    [item async for item in server.list_items()]
+
+    assert len(stand_in.requests) >= 5
+    assert API_KEY not in "".join(stand_in.requests)
+
+
 # Items ------------------------------------------------------------------------------------------
 
 

@@ -8,8 +8,9 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -17,8 +18,8 @@ import pytest
 from adapters.media_servers.jellyfin import JellyfinServer, JellyfinSettings
 from service.domain import AnalyzeJob, Change, Finding, ItemRef, LibraryEvent, Severity
 from service.errors import BadPayloadError, ConfigurationError, TransientError
-from service.web import webhooks
 from service.web.app import create_app, serve
+from service.web.webhooks import Limits
 
 TOKEN = "correct-horse-battery-staple-\u00e9"
 BODIES = Path(__file__).parents[1] / "data" / "webhooks" / "jellyfin"
@@ -85,9 +86,15 @@ class FakeStore:
         return self.findings
 
 
-def make_app(queue, store, *, token=TOKEN, server=None):
+def make_app(queue, store, *, token=TOKEN, server=None, **limits):
     server = server or FakeServer()
-    return create_app(servers={"jellyfin": server}, queue=queue, store=store, token=token)
+    return create_app(
+        servers={"jellyfin": server},
+        queue=queue,
+        store=store,
+        token=token,
+        limits=Limits(**limits),
+    )
 
 
 class Service:
@@ -119,6 +126,18 @@ class Service:
     async def get(self, path):
         async with self.session.get(path) as answer:
             return answer.status, await answer.json()
+
+
+async def answer_to(port, sent):
+    """The first line that comes back over a bare connection; empty when it is closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent.encode())
+    async with asyncio.timeout(10):
+        line = await reader.readline()
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+    return line
 
 
 @pytest.fixture
@@ -264,13 +283,9 @@ async def test_a_stranger_learns_nothing_of_the_servers(service):
 
 
 async def test_a_strangers_body_is_not_read(service):
-    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
-    writer.write(b"POST /webhooks/jellyfin HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+    head = "POST /webhooks/jellyfin HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
 
-    async with asyncio.timeout(5):
-        assert b" 401 " in await reader.readline()
-    writer.close()
-    await writer.wait_closed()
+    assert b" 401 " in await answer_to(service.port, head)
 
 
 @pytest.mark.parametrize("token", ["", "  "])
@@ -308,9 +323,23 @@ async def test_a_body_above_one_mebibyte_is_too_large(service, is_chunked):
 
 
 async def test_a_body_of_one_mebibyte_is_read(service):
-    body = json.dumps(ADDED).encode().ljust(webhooks.MAX_BODY_BYTES)
+    body = json.dumps(ADDED).encode().ljust(Limits().body_bytes)
 
     assert (await service.post(body))[0] == 202
+
+
+async def test_a_body_that_comes_too_slowly_is_not_waited_for():
+    app = make_app(FakeQueue(), FakeStore(), body_timeout_s=0.1)
+    async with serve(app, host="127.0.0.1", port=0) as port:
+        head = f"POST /webhooks/jellyfin?token={quote(TOKEN)} HTTP/1.1\r\nHost: x\r\n"
+        assert b" 408 " in await answer_to(port, head + "Content-Length: 9\r\n\r\n{")
+
+
+@pytest.mark.parametrize("sent", ["", "POST /webhooks/jelly", "GET /healthz HTTP/1.1\r\nHost: x"])
+async def test_a_connection_that_asks_nothing_is_closed(sent):
+    app = make_app(FakeQueue(), FakeStore())
+    async with serve(app, host="127.0.0.1", port=0, idle_timeout_s=0.2) as port:
+        assert await answer_to(port, sent) == b""
 
 
 # When something behind it fails -----------------------------------------------------------------
@@ -326,6 +355,17 @@ async def test_a_queue_that_is_away_means_come_back_later(service, retry_after_s
     assert "secret" not in str(answer)
     service.queue.error = None
     assert (await service.post(ADDED))[0] == 202
+
+
+async def test_a_queue_that_hangs_means_come_back_later():
+    queue = FakeQueue()
+    queue.may_commit.clear()
+    app = make_app(queue, FakeStore(), commit_timeout_s=0.1)
+    async with serve(app, host="127.0.0.1", port=0) as port:
+        body = json.dumps(ADDED)
+        head = f"POST /webhooks/jellyfin?token={quote(TOKEN)} HTTP/1.1\r\nHost: x\r\n"
+        answer = await answer_to(port, f"{head}Content-Length: {len(body)}\r\n\r\n{body}")
+    assert b" 503 " in answer
 
 
 async def test_a_deletion_is_not_lost_silently_while_the_store_is_away(service):

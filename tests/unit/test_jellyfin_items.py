@@ -108,9 +108,11 @@ def test_an_item_that_is_still_being_scanned_waits(sources):
         {"MediaSources": [source(Path="rtsp://camera/live")]},
         {"MediaSources": [source(Path="/media/a.mkv")], "Path": "/media/a.STRM"},
         {"LocationType": "Virtual"},
+        {"IsPlaceHolder": True},
+        {"MediaSources": [source(VideoType="BluRay", Path="/media/film")]},
     ],
 )
-def test_an_item_that_points_elsewhere_is_refused(changed):
+def test_an_item_that_is_no_file_of_the_server_is_refused(changed):
     with pytest.raises(PermanentError):
         require_file(dto(**changed), REF)
 

@@ -7,6 +7,8 @@ import unicodedata
 from pathlib import Path, PurePosixPath
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from adapters.media_servers.folder import FolderSettings
@@ -147,6 +149,15 @@ def test_the_path_map_is_read_from_the_environment(monkeypatch):
     )
 
 
+def test_the_path_map_may_be_a_list_in_the_settings_file(monkeypatch, tmp_path):
+    file = tmp_path / "moodreel.toml"
+    file.write_text('jellyfin_path_map = ["/a,b=/mnt/a, b", "/c=/mnt/c"]')
+    monkeypatch.setenv("MOODREEL_CONFIG", str(file))
+
+    expected = (mapping("/a,b", "/mnt/a, b"), mapping("/c", "/mnt/c"))
+    assert JellyfinSettings.read().path_map == expected
+
+
 @pytest.mark.parametrize("text", ["/media", "/media=", "=/mnt", "/media=relative/path"])
 def test_a_wrong_pair_in_the_path_map_is_refused(text):
     with pytest.raises(ValidationError):
@@ -171,3 +182,26 @@ def test_directories_are_separated_by_commas_or_as_the_system_does(monkeypatch, 
 def test_an_address_that_is_none_is_refused(url):
     with pytest.raises(ValidationError):
         JellyfinSettings.model_validate({"JELLYFIN_URL": url})
+
+
+@settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    st.lists(st.sampled_from(["..", ".", "", "link", "in.mkv", "out.mkv", "media", "x" * 300]))
+    .map("/".join)
+    .map("/media/{}".format)
+    | st.text()
+)
+def test_no_path_leads_out_of_the_root(tmp_path, server_path):
+    root = tmp_path / "media"
+    root.mkdir(exist_ok=True)
+    (root / "in.mkv").touch()
+    (tmp_path / "out.mkv").touch()
+    if not (root / "link").is_symlink():
+        (root / "link").symlink_to(tmp_path)
+
+    found = locate(server_path, [mapping("/media", root)], [root])
+
+    assert found in {None, root / "in.mkv"}
