@@ -29,13 +29,16 @@ class PsycopgTransport:
 
     request_bytes: int | None = None
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, *, connect_timeout_s: float = CONNECT_TIMEOUT_S) -> None:
         self.place = describe_dsn(dsn)
         self._pool = AsyncConnectionPool(
             dsn,
             min_size=1,
             max_size=POOL_SIZE,
-            timeout=CONNECT_TIMEOUT_S,
+            timeout=connect_timeout_s,
+            # The pool waits longer after each failure. By default it does for five minutes, and
+            # would miss for two that the server is back: give up early, the next call tries anew.
+            reconnect_timeout=connect_timeout_s / 2,
             kwargs={
                 "autocommit": True,
                 "prepare_threshold": None,
@@ -48,14 +51,18 @@ class PsycopgTransport:
         )
 
     @classmethod
-    async def open(cls, dsn: str) -> Self:
+    async def open(cls, dsn: str, *, connect_timeout_s: float = CONNECT_TIMEOUT_S) -> Self:
         """Connect.
+
+        Args:
+            dsn: Where, as libpq reads it.
+            connect_timeout_s: How long a call waits for a connection.
 
         Raises:
             ConfigurationError: The address cannot be read, or the server refuses us.
             TransientError: Nobody answers there.
         """
-        transport = cls(dsn)
+        transport = cls(dsn, connect_timeout_s=connect_timeout_s)
         await probe(dsn)  # the pool itself says only that it took too long
         await transport._pool.open()
         return transport
