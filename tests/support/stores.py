@@ -25,6 +25,7 @@ from service.domain import (
     Highlight,
     ItemMatch,
     ItemRef,
+    ItemState,
     MediaInfo,
     MediaItem,
     MediaKind,
@@ -232,6 +233,24 @@ def fields(analysis: Analysis) -> dict[str, object]:
         for scene in analysis.scenes
     ]
     return values
+
+
+async def analyzed(store: DatabaseStore, item_id: str, **changes) -> Analysis:
+    """Save an analysis of a new item."""
+    item = make_item(item_id)
+    analysis = make_analysis(item, **changes)
+    await store.save(analysis, await store.begin(item))
+    return analysis
+
+
+async def with_vectors(store: DatabaseStore, item_id: str, *vectors: list[float]) -> Analysis:
+    """Save an item whose scenes point in these directions."""
+    scenes = make_scenes(np.array(vectors, np.float32))
+    return await analyzed(store, item_id, scenes=scenes, embedding_model=MODEL)
+
+
+async def state_of(store: DatabaseStore, ref: ItemRef) -> ItemState:
+    return (await store.statuses([ref]))[ref].state
 
 
 # Any analysis that a database can hold: Postgres keeps no NUL, and UTF-8 no half of a pair.
