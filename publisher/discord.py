@@ -30,7 +30,7 @@ from publisher.retry import parse_retry_after
 from publisher.text import shorten, units
 from service.configuration import Configuration
 from service.domain import Announcement, Finding, Json, Severity
-from service.errors import ConfigurationError, PermanentError, TransientError
+from service.errors import ConfigurationError, PermanentError, TransientError, UnknownOutcomeError
 from service.ports import Channel, Store
 
 TIMEOUT_S = 20.0
@@ -246,10 +246,10 @@ class DiscordChannel:
             raise TransientError(said, retry_after_s=_pause_s(response))
         raise PermanentError(said)
 
-    def _doubt(self, what: str, *, is_edit: bool) -> TransientError | PermanentError:
+    def _doubt(self, what: str, *, is_edit: bool) -> TransientError | UnknownOutcomeError:
         if is_edit:
             return TransientError(f"the edit at {self._address.origin} was not confirmed: {what}")
-        return PermanentError(
+        return UnknownOutcomeError(
             f"outcome unknown: a message went to {self._address.origin} and was not confirmed "
             f"({what}); it is not sent again, since it may be there"
         )

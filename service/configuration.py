@@ -7,16 +7,15 @@ is the variable's name (``JELLYFIN_URL``); in the file the same name is written 
 from __future__ import annotations
 
 import os
+import tomllib
+from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.errors import ConfigurationError
 
@@ -24,20 +23,11 @@ CONFIG_FILE_VARIABLE = "MOODREEL_CONFIG"
 DEFAULT_CONFIG_FILE = "moodreel.toml"
 
 
-def config_file() -> Path:
-    """The settings file, whether or not it exists."""
-    return Path(os.environ.get(CONFIG_FILE_VARIABLE) or DEFAULT_CONFIG_FILE)
-
-
 class Configuration(BaseSettings):
     """The base of every settings class."""
 
     model_config = SettingsConfigDict(
-        extra="ignore",
-        frozen=True,
-        populate_by_name=True,
-        env_ignore_empty=True,
-        hide_input_in_errors=True,
+        extra="ignore", frozen=True, populate_by_name=True, hide_input_in_errors=True
     )
 
     @classmethod
@@ -45,14 +35,15 @@ class Configuration(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  pydantic-settings passes it
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003  pydantic-settings passes it
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  likewise
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  likewise
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read by alias alone: the library's own source would take ``PORT`` or ``USERNAME`` too."""
         return (
             init_settings,
-            env_settings,
-            TomlConfigSettingsSource(settings_cls, toml_file=config_file()),
+            _ByAlias(settings_cls, {name: text for name, text in os.environ.items() if text}),
+            _ByAlias(settings_cls, {name.upper(): value for name, value in read_file().items()}),
         )
 
     @classmethod
@@ -69,3 +60,59 @@ class Configuration(BaseSettings):
                 f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in error.errors()
             )
             raise ConfigurationError(f"settings: {problems}") from error
+
+
+class _ByAlias(PydanticBaseSettingsSource):
+    def __init__(self, settings_cls: type[BaseSettings], values: dict[str, Any]) -> None:
+        super().__init__(settings_cls)
+        self._values = values
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        alias = field.alias or field_name
+        return self._values.get(alias), alias, False
+
+    def __call__(self) -> dict[str, Any]:
+        aliases = {field.alias or name for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in self._values.items() if name in aliases}
+
+
+def read_file() -> dict[str, Any]:
+    """What ``moodreel.toml`` says, by names as it writes them; nothing where there is none.
+
+    Raises:
+        ConfigurationError: It cannot be read, or is no TOML.
+    """
+    path = Path(os.environ.get(CONFIG_FILE_VARIABLE) or DEFAULT_CONFIG_FILE)
+    try:
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text)
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+
+
+def check_names() -> None:
+    """See that the file, and our own part of the environment, name settings that there are.
+
+    Counts the settings classes that are imported by now.
+
+    Raises:
+        ConfigurationError: A name is unknown; the message says which are near it.
+    """
+    known = {
+        (field.alias or name).lower()
+        for cls in _subclasses(Configuration)
+        for name, field in cls.model_fields.items()
+    } | {CONFIG_FILE_VARIABLE.lower()}
+    ours = {name.lower() for name in os.environ if name.startswith("MOODREEL_")}
+    for name in sorted((read_file().keys() | ours) - known):
+        near = get_close_matches(name, known, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "see docs/reference/settings.md"
+        raise ConfigurationError(f"no setting is called {name}; {hint}")
+
+
+def _subclasses(cls: type[Configuration]) -> Iterator[type[Configuration]]:
+    for subclass in cls.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)

@@ -5,7 +5,8 @@ MoodreelError
 ├── PermanentError      give up on this one and keep the reason: it will not get better by itself
 │   ├── UnreadableMediaError   the file is not what it claims to be
 │   ├── NotFoundError          the item is no longer there
-│   └── BadPayloadError        a webhook's body has another shape than its sender's
+│   ├── BadPayloadError        a webhook's body has another shape than its sender's
+│   └── UnknownOutcomeError    it may have happened: never repeat it unasked
 ├── MissingModelError   go on without: the weights are not on this machine
 ├── StaleTokenError     drop the work: another worker has taken the item over
 └── ConfigurationError  tell the operator: a setting is wrong or absent
@@ -56,6 +57,10 @@ class NotFoundError(PermanentError):
 
 class BadPayloadError(PermanentError):
     """A webhook's body cannot be understood."""
+
+
+class UnknownOutcomeError(PermanentError):
+    """What was sent was not confirmed. It may have arrived, so it is not sent again unasked."""
 
 
 class MissingModelError(MoodreelError):

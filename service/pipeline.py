@@ -22,7 +22,7 @@ from service.domain import (
     MediaItem,
     PublishJob,
 )
-from service.errors import ConfigurationError, MoodreelError, NotFoundError, PermanentError
+from service.errors import ConfigurationError, MoodreelError, NotFoundError, UnknownOutcomeError
 from service.examiner import Examiner
 from service.ports import Channel, JobQueue, MediaServer, Store
 
@@ -98,7 +98,7 @@ class Pipeline:
         if claim.state is ClaimState.SENT:
             return
         if claim.state is ClaimState.UNKNOWN and not channel.is_repeatable:
-            raise PermanentError(
+            raise UnknownOutcomeError(
                 f"nobody knows whether {job.channel} was told of {job.ref}: an earlier attempt "
                 f"died while telling. To tell again: moodreel publish {job.ref} {job.channel}"
             )
@@ -115,11 +115,9 @@ class Pipeline:
         return await self._tell(channel, announcement, claim.receipt)
 
     async def keep_failure(self, job: Job, reason: str) -> None:
-        """Keep the last word on a job that failed for good."""
+        """Keep the last word on an item. On a publication the ledger has it already."""
         if isinstance(job, AnalyzeJob):
             await self._store.fail(job.ref, reason)
-        else:
-            await self._store.settle_publication(job.ref, job.channel, job.event_id, error=reason)
 
     async def _have_it_told(self, item: MediaItem, *, announce: bool) -> None:
         """Enqueue a job per channel. Of history only the store is told.
@@ -144,6 +142,8 @@ class Pipeline:
         settle = partial(self._store.settle_publication, ref, channel.name, announcement.event_id)
         try:
             receipt = await channel.send(announcement, previous_receipt=former)
+        except UnknownOutcomeError:
+            raise  # and the ledger goes on saying that nobody knows
         except MoodreelError as error:
             await settle(error=str(error))
             raise

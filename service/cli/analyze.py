@@ -38,8 +38,7 @@ async def analyze(
     if avoid and not highlight:
         raise typer.BadParameter("--not goes with --highlight")
     settings = ServiceSettings.read()
-    if not as_json:
-        configure_logging(settings.model_copy(update={"log_level": "WARNING"}))
+    configure_logging(settings.model_copy(update={"log_level": "ERROR"}))
     status = 0
     async with open_file_examiner(
         settings, paths, visual_model=visual_model, sound_model=sound_model

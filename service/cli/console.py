@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from service.configuration import check_names
 from service.errors import ConfigurationError, MoodreelError, PermanentError
 
 EXIT_FAILED = 1
@@ -39,6 +40,7 @@ def command(function: Callable[P, Coroutine[Any, Any, int | None]]) -> Callable[
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
+            check_names()
             status = asyncio.run(function(*args, **kwargs))
         except MoodreelError as error:
             fail(str(error), status_of(error))

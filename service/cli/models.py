@@ -54,9 +54,12 @@ async def list_(as_json: AsJson = False) -> None:
 
 @app.command()
 @command
-async def pull(name: Name) -> None:
+async def pull(
+    name: Name,
+    force: Annotated[bool, typer.Option("--force", help="Fetch even what is here.")] = False,
+) -> None:
     """Fetch a model; what is here and whole stays as it is."""
-    model = await pull_model(name, err)
+    model = await pull_model(name, err, force=force)
     out.print(f"{escape(model.name)} is here")
 
 

@@ -50,10 +50,12 @@ def list_models() -> Sequence[inventory.Listing]:
     return inventory.list_models(ModelSettings.read())
 
 
-async def pull_model(name: str, console: Console) -> Model:
+async def pull_model(name: str, console: Console, *, force: bool = False) -> Model:
     """Fetch a model with a progress bar. Raises MissingModelError and ConfigurationError."""
     with show_progress(console) as progress:
-        return await asyncio.to_thread(inventory.pull, ModelSettings.read(), name, progress)
+        return await asyncio.to_thread(
+            inventory.pull, ModelSettings.read(), name, progress, force=force
+        )
 
 
 def verify_model(name: str) -> Sequence[FileCheck]:

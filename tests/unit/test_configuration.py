@@ -1,0 +1,70 @@
+import pytest
+from pydantic import Field, SecretStr
+
+from service.configuration import Configuration, check_names
+from service.errors import ConfigurationError
+from service.settings import ServiceSettings
+
+
+class LampSettings(Configuration):
+    """Settings that only this test knows."""
+
+    port: int = Field(1, alias="TEST_LAMP_PORT", gt=0, description="Where it stands.")
+    key: SecretStr = Field(SecretStr(""), alias="TEST_LAMP_KEY", description="Opens it.")
+
+
+@pytest.fixture(autouse=True)
+def settings_file(tmp_path, monkeypatch):
+    path = tmp_path / "moodreel.toml"
+    monkeypatch.setenv("MOODREEL_CONFIG", str(path))
+    return path
+
+
+def test_the_environment_goes_before_the_file_and_the_file_before_the_default(
+    settings_file, monkeypatch
+):
+    assert LampSettings.read().port == 1
+    settings_file.write_text("test_lamp_port = 2")
+    assert LampSettings.read().port == 2
+    monkeypatch.setenv("TEST_LAMP_PORT", "3")
+    assert LampSettings.read().port == 3
+
+
+def test_an_empty_variable_counts_as_absent(monkeypatch):
+    monkeypatch.setenv("TEST_LAMP_PORT", "")
+    assert LampSettings.read().port == 1
+
+
+def test_a_variable_that_is_called_like_a_field_is_somebody_elses(monkeypatch):
+    monkeypatch.setenv("PORT", "80")
+    monkeypatch.setenv("HOST", "0.0.0.0")
+    assert LampSettings.read().port == 1
+    assert ServiceSettings.read().port == 8686
+    assert ServiceSettings.read().host == "127.0.0.1"
+
+
+def test_a_wrong_value_is_named_and_not_shown(monkeypatch):
+    monkeypatch.setenv("TEST_LAMP_PORT", "s3cret")
+    with pytest.raises(ConfigurationError, match="TEST_LAMP_PORT") as caught:
+        LampSettings.read()
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_secret_is_not_shown():
+    assert "s3cret" not in repr(LampSettings(key=SecretStr("s3cret")))
+
+
+def test_a_misspelled_name_is_an_error_that_names_its_neighbours(settings_file, monkeypatch):
+    settings_file.write_text('moodreel_hots = "0.0.0.0"')
+    with pytest.raises(ConfigurationError, match="moodreel_host"):
+        check_names()
+    settings_file.write_text("")
+    monkeypatch.setenv("MOODREEL_NAMESPACES", "films")
+    with pytest.raises(ConfigurationError, match="moodreel_namespace"):
+        check_names()
+
+
+def test_a_file_that_is_no_toml_is_a_clear_error(settings_file):
+    settings_file.write_text("this is no toml")
+    with pytest.raises(ConfigurationError, match=r"moodreel\.toml"):
+        LampSettings.read()
