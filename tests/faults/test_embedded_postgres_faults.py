@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -15,11 +16,13 @@ import pytest
 
 from adapters.database.binaries import find_binaries
 from adapters.database.embedded import EmbeddedPostgres, EmbeddedSettings
-from adapters.database.embedded_cluster import read_pid_file
+from adapters.database.embedded_cluster import PidFile, read_pid_file
+from adapters.database.embedded_user import Identity, choose_user, environment
 from service.errors import ConfigurationError, TransientError
 from tests.support.postgres import FAST, Owner, copy_cluster, eventually, reachable_directory
 
 DURABLE: dict[str, str] = {}
+NO_SERVER = PidFile(pid=0, socket_dir="", port=0, status="")
 
 
 @pytest.fixture
@@ -73,20 +76,37 @@ def test_a_killed_moodreel_takes_its_server_along_cleanly(directory):
     assert "automatic recovery" not in log_of(directory)
 
 
-def test_a_new_moodreel_waits_for_the_server_of_a_killed_one(directory):
-    with Owner(directory) as owner:
-        owner.dsn()
-        server = server_of(directory)
-        server.suspend()  # It cannot shut down, as one with much to write out.
-        owner.kill()
-        with Owner(directory) as heir:
-            eventually(lambda: (directory / "lock").read_text() == f"{heir.process.pid}\n")
-            assert server.is_running()
-            server.resume()
-            assert heir.dsn()
-            assert server_of(directory) != server
-            heir.leave()
-    assert "lock file" not in log_of(directory)
+def test_an_interrupt_from_the_terminal_does_not_reach_the_server(directory):
+    with EmbeddedPostgres(directory, parameters=FAST):
+        assert os.getpgid(server_of(directory).pid) != os.getpgid(0)
+
+
+def test_a_thread_that_would_take_the_server_along_may_not_start_it(directory):
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(EmbeddedPostgres(directory, parameters=FAST).start)
+        with pytest.raises(RuntimeError, match="from the main thread"):
+            starting.result()
+    with EmbeddedPostgres(directory, parameters=FAST) as postgres:
+        assert postgres.is_owner
+
+
+def test_a_server_that_outlived_its_moodreel_is_shut_down_and_replaced(directory):
+    """Where the kernel does not tell it (macOS), it knows nothing of the death of its parent."""
+    pgdata = directory / "pgdata"
+    user = choose_user("nobody", pgdata)
+    identity: Identity = {} if user is None else user.identity
+    program = find_binaries().program("postgres")
+    with subprocess.Popen(
+        [program, "-D", str(pgdata), "-k", str(pgdata), "-h", ""],
+        env=environment(Path(program).parent),
+        stderr=subprocess.DEVNULL,
+        **identity,
+    ) as orphan:
+        eventually(lambda: (read_pid_file(pgdata) or NO_SERVER).status == "ready")
+        with EmbeddedPostgres(directory) as postgres:
+            assert orphan.wait(10) == 0
+            keep(postgres.start(), 1)
+    assert "automatic recovery" not in log_of(directory)
 
 
 def test_a_killed_server_comes_back_with_what_was_committed(directory):
@@ -198,7 +218,7 @@ def test_a_server_that_is_slow_to_start_is_waited_for(new_directory):
     settings = {"MOODREEL_POSTGRES_BIN": str(slow)}
     with Owner(new_directory / "data", environment=settings) as owner:
         eventually((new_directory / "data" / "postgres.log").exists)
-        (begun,) = psutil.Process(owner.process.pid).children()
+        begun = eventually(lambda: next(iter(psutil.Process(owner.process.pid).children()), None))
         assert begun.is_running()
         (new_directory / "go").touch()
         keep(owner.dsn(), 1)

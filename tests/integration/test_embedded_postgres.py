@@ -78,9 +78,21 @@ def test_its_own_database_has_the_extension_already(cluster):
     assert ask(cluster.start(), "select '[3,4]'::extensions.vector::text") == ("[3,4]",)
 
 
+WORDS = "select to_tsvector('simple', 'Amélie ÉTÉ Ночь 東京 don''t')::text"
+STEMS = ("'amélie':1 'don':5 't':6 'été':2 'ночь':3 '東京':4",)
+
+
 def test_words_of_other_alphabets_are_found(cluster):
-    query = "select to_tsvector('simple', 'Amélie ÉTÉ Ночь 東京 don''t')::text"
-    assert ask(cluster.start(), query) == ("'amélie':1 'don':5 't':6 'été':2 'ночь':3 '東京':4",)
+    assert ask(cluster.start(), WORDS) == STEMS
+
+
+def test_an_older_postgres_serves_as_well(new_directory):
+    settings = EmbeddedSettings(bin_dir=find_binaries(major=16).bin_dir)
+    with EmbeddedPostgres(new_directory, settings, parameters=FAST) as postgres:
+        assert ask(postgres.start(), "show server_version")[0].startswith("16.")
+        assert ask(postgres.start(), WORDS) == STEMS
+    with EmbeddedPostgres(new_directory, parameters=FAST) as postgres:
+        assert ask(postgres.start(), "show server_version")[0].startswith("16.")
 
 
 def test_damaged_pages_are_noticed(cluster):
