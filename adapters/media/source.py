@@ -76,7 +76,17 @@ def open_source(source: Source) -> InputContainer:
             refuse_redirect(source)
         raise translate(error, source, [message for _, _, message in said]) from error
     finally:
-        av.logging.restore_default_callback()  # decoder threads must not wait for Python's lock
+        log_to_stderr()
+
+
+def log_to_stderr() -> None:
+    """Have FFmpeg write its errors to standard error by itself.
+
+    Through PyAV's callback, decoder threads would wait for Python's lock while Python waits for
+    them.
+    """
+    av.logging.restore_default_callback()
+    av.logging.set_libav_level(av.logging.ERROR)
 
 
 def _open(source: Source) -> InputContainer:

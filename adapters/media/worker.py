@@ -18,11 +18,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-import av.logging
 import numpy as np
 
 from adapters.media import wire
-from adapters.media.damage import Damage
+from adapters.media.damage import Damage, HaltWatch
 from adapters.media.decode import (
     TimedFrame,
     VideoPass,
@@ -33,6 +32,7 @@ from adapters.media.decode import (
 from adapters.media.picture import PictureMaker
 from adapters.media.probe import Probe, probe
 from adapters.media.sound import read_windows
+from adapters.media.source import log_to_stderr
 from adapters.media.wire import Source
 from service.domain import Json, SamplePlan, SampleSpan
 from service.errors import MoodreelError
@@ -158,8 +158,8 @@ class Worker:
             duration_s=medium.probe.info.duration_s,
         )
         with contextlib.closing(fast):
-            self._send_frames(frames, medium)
-        return {"warnings": damage.warnings()}
+            halts = self._send_frames(frames, medium)
+        return {"warnings": damage.warnings() + halts}
 
     def _frames(self, plan: SamplePlan) -> Json:
         medium, damage = self._opened(), Damage("picture")
@@ -175,10 +175,12 @@ class Worker:
             tick=self._connection.tick,
         )
         with contextlib.closing(reading):
-            self._send_frames(reading.sample(sample_times(plan.spans)), medium)
-        return {"warnings": damage.warnings()}
+            halts = self._send_frames(reading.sample(sample_times(plan.spans)), medium)
+        return {"warnings": damage.warnings() + halts}
 
-    def _send_frames(self, frames: Iterator[TimedFrame], medium: Medium) -> None:
+    def _send_frames(self, frames: Iterator[TimedFrame], medium: Medium) -> list[str]:
+        """Send pictures of frames; returns what looks wrong with them."""
+        halts = HaltWatch()
         video = medium.probe.info.video
         maker = PictureMaker(
             short_side_px=medium.short_side_px,
@@ -187,7 +189,9 @@ class Worker:
         )
         for time_s, frame in frames:
             image = maker.make(frame)
+            halts.look(time_s, image)
             self._connection.send(wire.frame_header(max(0.0, time_s), image), image.data.cast("B"))
+        return halts.warnings()
 
     def _audio(self, request: Json) -> Json:
         medium, damage = self._opened(), Damage("sound")
@@ -222,8 +226,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(int(sys.argv[1]))
-    av.logging.restore_default_callback()
-    av.logging.set_libav_level(av.logging.ERROR)
+    log_to_stderr()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing that a library prints may get between the messages
     with contextlib.suppress(BrokenPipeError):

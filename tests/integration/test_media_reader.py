@@ -366,3 +366,24 @@ async def test_the_cuts_of_bikes_are_keyframes_at_their_exact_times(reader, shar
         frames = await _all(medium.read_frames(_plan((0, 10, 25))))
     assert _times(keyframes) == [0.0, 1.2, 3.04, 5.48, 7.48, 9.68]
     assert _times(frames) == [round(index / 25, 3) for index in range(250)]
+
+
+@pytest.mark.shared
+async def test_a_recording_of_a_lost_signal_is_told(reader, shared):
+    """Its stream decodes without an error: the damage was recorded."""
+    async with reader.open(LocalFile(path=shared / "media/video/demo_demo.mp4")) as medium:
+        frames = await _all(medium.read_frames(_plan((6, 10, 3))))
+        warnings = medium.warnings
+    assert len(frames) == 12
+    assert len(warnings) == 1
+    assert "stands still and looks smeared between 8." in warnings[0]
+
+
+@pytest.mark.shared
+async def test_the_other_recordings_are_sound(reader, shared):
+    for path in sorted((shared / "media/video").iterdir()):
+        if path.name == "demo_demo.mp4":
+            continue
+        async with reader.open(LocalFile(path=path)) as medium:
+            await _all(medium.read_frames(_plan((0, 10, 3))))
+            assert medium.warnings == (), path.name

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
-from adapters.media.damage import Damage
+from adapters.media.damage import Damage, HaltWatch
 from adapters.media.decode import sample_times, skips_for
 from service.domain import SamplePlan, SampleSpan
 
@@ -36,3 +38,40 @@ def test_damage_is_told_in_words():
         "the picture is damaged between 8.0 s and 9.6 s: 2 parts were left out",
         "the picture cannot be read beyond 9.6 s",
     ]
+
+
+STREAKS = np.repeat(np.random.default_rng(0).integers(0, 256, (1, 160, 3), np.uint8), 96, axis=0)
+
+
+def _title() -> np.ndarray:
+    card = Image.new("RGB", (320, 192))
+    for line in range(4):
+        ImageDraw.Draw(card).text((20, 30 + 35 * line), "Starring Lilli and Tim", font_size=28)
+    return np.asarray(card)
+
+
+TITLE = _title()
+
+
+@pytest.mark.parametrize(
+    ("image", "times_s", "is_told"),
+    [
+        (STREAKS, (0.0, 0.5, 1.0, 1.5), True),
+        (STREAKS, (0.0, 0.3, 0.6), False),
+        (STREAKS, (0.0, 5.0, 10.0), False),
+        (TITLE, (0.0, 0.5, 1.0, 1.5), False),
+    ],
+    ids=["smeared", "too short", "too far apart", "a title"],
+)
+def test_a_halt_is_told_only_when_the_picture_is_smeared(image, times_s, is_told):
+    watch = HaltWatch()
+    for time_s in times_s:
+        watch.look(time_s, image)
+    assert bool(watch.warnings()) is is_told
+
+
+def test_streaks_that_move_are_no_halt():
+    watch = HaltWatch()
+    for step in range(8):
+        watch.look(step / 2, np.roll(STREAKS, 3 * step, axis=1))
+    assert watch.warnings() == []
