@@ -38,7 +38,8 @@ def gather_moments(times_s: Sequence[float], vectors: Float32) -> Moments:
         vectors: ``(M, D)`` or ``(M, V, D)``.
     """
     times = np.asarray(times_s, np.float64)
-    stacked = vectors.reshape(len(vectors), -1, vectors.shape[-1])
+    views = vectors.shape[1:-1] or (1,)
+    stacked = vectors.reshape(len(vectors), *views, vectors.shape[-1])
     _, order = np.unique(np.round(times, 3), return_index=True)
     return Moments(times_s=times[order], vectors=stacked[order])
 

@@ -164,7 +164,9 @@ def _embed_scene(
         return None
     inside = _inside(moments.times_s, start_s, end_s)
     at = np.clip(np.searchsorted(times_s, moments.times_s[inside] - 1e-3), 0, len(times_s) - 1)
-    best = inside[np.argsort(-quality[at], kind="stable")[:BEST_FRAMES]]
+    order = np.argsort(-quality[at], kind="stable")[:BEST_FRAMES]
+    shown = order[quality[at[order]] > 0.0]  # black frames say nothing, unless there is no other
+    best = inside[shown if len(shown) else order]
     return unit(moments.vectors[best, 0].mean(axis=0))
 
 

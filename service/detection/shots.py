@@ -88,11 +88,13 @@ def _hard_cuts(signals: PictureSignals) -> tuple[npt.NDArray[np.intp], Float32]:
 
 
 def _least_changes(signals: PictureSignals) -> Float32:
-    """From how much change on each step may be a cut."""
+    """From how much change on each step may be a cut; into and out of black are fades."""
     later = CHANGE_PER_S * np.minimum(signals.steps_s()[1:], MAX_CHANGE_S)
     luma = (signals.luma[1:] + signals.luma[:-1]) / 2
     light = np.clip(luma / FULL_LUMA, LEAST_LUMA / FULL_LUMA, 1.0)
-    return np.asarray((MIN_CHANGE + later) * light, np.float32)
+    black = _is_black(signals)
+    least = np.where(black[1:] | black[:-1], np.inf, (MIN_CHANGE + later) * light)
+    return np.asarray(least, np.float32)
 
 
 def _step_changes(signals: PictureSignals, least: Float32) -> Float32:
@@ -186,9 +188,13 @@ def _soon(times: npt.NDArray[np.float64], steps: range, from_s: float) -> list[i
     return [i for i in steps if 0 <= i < len(times) and abs(times[i] - from_s) <= RETURN_S]
 
 
+def _is_black(signals: PictureSignals) -> npt.NDArray[np.bool_]:
+    return np.asarray((signals.luma < BLACK_LUMA) & (signals.contrast < BLACK_CONTRAST), np.bool_)
+
+
 def _fades(signals: PictureSignals) -> list[float]:
     """Ends of black stretches inside the medium."""
-    black = (signals.luma < BLACK_LUMA) & (signals.contrast < BLACK_CONTRAST)
+    black = _is_black(signals)
     ends = np.flatnonzero(black[:-1] & ~black[1:]) + 1
     return [float(signals.times_s[end]) for end in ends]
 
@@ -203,6 +209,7 @@ def _dissolves(signals: PictureSignals, cuts: npt.NDArray[np.intp]) -> list[floa
     pictures = np.asarray(signals.thumbnails, np.float32) / np.float32(255)
     pictures -= pictures.mean(axis=(1, 2), keepdims=True)  # automatic exposure is no dissolve
     cut_times = times[cuts]
+    black = _is_black(signals)
     found: list[tuple[float, float]] = []
     for length_s in DISSOLVE_S:
         first = np.searchsorted(times, times - length_s / 2, side="right") - 1
@@ -210,7 +217,7 @@ def _dissolves(signals: PictureSignals, cuts: npt.NDArray[np.intp]) -> list[floa
         for middle in np.flatnonzero((first >= 0) & (last < len(times))).tolist():
             a, b, time_s = int(first[middle]), int(last[middle]), float(times[middle])
             is_cut = len(cut_times) and np.abs(cut_times - time_s).min() <= length_s
-            if b - a >= DISSOLVE_STEPS and not is_cut:
+            if b - a >= DISSOLVE_STEPS and not is_cut and not black[a : b + 1].any():
                 found.append((time_s, _blend_strength(np.asarray(pictures[a : b + 1]))))
     return _apart([(t, s) for t, s in found if s > 0.0], 2 * max(DISSOLVE_S))
 

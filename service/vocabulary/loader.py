@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -148,14 +149,15 @@ def _entries(where: str, entries: Mapping[str, Any], make: Callable[..., Word]) 
 def _entry(where: str, label: str, entry: object, make: Callable[..., Word]) -> Word:
     if not label.strip() or not isinstance(entry, dict):
         raise ConfigurationError(f"{where}: expected a label with keys under it, found {entry!r}")
+    keys = inspect.signature(make).parameters
+    known = set(keys) - {"label"}
+    missing = {key for key in known if keys[key].default is inspect.Parameter.empty} - set(entry)
+    if unknown := set(entry) - known:
+        raise ConfigurationError(f"{where}: unknown key {_names(unknown)} (known: {_names(known)})")
+    if missing:
+        raise ConfigurationError(f"{where}: {_names(missing)} is missing")
     try:
         return make(label=label, **entry)
-    except TypeError as error:
-        known = {"prompts", "sounds", "words", "signals", "valence", "arousal"}
-        unknown = _names(set(entry) - known) or "a key that does not belong here"
-        raise ConfigurationError(
-            f"{where}: {unknown} not understood ({error}); known keys: {_names(known)}"
-        ) from error
     except ValueError as error:
         raise ConfigurationError(f"{where}: {error}") from error
 

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from service.detection.heard import gather_sounds
+from service.detection.songs import find_song_highlight
+from service.detection.sound import SoundMeter, find_mode, summarize_sound
+from service.domain import AudioWindow
+
+RATE_HZ = 16_000
+
+
+def tone(frequency_hz, duration_s, level=0.5):
+    times = np.arange(int(duration_s * RATE_HZ)) / RATE_HZ
+    return (level * np.sin(2 * np.pi * frequency_hz * times)).astype(np.float32)
+
+
+def clicks(beats_per_minute, duration_s):
+    samples = np.zeros(int(duration_s * RATE_HZ), np.float32)
+    burst = np.random.default_rng(0).normal(0, 0.3, 400) * np.hanning(400)
+    for start in np.arange(0.0, duration_s - 0.05, 60 / beats_per_minute):
+        samples[int(start * RATE_HZ) :][:400] += burst.astype(np.float32)
+    return samples
+
+
+def window(samples, start_s=0.0):
+    return AudioWindow(start_s=start_s, samples=samples, sample_rate_hz=RATE_HZ)
+
+
+def measure(samples, window_s=10.0):
+    meter = SoundMeter()
+    size = int(window_s * RATE_HZ)
+    for start in range(0, samples.size, size):
+        meter.add(window(samples[start : start + size], start / RATE_HZ))
+    return meter.signals()
+
+
+def chord(*semitones):
+    return sum(tone(261.63 * 2 ** (step / 12), 4.0, 0.2) for step in semitones)
+
+
+def test_a_full_scale_sine_is_three_decibels_below_full_scale():
+    analysis = summarize_sound(measure(tone(1000, 5.0, level=1.0)))
+    assert analysis.loudness_dbfs == pytest.approx(-3.0, abs=0.1)
+    assert analysis.brightness_hz == pytest.approx(1000, rel=0.05)
+    assert analysis.silence_ratio == 0.0
+    assert analysis.dynamic_range_db < 1.0
+
+
+def test_silence_is_silent_and_has_neither_tempo_nor_key():
+    analysis = summarize_sound(measure(np.zeros(10 * RATE_HZ, np.float32)))
+    assert analysis.loudness_dbfs == -100.0
+    assert analysis.silence_ratio == 1.0
+    assert analysis.tempo_bpm is None
+    assert analysis.mode == ""
+
+
+def test_half_silence_is_half_silent():
+    samples = np.concatenate([np.zeros(5 * RATE_HZ, np.float32), tone(440, 5.0)])
+    assert summarize_sound(measure(samples)).silence_ratio == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("beats_per_minute", [75, 120, 150])
+def test_the_tempo_of_clicks_is_found(beats_per_minute):
+    tempo = summarize_sound(measure(clicks(beats_per_minute, 20.0))).tempo_bpm
+    assert tempo == pytest.approx(beats_per_minute, rel=0.05)
+
+
+def test_noise_has_no_tempo_and_no_key():
+    noise = np.random.default_rng(3).normal(0, 0.1, 20 * RATE_HZ).astype(np.float32)
+    analysis = summarize_sound(measure(noise))
+    assert analysis.tempo_bpm is None
+    assert analysis.mode == ""
+
+
+def test_major_and_minor_cadences_are_told_apart():
+    major = np.concatenate([chord(0, 4, 7), chord(5, 9, 12), chord(7, 11, 14), chord(0, 4, 7)])
+    minor = np.concatenate([chord(0, 3, 7), chord(5, 8, 12), chord(7, 10, 14), chord(0, 3, 7)])
+    assert summarize_sound(measure(major)).mode == "major"
+    assert summarize_sound(measure(minor)).mode == "minor"
+
+
+def test_tones_that_fit_no_key_have_no_mode():
+    assert find_mode(np.ones((4, 12), np.float32)) == ""
+    assert find_mode(np.zeros((0, 12), np.float32)) == ""
+
+
+def test_windows_that_overlap_are_measured_once():
+    samples = tone(440, 20.0)
+    meter = SoundMeter()
+    for start_s in (0.0, 5.0, 10.0):
+        start = int(start_s * RATE_HZ)
+        meter.add(window(samples[start : start + 10 * RATE_HZ], start_s))
+    times = meter.signals().times_s
+    assert len(times) == 40
+    assert (np.diff(times) > 0).all()
+
+
+def test_a_gap_between_windows_stays_a_gap():
+    meter = SoundMeter()
+    meter.add(window(tone(440, 2.0)))
+    meter.add(window(tone(440, 2.0), start_s=60.0))
+    assert meter.signals().times_s.tolist() == pytest.approx(
+        [0.25, 0.75, 1.25, 1.75, 60.25, 60.75, 61.25, 61.75]
+    )
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 100, 1599, 8001])
+def test_the_shortest_windows_pass_without_a_warning(count):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        signals = measure(tone(440, 1.0)[:count])
+        analysis = summarize_sound(signals)
+    assert (analysis is None) == (count <= 1)
+
+
+def test_samples_that_are_no_numbers_do_not_spread():
+    samples = tone(440, 2.0)
+    samples[100:200] = np.nan
+    signals = measure(samples)
+    assert np.isfinite(signals.level_dbfs).all()
+    assert np.isfinite(signals.chroma).all()
+
+
+def test_a_tagger_s_hops_cover_their_window():
+    scores = np.array([[0.1, 0.9], [0.2, 0.8]], np.float32)
+    heard = gather_sounds(
+        [(window(tone(440, 2.0), 4.0), scores), (window(tone(440, 2.0)), scores)],
+        ["Dog", "Cat"],
+        "tagger",
+    )
+    assert heard.times_s.tolist() == [0.5, 1.5, 4.5, 5.5]
+    assert heard.score(["Cat", "Dog"]).tolist() == pytest.approx([0.9, 0.8, 0.9, 0.8])
+    assert heard.score(["Whale"]).tolist() == [0.0] * 4
+
+
+def test_nothing_heard_is_an_empty_line_of_time():
+    heard = gather_sounds([], ["Dog"], "tagger")
+    assert heard.score(["Dog"]).shape == (0,)
+
+
+def test_the_stretch_that_returns_is_the_most_characteristic_of_a_song():
+    theme = np.concatenate([chord(0, 4, 7), chord(5, 9, 12)] * 4)
+    other = np.concatenate([chord(1, 2, 3), chord(6, 8, 10)] * 4)
+    song = np.concatenate([other, theme, theme, theme])
+    signals = measure(song.astype(np.float32))
+    (highlight,) = find_song_highlight(signals, 128.0)
+    assert highlight.start_s >= 30.0
+    assert highlight.end_s - highlight.start_s == pytest.approx(30.0)
+    assert highlight.start_s <= highlight.peak_s <= highlight.end_s
+
+
+def test_silence_has_no_characteristic_stretch():
+    assert find_song_highlight(measure(np.zeros(RATE_HZ, np.float32)), 1.0) == ()
+    assert find_song_highlight(SoundMeter().signals(), 0.0) == ()

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.domain import Tag
+from service.search.rerank import rerank, rerank_tags
+
+NONE = float("nan")
+
+
+def tag(label, score):
+    return Tag(label=label, kind="subject", score=score)
+
+
+def array(*values):
+    return np.array(values, np.float32)
+
+
+def test_scores_are_seven_tenths_base_and_three_tenths_clip_after_min_max():
+    blended = rerank(array(0.0, 0.5, 1.0), array(0.30, 0.20, 0.25))
+    # Scaled CLIP is 1, 0 and a half.
+    assert blended.tolist() == pytest.approx([0.3, 0.35, 0.85])
+
+
+def test_the_base_s_own_range_is_kept():
+    blended = rerank(array(0.4, 0.6), array(0.2, 0.3))
+    assert blended.tolist() == pytest.approx([0.4, 0.6])
+    swapped = rerank(array(0.4, 0.6), array(0.3, 0.2))
+    assert swapped.tolist() == pytest.approx([0.7 * 0.4 + 0.3 * 0.6, 0.7 * 0.6 + 0.3 * 0.4])
+
+
+def test_flat_clip_scores_change_nothing():
+    base = array(0.9, 0.2)
+    assert rerank(base, array(0.251, 0.259)).tolist() == base.tolist()
+    assert rerank(base, array(0.251, 0.259), flat_range=0.001).tolist() != base.tolist()
+
+
+def test_a_candidate_without_a_clip_score_keeps_its_base():
+    blended = rerank(array(0.9, 0.5, 0.1), array(NONE, 0.2, 0.3))
+    assert blended[0] == pytest.approx(0.9)
+
+
+def test_one_known_clip_score_is_no_ranking():
+    base = array(0.9, 0.5)
+    assert rerank(base, array(NONE, 0.2)).tolist() == base.tolist()
+
+
+def test_tags_come_back_in_their_new_order():
+    tags = rerank_tags([tag("cat", 0.6), tag("dog", 0.5)], array(0.20, 0.30), weight=0.8)
+    assert [found.label for found in tags] == ["dog", "cat"]
+    assert rerank_tags([], array()) == ()
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1, width=32), st.floats(-1, 1, width=32) | st.just(NONE)),
+        max_size=20,
+    ),
+    st.floats(0, 1),
+)
+def test_no_score_leaves_the_range_of_the_base(pairs, weight):
+    base = array(*(score for score, _ in pairs))
+    clip = array(*(cosine for _, cosine in pairs))
+    blended = rerank(base, clip, weight=weight)
+    if pairs:
+        assert blended.min() >= base.min() - 1e-5
+        assert blended.max() <= base.max() + 1e-5
