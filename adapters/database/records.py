@@ -149,7 +149,7 @@ def _half_texts() -> np.ndarray[Any, np.dtype[np.object_]]:
 
 
 def _short(half: np.float16) -> str:
-    text = np.format_float_positional(half, trim="-") if np.isfinite(half) else str(half)
+    text = str(half).removesuffix(".0")
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 
