@@ -259,6 +259,14 @@ async def test_a_large_analysis_travels_in_requests_of_at_most_a_megabyte(databa
 # Which database -----------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch, tmp_path):
+    """Whoever runs the tests may have a Supabase of their own."""
+    for field in DatabaseSettings.model_fields.values():
+        monkeypatch.delenv(str(field.alias), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
 def configured(**values: str) -> DatabaseSettings:
     return DatabaseSettings.model_validate(
         {name: SecretStr(value) if "URL" not in name else value for name, value in values.items()}

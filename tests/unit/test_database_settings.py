@@ -12,8 +12,8 @@ NAMES = ("SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_K
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch, tmp_path):
-    for name in (*NAMES, "SUPABASE_URL", "DATABASE_URL"):
-        monkeypatch.delenv(name, raising=False)
+    for field in DatabaseSettings.model_fields.values():
+        monkeypatch.delenv(str(field.alias), raising=False)
     monkeypatch.chdir(tmp_path)
 
 
