@@ -174,7 +174,6 @@ async def _apply_next(
     async with connection.transaction():
         # Held until the end of the transaction, which a transaction pooler leaves in one piece.
         await connection.execute("select pg_advisory_xact_lock(%s)", [LOCK_KEY])
-        await connection.execute(_HISTORY)
         found = await _read_status(connection)
         if found.unknown:
             compare_versions(found.unknown[-1], place=place)
@@ -182,6 +181,7 @@ async def _apply_next(
             return None
         migration = found.pending[0]
         try:
+            await connection.execute(_HISTORY)
             await connection.execute(migration.sql.encode())
         except psycopg.Error as error:
             raise _name_failure(error, migration, place) from error

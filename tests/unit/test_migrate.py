@@ -132,6 +132,17 @@ async def test_a_role_that_may_not_create_is_told_so(database_dsn):
         await migrate.apply(make_conninfo(database_dsn, user="powerless"))
 
 
+async def test_where_nothing_is_pending_no_right_to_create_is_needed(database_dsn):
+    await migrate.apply(database_dsn)
+    with psycopg.connect(database_dsn, autocommit=True) as admin:
+        admin.execute(
+            "do $$ begin create role reader_only login; exception when duplicate_object then null; "
+            "end $$; grant usage on schema supabase_migrations to reader_only; "
+            "grant select on supabase_migrations.schema_migrations to reader_only"
+        )
+    assert await migrate.apply(make_conninfo(database_dsn, user="reader_only")) == ()
+
+
 async def test_an_owner_who_is_no_superuser_can_migrate(database_dsn):
     """As on hosted Supabase: the extension is trusted there, or was made by somebody else."""
     with psycopg.connect(database_dsn, autocommit=True) as admin:
