@@ -47,9 +47,7 @@ def run() -> list[Row]:
             saved_s = asyncio.run(measure(database, lambda store: save(store, analysis)))
             loaded_s = asyncio.run(measure(database, lambda store: store.load(analysis.item.ref)))
             rows += [
-                row(
-                    "save 1,000 scenes x 512, psycopg", saved_s, "executemany of the rows", plain_s
-                ),
+                row("save 1,000 scenes x 512", saved_s, "executemany of the rows", plain_s),
                 row("load them", loaded_s, "saving them", saved_s),
             ]
             rows += compare(database)
@@ -106,11 +104,6 @@ def best_of(work: Callable[[], object]) -> float:
 
 def insert_plainly(database: Database, analysis: Analysis) -> float:
     """What one writes first: a row after the other, vectors as lists of numbers."""
-    scenes = [
-        (index, scene.start_s, scene.end_s, str(scene.embedding.tolist()))
-        for index, scene in enumerate(analysis.scenes)
-        if scene.embedding is not None
-    ]
     with psycopg.connect(database.dsn) as connection:
         connection.execute(
             "create temp table plain (position int primary key, start_s float8, end_s float8, "
@@ -118,6 +111,11 @@ def insert_plainly(database: Database, analysis: Analysis) -> float:
         )
 
         def insert() -> None:
+            scenes = [
+                (index, scene.start_s, scene.end_s, str(scene.embedding.tolist()))
+                for index, scene in enumerate(analysis.scenes)
+                if scene.embedding is not None
+            ]
             with connection.cursor() as cursor:
                 cursor.execute("delete from plain")
                 cursor.executemany("insert into plain values (%s, %s, %s, %s)", scenes)
