@@ -14,7 +14,7 @@ from procrastinate import App, JobContext, PsycopgConnector
 from procrastinate.worker import Worker
 
 from adapters.queue.manager import SteadyJobManager
-from adapters.queue.rows import ANALYZE, PUBLISH, to_job
+from adapters.queue.rows import KINDS, to_job
 from adapters.queue.settings import QueueSettings
 from adapters.queue.table import JobTable, Pool, Run
 from service.domain import Json
@@ -47,7 +47,7 @@ class Consumer:
         self._manager = SteadyJobManager(connector, self._table, settings)
         self._app = App(connector=connector)
         self._app.job_manager = self._manager
-        for kind in (ANALYZE, PUBLISH):
+        for kind in KINDS:
             self._app.task(name=kind, pass_context=True)(self._run)
 
     async def consume(self, concurrency: int) -> None:
@@ -146,12 +146,15 @@ class Consumer:
             raise
 
     async def _settle_steadily(self, run: Run, settle: Settle) -> None:
-        """Try until the database is back, or until the job has been given away anyway."""
+        """Try until the database is back, or until the job has been given away anyway.
+
+        Somebody who wants to stop does not wait for that: the job is done again.
+        """
         try:
             async for attempt in tenacity.AsyncRetrying(
                 retry=tenacity.retry_if_exception_type(TransientError),
                 wait=tenacity.wait_exponential(multiplier=0.1, max=5.0),
-                stop=tenacity.stop_after_delay(self._settings.stalled_after_s),
+                stop=self._is_enough,
                 reraise=True,
             ):
                 with attempt:
@@ -163,6 +166,11 @@ class Consumer:
                 logger.warning("job was taken over by another worker", extra=_extra("stale", run))
         finally:
             self._manager.let_go(run)
+
+    def _is_enough(self, trying: tenacity.RetryCallState) -> bool:
+        settings = self._settings
+        patience_s = settings.drain_s if self._stop.is_set() else settings.stalled_after_s
+        return (trying.seconds_since_start or 0.0) > patience_s
 
     def _delay_s(self, error: TransientError, attempt: int) -> float:
         """When to try again: as the other side asked, or later each time with jitter."""

@@ -2,8 +2,8 @@
 
 procrastinate 3.10's worker ends its heartbeats, silently, at the first error of the database, and
 from then on its jobs look abandoned while it still runs them; a job that was taken in a transaction
-whose answer got lost stays taken for ever; and it settles jobs without a fence. The manager is the
-seam where all three can be put right.
+whose answer got lost stays taken for ever; a wake-up that comes while it looks for jobs is lost;
+and it settles jobs without a fence. The manager is the seam where all of them can be put right.
 """
 
 from __future__ import annotations
@@ -14,15 +14,20 @@ from collections.abc import Iterable
 
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job as TakenJob
-from procrastinate.jobs import Status
+from procrastinate.jobs import Notification, Status
 from procrastinate.manager import JobManager, NotificationCallback
 from procrastinate.psycopg_connector import PsycopgConnector
 
+from adapters.queue.rows import KINDS
 from adapters.queue.settings import QueueSettings
-from adapters.queue.table import JobTable, Run
+from adapters.queue.table import NEW_JOBS, JobTable, Run
+from service.domain import Json
 from service.errors import TransientError
 
 logger = logging.getLogger(__name__)
+
+NEWS: Notification = {"type": "job_inserted", "job_id": 0}
+"""The worker asks only for the type."""
 
 
 class SteadyJobManager(JobManager):
@@ -37,6 +42,7 @@ class SteadyJobManager(JobManager):
         self._worker_id: int | None = None
         self._running: set[Run] = set()
         self._taking = asyncio.Lock()
+        self._news_count = 0
 
     async def register_worker(self) -> int:
         self._worker_id = await super().register_worker()
@@ -46,7 +52,7 @@ class SteadyJobManager(JobManager):
         """Take a job; none while the database is away: the worker looks again after a while."""
         async with self._taking:
             try:
-                job = await super().fetch_job(queues, worker_id)
+                job = await self._look(queues, worker_id)
             except ConnectorException as error:
                 logger.warning(
                     "could not look for jobs: %s",
@@ -58,25 +64,35 @@ class SteadyJobManager(JobManager):
                 self._running.add(_run_of(job))
             return job
 
+    async def _look(self, queues: Iterable[str] | None, worker_id: int) -> TakenJob | None:
+        """Look again if a job came in while we looked: the worker forgets that it was woken."""
+        while True:
+            news_count = self._news_count
+            job = await super().fetch_job(queues, worker_id)
+            if job is not None or news_count == self._news_count:
+                return job
+
     async def finish_job(self, job: TakenJob, status: Status, delete_job: bool) -> None:  # noqa: ARG002  procrastinate's signature
-        """Settle a job of a kind that this version does not know; known kinds settle themselves."""
+        """Settle a job of a kind that this version does not know; known kinds settle themselves.
+
+        One that did not is let go: the next rescue finds it.
+        """
         run = _run_of(job)
-        if run not in self._running:
-            return
-        error = {
-            "type": "UnknownJobError",
-            "message": f"this version of Moodreel has no job {job.task_name!r}",
-        }
         try:
-            await self._table.fail(run, error)
-        except TransientError as failure:
-            logger.warning("%s", failure, extra={"action": "job_lost", "job_id": run.job_id})
+            if job.task_name not in KINDS:
+                await self._table.fail(run, _unknown(job.task_name))
+        except TransientError as error:
+            logger.warning("%s", error, extra={"action": "job_lost", "job_id": run.job_id})
         finally:
             self.let_go(run)
 
     def let_go(self, run: Run) -> None:
         """Note that a run has ended, settled or not."""
         self._running.discard(run)
+
+    async def list_jobs_to_abort_async(self, queue: str | None = None) -> Iterable[int]:  # noqa: ARG002  procrastinate's signature
+        """None: a job ends by itself, or is handed back when its worker stops."""
+        return ()
 
     async def update_heartbeat(self, worker_id: int) -> None:
         """Say that the worker lives. A missed beat is made up for by the next one."""
@@ -86,18 +102,22 @@ class SteadyJobManager(JobManager):
             logger.warning("%s", error, extra={"action": "heartbeat_failed"})
 
     async def listen_for_jobs(
-        self, *, on_notification: NotificationCallback, queues: Iterable[str] | None = None
+        self,
+        *,
+        on_notification: NotificationCallback,
+        queues: Iterable[str] | None = None,  # noqa: ARG002  procrastinate's signature
     ) -> None:
         """Listen for new jobs, again whenever the connection broke."""
+
+        async def wake() -> None:
+            self._news_count += 1
+            await on_notification(channel=NEW_JOBS, notification=NEWS)
+
         while True:
             try:
-                await super().listen_for_jobs(on_notification=on_notification, queues=queues)
-            except ConnectorException as error:
-                logger.warning(
-                    "could not listen for new jobs: %s",
-                    error.__cause__,
-                    extra={"action": "listen_failed"},
-                )
+                await self._table.listen(wake)
+            except TransientError as error:
+                logger.warning("%s", error, extra={"action": "listen_failed"})
             await asyncio.sleep(self._settings.poll_s)
 
     async def rescue(self) -> None:
@@ -118,6 +138,11 @@ class SteadyJobManager(JobManager):
         for run in stalled:
             if await self._table.wait_again(run, error=error):
                 logger.warning("job rescued", extra={"action": "job_rescued", "job_id": run.job_id})
+
+
+def _unknown(kind: str) -> Json:
+    message = f"this version of Moodreel has no job {kind!r}"
+    return {"type": "UnknownJobError", "message": message}
 
 
 def _run_of(job: TakenJob) -> Run:

@@ -22,10 +22,22 @@ from service.errors import ConfigurationError
 from service.ports import Perform
 
 CONNECT_TIMEOUT_S = 10
+PATIENCE_S = 5.0
+"""How long a webhook may wait for the database before it is told to come again."""
 POOL_SIZE = 8
 """Connections at most: taking, settling and signs of life of one worker, and webhooks."""
-RECONNECT_S = 20.0
+RECONNECT_S = 5.0
 """After that, the next caller starts afresh: the pool's own pauses double without end."""
+CONNECTION = {
+    "row_factory": dict_row,
+    "prepare_threshold": None,  # a pooler may hand the session to another client
+    "connect_timeout": CONNECT_TIMEOUT_S,
+    # A server that vanished is noticed after half a minute, not after the kernel's two hours.
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 
 
 class ProcrastinateQueue:
@@ -48,6 +60,7 @@ class ProcrastinateQueue:
             TransientError: The database does not answer.
         """
         _check(dsn)
+        settings = settings or QueueSettings.read()
         with translated("open the queue's database"):
             connection = await psycopg.AsyncConnection.connect(
                 dsn, autocommit=True, prepare_threshold=None, connect_timeout=CONNECT_TIMEOUT_S
@@ -59,19 +72,15 @@ class ProcrastinateQueue:
                 open=False,
                 min_size=1,
                 max_size=POOL_SIZE,
-                timeout=CONNECT_TIMEOUT_S,
+                timeout=PATIENCE_S,
                 reconnect_timeout=RECONNECT_S,
                 check=AsyncConnectionPool.check_connection,
                 configure=_configure,
-                kwargs={
-                    "row_factory": dict_row,
-                    "prepare_threshold": None,  # poolers hand out other servers' sessions
-                    "connect_timeout": CONNECT_TIMEOUT_S,
-                },
+                kwargs=CONNECTION,
                 name="queue",
             )
             await pool.open(wait=True, timeout=CONNECT_TIMEOUT_S)
-        return cls(pool, settings or QueueSettings.read())
+        return cls(pool, settings)
 
     async def enqueue(self, jobs: Sequence[Job]) -> int:
         """Commit jobs; an equal one that waits already is not doubled. Returns how many are new.

@@ -13,6 +13,7 @@ from service.errors import PermanentError
 
 ANALYZE = "analyze"
 PUBLISH = "publish"
+KINDS = (ANALYZE, PUBLISH)
 KEY_LENGTH = 200
 """Longer keys are hashed: a row of a btree index holds about 2,700 bytes."""
 

@@ -7,7 +7,7 @@ id alone: there, a late finish ends the run of whoever has the job now.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import LiteralString
@@ -17,6 +17,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
+from adapters.queue import statements
 from adapters.queue.errors import translated
 from adapters.queue.rows import JobRow, merge_flags
 from service.domain import Json
@@ -26,102 +27,8 @@ Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 BATCH_LOCK_KEY = 0x4D52_4241  # "MRBA": batches go one after the other, so they cannot deadlock
 PRUNE_LIMIT = 10_000  # rows per look, so that no transaction is long
 
-ADD: LiteralString = """
-insert into procrastinate_jobs as waiting
-    (queue_name, task_name, priority, lock, queueing_lock, args)
-select 'moodreel', job->>'kind', (job->>'priority')::int, job->>'lock', job->>'equality',
-       job->'args'
-  from jsonb_array_elements(%(jobs)s) with ordinality as jobs (job, number)
- order by number
-on conflict (queueing_lock) where status = 'todo' do update
-   set priority = greatest(waiting.priority, excluded.priority),
-       args = waiting.args || jsonb_strip_nulls(jsonb_build_object(
-           'announce', (waiting.args->>'announce')::bool or (excluded.args->>'announce')::bool,
-           'force', (waiting.args->>'force')::bool or (excluded.args->>'force')::bool))
- where excluded.priority > waiting.priority
-    or (excluded.args @> '{"announce": true}' and waiting.args @> '{"announce": false}')
-    or (excluded.args @> '{"force": true}' and waiting.args @> '{"force": false}')
-returning (xmax = 0) as is_new  -- a row that was updated carries our transaction in xmax
-"""
-
-FINISH: LiteralString = """
-update procrastinate_jobs
-   set status = 'succeeded', attempts = attempts + 1, abort_requested = false
- where id = %(id)s and status = 'doing' and attempts = %(attempts)s
-returning id
-"""
-
-FAIL: LiteralString = """
-update procrastinate_jobs
-   set status = 'failed', attempts = attempts + 1, abort_requested = false,
-       args = args || jsonb_build_object('error', %(error)s::jsonb)
- where id = %(id)s and status = 'doing' and attempts = %(attempts)s
-returning id
-"""
-
-HOLD: LiteralString = """
-select queueing_lock, args, priority
-  from procrastinate_jobs
- where id = %(id)s and status = 'doing' and attempts = %(attempts)s
-   for update
-"""
-
-TAKE_TWIN: LiteralString = """
-delete from procrastinate_jobs
- where queueing_lock = %(equality)s and status = 'todo'
-returning args, priority
-"""
-
-WAIT_AGAIN: LiteralString = """
-update procrastinate_jobs
-   set status = 'todo', worker_id = null, abort_requested = false,
-       attempts = attempts + %(cost)s,
-       scheduled_at = now() + make_interval(secs => %(delay_s)s),
-       priority = %(priority)s,
-       args = %(args)s
- where id = %(id)s
-"""
-
-BEAT: LiteralString = """
-insert into procrastinate_workers (id, last_heartbeat) overriding system value
-values (%(worker_id)s, now())
-on conflict (id) do update set last_heartbeat = excluded.last_heartbeat
-"""
-
-STALLED: LiteralString = """
-select job.id, job.attempts
-  from procrastinate_jobs job
-  left join procrastinate_workers worker on worker.id = job.worker_id
- where job.status = 'doing'
-   and job.id <> all(%(running)s::bigint[])
-   and (worker.id is null
-        or worker.id = %(worker_id)s
-        or worker.last_heartbeat < now() - make_interval(secs => %(stalled_after_s)s))
-"""
-
-PRUNE: LiteralString = """
-delete from procrastinate_jobs
- where id in (
-    select job.id
-      from procrastinate_jobs job
-      join procrastinate_events event on event.job_id = job.id
-     where job.status = any(%(states)s::procrastinate_job_status[])
-       and event.type::text = job.status::text
-       and event.at < now() - make_interval(secs => %(age_s)s)
-     limit %(limit)s)
-"""
-
-COUNT: LiteralString = "select status::text, count(*) from procrastinate_jobs group by status"
-
-FAILURES: LiteralString = """
-select job.id, job.task_name, job.attempts, job.args, max(event.at) as failed_at
-  from procrastinate_jobs job
-  join procrastinate_events event on event.job_id = job.id and event.type = 'failed'
- where job.status = 'failed'
- group by job.id
- order by max(event.at) desc
- limit %(limit)s
-"""
+LISTEN_S = 30.0
+NEW_JOBS = "procrastinate_any_queue_v1"
 
 STATES = {
     "todo": "waiting",
@@ -175,16 +82,16 @@ class JobTable:
             async with self._pool.connection() as connection:
                 if len(rows) > 1:
                     await connection.execute("select pg_advisory_xact_lock(%s)", (BATCH_LOCK_KEY,))
-                cursor = await connection.execute(ADD, {"jobs": jobs})
+                cursor = await connection.execute(statements.ADD, {"jobs": jobs})
                 return sum(row["is_new"] for row in await cursor.fetchall())
 
     async def finish(self, run: Run) -> bool:
         """Settle a job as done. False when the run has lost it."""
-        return await self._settle(FINISH, run)
+        return await self._settle(statements.FINISH, run)
 
     async def fail(self, run: Run, error: Json) -> bool:
         """Settle a job as failed. False when the run has lost it."""
-        return await self._settle(FAIL, run, error=Jsonb(error))
+        return await self._settle(statements.FAIL, run, error=Jsonb(error))
 
     async def _settle(self, statement: LiteralString, run: Run, **values: object) -> bool:
         with translated(f"settle job {run.job_id}"):
@@ -211,10 +118,12 @@ class JobTable:
         with translated(f"let job {run.job_id} wait again"):
             async with self._pool.connection() as connection:
                 values = {"id": run.job_id, "attempts": run.attempts}
-                held = await (await connection.execute(HOLD, values)).fetchone()
+                held = await (await connection.execute(statements.HOLD, values)).fetchone()
                 if held is None:
                     return False
-                cursor = await connection.execute(TAKE_TWIN, {"equality": held["queueing_lock"]})
+                cursor = await connection.execute(
+                    statements.TAKE_TWIN, {"equality": held["queueing_lock"]}
+                )
                 twin = await cursor.fetchone() or {"args": {}, "priority": held["priority"]}
                 args = merge_flags(held["args"], twin["args"])
                 if error is not None:
@@ -226,14 +135,29 @@ class JobTable:
                     "priority": max(held["priority"], twin["priority"]),
                     "args": Jsonb(args),
                 }
-                await connection.execute(WAIT_AGAIN, update)
+                await connection.execute(statements.WAIT_AGAIN, update)
                 return True
 
     async def beat(self, worker_id: int) -> None:
         """Say that a worker lives; a worker that was forgotten meanwhile is known again."""
         with translated("give a sign of life"):
             async with self._pool.connection() as connection:
-                await connection.execute(BEAT, {"worker_id": worker_id})
+                await connection.execute(statements.BEAT, {"worker_id": worker_id})
+
+    async def listen(self, wake: Callable[[], Awaitable[None]]) -> None:
+        """Wake the caller at every new job, and once at first, for those that came before."""
+        with translated("listen for new jobs"):
+            async with self._pool.connection() as connection:
+                try:
+                    await connection.set_autocommit(True)
+                    await connection.execute(statements.LISTEN)
+                    await wake()
+                    while True:
+                        async for _job in connection.notifies(timeout=LISTEN_S):
+                            await wake()
+                        await connection.execute("select 1")  # is anybody there?
+                finally:
+                    await connection.close()  # the pool makes another, which does not listen
 
     async def stalled(
         self, *, worker_id: int | None, running: Collection[int], stalled_after_s: float
@@ -253,7 +177,7 @@ class JobTable:
         }
         with translated("look for stalled jobs"):
             async with self._pool.connection() as connection:
-                cursor = await connection.execute(STALLED, values)
+                cursor = await connection.execute(statements.STALLED, values)
                 return [Run(row["id"], row["attempts"]) for row in await cursor.fetchall()]
 
     async def prune(self, states: Sequence[str], *, age_s: float) -> None:
@@ -261,13 +185,13 @@ class JobTable:
         values = {"states": list(states), "age_s": age_s, "limit": PRUNE_LIMIT}
         with translated("forget old jobs"):
             async with self._pool.connection() as connection:
-                await connection.execute(PRUNE, values)
+                await connection.execute(statements.PRUNE, values)
 
     async def counts(self) -> Mapping[str, int]:
         counts = dict.fromkeys(("waiting", "running", "failed", "done"), 0)
         with translated("count jobs"):
             async with self._pool.connection() as connection:
-                for row in await (await connection.execute(COUNT)).fetchall():
+                for row in await (await connection.execute(statements.COUNT)).fetchall():
                     counts[STATES[row["status"]]] += row["count"]
         return counts
 
@@ -275,7 +199,7 @@ class JobTable:
         """The latest first."""
         with translated("list failed jobs"):
             async with self._pool.connection() as connection:
-                cursor = await connection.execute(FAILURES, {"limit": limit})
+                cursor = await connection.execute(statements.FAILURES, {"limit": limit})
                 return [_failed(row) for row in await cursor.fetchall()]
 
 

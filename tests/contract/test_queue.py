@@ -20,6 +20,7 @@ from tests.support.queue_worker import (
     QUICK,
     Notebook,
     counts_become,
+    opened,
     until,
     work_through,
     working,
@@ -43,9 +44,8 @@ def publish(item_id: str = "abc", channel: str = "discord", event_id: str = "e1"
 
 @pytest.fixture
 async def queue(database_dsn: str) -> AsyncIterator[ProcrastinateQueue]:
-    queue = await ProcrastinateQueue.open(database_dsn, QUICK)
-    yield queue
-    await queue.aclose()
+    async with opened(database_dsn) as queue:
+        yield queue
 
 
 @pytest.fixture
@@ -156,18 +156,19 @@ async def test_new_items_go_before_old_ones_and_channels_before_both(queue: Proc
     assert [job.ref.item_id for job in performed] == ["told", "new 1", "new 2", "old 1", "old 2"]
 
 
-async def test_a_new_job_wakes_a_worker(database_dsn: str):
-    sleepy = QueueSettings(poll_s=3600, heartbeat_s=0.1, stalled_after_s=5)
-    queue = await ProcrastinateQueue.open(database_dsn, sleepy)
-    notebook = Notebook(2)
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        tasks.create_task(queue.work(notebook, concurrency=1, stop=notebook.stop))
-        await queue.enqueue([analyze("a")])
-        await counts_become(queue, done=1)
-        await queue.enqueue([analyze("b")])
-    await queue.aclose()
+async def test_every_new_job_wakes_a_worker(database_dsn: str):
+    """Also one that comes in while the worker finds that there is none."""
+    never_looks = QueueSettings(poll_s=3600, heartbeat_s=20)
+    begun = asyncio.Queue[Job]()
 
-    assert notebook.jobs == [analyze("a"), analyze("b")]
+    async def perform(job: Job, attempt: int) -> None:
+        begun.put_nowait(job)
+
+    expected: list[Job] = [analyze(str(number)) for number in range(50)]
+    async with opened(database_dsn, never_looks) as queue, working(queue, perform):
+        for job in expected:
+            await queue.enqueue([job])
+            assert await begun.get() == job
 
 
 async def test_jobs_run_side_by_side_but_never_two_of_one_item(queue: ProcrastinateQueue):
@@ -252,48 +253,36 @@ async def test_the_pause_before_the_next_attempt(
     database_dsn: str, database: Database, asked_s: float | None, least_s: float, most_s: float
 ):
     patient = QueueSettings(poll_s=0.05, retry_base_s=100)
-    queue = await ProcrastinateQueue.open(database_dsn, patient)
 
     async def fail(job: Job, attempt: int) -> None:
         raise TransientError("too many requests", retry_after_s=asked_s)
 
-    await queue.enqueue([analyze()])
-    await work_through(queue, 1, fail)
-    await queue.aclose()
+    async with opened(database_dsn, patient) as queue:
+        await queue.enqueue([analyze()])
+        await work_through(queue, 1, fail)
+        assert (await queue.counts())["waiting"] == 1
 
+    assert least_s - 0.01 <= pause_s(database) <= most_s + 0.01
+
+
+def pause_s(database: Database) -> float:
     row = database.execute(PAUSE).fetchone()
     assert row is not None
-    assert least_s - 0.01 <= row["pause_s"] <= most_s + 0.01
-    assert (await queue_counts(database_dsn))["waiting"] == 1
-
-
-async def queue_counts(dsn: str) -> dict[str, int]:
-    queue = await ProcrastinateQueue.open(dsn, QUICK)
-    try:
-        return dict(await queue.counts())
-    finally:
-        await queue.aclose()
+    return float(row["pause_s"])
 
 
 async def test_pauses_double_up_to_a_limit(database_dsn: str, database: Database):
     settings = QueueSettings(poll_s=0.05, retry_base_s=100, retry_max_s=300)
-    queue = await ProcrastinateQueue.open(database_dsn, settings)
 
     async def fail(job: Job, attempt: int) -> None:
         raise TransientError("away")
 
-    await queue.enqueue([analyze()])
-    pauses = []
-    for _attempt in range(4):
-        database.execute("update procrastinate_jobs set scheduled_at = null")
-        await work_through(queue, 1, fail)
-        row = database.execute(PAUSE).fetchone()
-        assert row is not None
-        pauses.append(row["pause_s"])
-    await queue.aclose()
-
-    for pause_s, expected_s in zip(pauses, [100, 200, 300, 300], strict=True):
-        assert 0.8 * expected_s - 0.1 <= pause_s <= 1.2 * expected_s + 0.1
+    async with opened(database_dsn, settings) as queue:
+        await queue.enqueue([analyze()])
+        for expected_s in (100, 200, 300, 300):
+            database.execute("update procrastinate_jobs set scheduled_at = null")
+            await work_through(queue, 1, fail)
+            assert 0.8 * expected_s - 0.1 <= pause_s(database) <= 1.2 * expected_s + 0.1
 
 
 async def test_an_equal_job_that_came_in_meanwhile_is_merged_into_the_next_attempt(
@@ -453,13 +442,12 @@ async def test_jobs_that_ended_long_ago_are_forgotten(
 
 
 async def test_processes_that_start_together_make_one_schema(database_dsn: str):
-    opening = (ProcrastinateQueue.open(database_dsn, QUICK) for _process in range(4))
-    queues = await asyncio.gather(*opening)
+    async def process() -> None:
+        async with opened(database_dsn) as queue:
+            await queue.enqueue([analyze()])
+            assert (await queue.counts())["waiting"] == 1
 
-    assert await queues[0].enqueue([analyze()]) == 1
-    assert (await queues[3].counts())["waiting"] == 1
-    for queue in queues:
-        await queue.aclose()
+    await asyncio.gather(*(process() for _process in range(4)))
 
 
 def shipped_migrations() -> list[tuple[str, str]]:
@@ -480,12 +468,9 @@ async def test_tables_of_an_older_version_are_migrated(database_dsn: str):
             connection.execute(statements.encode())
             connection.execute("insert into applied_migrations (name) values (%s)", (name,))
 
-    queue = await ProcrastinateQueue.open(database_dsn, QUICK)
-    await queue.enqueue([analyze()])
-    notebook = await work_through(queue, 1)
-    await queue.aclose()
-
-    assert notebook.performed == [(analyze(), 1)]
+    async with opened(database_dsn) as queue:
+        await queue.enqueue([analyze()])
+        assert (await work_through(queue, 1)).performed == [(analyze(), 1)]
 
 
 async def test_tables_of_a_newer_version_are_refused(

@@ -36,6 +36,16 @@ QUICK = QueueSettings(
 )
 
 
+@asynccontextmanager
+async def opened(dsn: str, settings: QueueSettings = QUICK) -> AsyncIterator[ProcrastinateQueue]:
+    """A queue, closed at the end: tasks of a pool that nobody closed keep the loop from ending."""
+    queue = await ProcrastinateQueue.open(dsn, settings)
+    try:
+        yield queue
+    finally:
+        await queue.aclose()
+
+
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait for something to become true."""
     async with asyncio.timeout(DEADLINE_S):
@@ -162,11 +172,8 @@ async def main(dsn: str, *options: str) -> None:
             case command:
                 raise ValueError(f"unknown command: {command}")
 
-    queue = await ProcrastinateQueue.open(dsn, QUICK)
-    print("ready", flush=True)
-    await queue.work(perform, concurrency=1, stop=stop)
-    await queue.aclose()
-    print("stopped", flush=True)
+    async with opened(dsn) as queue:
+        await queue.work(perform, concurrency=1, stop=stop)
 
 
 if __name__ == "__main__":

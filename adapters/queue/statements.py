@@ -1,0 +1,104 @@
+"""The statements behind ``table.py``, over procrastinate's own tables."""
+
+from __future__ import annotations
+
+from typing import LiteralString
+
+LISTEN: LiteralString = "listen procrastinate_any_queue_v1"
+
+ADD: LiteralString = """
+insert into procrastinate_jobs as waiting
+    (queue_name, task_name, priority, lock, queueing_lock, args)
+select 'moodreel', job->>'kind', (job->>'priority')::int, job->>'lock', job->>'equality',
+       job->'args'
+  from jsonb_array_elements(%(jobs)s) with ordinality as jobs (job, number)
+ order by number
+on conflict (queueing_lock) where status = 'todo' do update
+   set priority = greatest(waiting.priority, excluded.priority),
+       args = waiting.args || jsonb_strip_nulls(jsonb_build_object(
+           'announce', (waiting.args->>'announce')::bool or (excluded.args->>'announce')::bool,
+           'force', (waiting.args->>'force')::bool or (excluded.args->>'force')::bool))
+ where excluded.priority > waiting.priority
+    or (excluded.args @> '{"announce": true}' and waiting.args @> '{"announce": false}')
+    or (excluded.args @> '{"force": true}' and waiting.args @> '{"force": false}')
+returning (xmax = 0) as is_new  -- a row that was updated carries our transaction in xmax
+"""
+
+FINISH: LiteralString = """
+update procrastinate_jobs
+   set status = 'succeeded', attempts = attempts + 1, abort_requested = false
+ where id = %(id)s and status = 'doing' and attempts = %(attempts)s
+returning id
+"""
+
+FAIL: LiteralString = """
+update procrastinate_jobs
+   set status = 'failed', attempts = attempts + 1, abort_requested = false,
+       args = args || jsonb_build_object('error', %(error)s::jsonb)
+ where id = %(id)s and status = 'doing' and attempts = %(attempts)s
+returning id
+"""
+
+HOLD: LiteralString = """
+select queueing_lock, args, priority
+  from procrastinate_jobs
+ where id = %(id)s and status = 'doing' and attempts = %(attempts)s
+   for update
+"""
+
+TAKE_TWIN: LiteralString = """
+delete from procrastinate_jobs
+ where queueing_lock = %(equality)s and status = 'todo'
+returning args, priority
+"""
+
+WAIT_AGAIN: LiteralString = """
+update procrastinate_jobs
+   set status = 'todo', worker_id = null, abort_requested = false,
+       attempts = attempts + %(cost)s,
+       scheduled_at = now() + make_interval(secs => %(delay_s)s),
+       priority = %(priority)s,
+       args = %(args)s
+ where id = %(id)s
+"""
+
+BEAT: LiteralString = """
+insert into procrastinate_workers (id, last_heartbeat) overriding system value
+values (%(worker_id)s, now())
+on conflict (id) do update set last_heartbeat = excluded.last_heartbeat
+"""
+
+STALLED: LiteralString = """
+select job.id, job.attempts
+  from procrastinate_jobs job
+  left join procrastinate_workers worker on worker.id = job.worker_id
+ where job.status = 'doing'
+   and job.id <> all(%(running)s::bigint[])
+   and (worker.id is null
+        or worker.id = %(worker_id)s
+        or worker.last_heartbeat < now() - make_interval(secs => %(stalled_after_s)s))
+"""
+
+PRUNE: LiteralString = """
+delete from procrastinate_jobs
+ where id in (
+    select job.id
+      from procrastinate_jobs job
+      join procrastinate_events event on event.job_id = job.id
+     where job.status = any(%(states)s::procrastinate_job_status[])
+       and event.type::text = job.status::text
+       and event.at < now() - make_interval(secs => %(age_s)s)
+     limit %(limit)s)
+"""
+
+COUNT: LiteralString = "select status::text, count(*) from procrastinate_jobs group by status"
+
+FAILURES: LiteralString = """
+select job.id, job.task_name, job.attempts, job.args, max(event.at) as failed_at
+  from procrastinate_jobs job
+  join procrastinate_events event on event.job_id = job.id and event.type = 'failed'
+ where job.status = 'failed'
+ group by job.id
+ order by max(event.at) desc
+ limit %(limit)s
+"""
