@@ -26,6 +26,10 @@ from service.errors import ConfigurationError, MoodreelError, NotFoundError, Unk
 from service.examiner import Examiner
 from service.ports import Channel, JobQueue, MediaServer, Store
 
+MATCHED_SCENES = 32
+"""The scenes with the best frames stand for an item: the cost of a match grows with their number,
+and 3,000 scenes against a library of 3,000 took 8.6 s."""
+
 KEPT_CHANNEL = "store"
 """The channel that keeps the event. It is told even of what is not announced."""
 
@@ -161,7 +165,8 @@ class Pipeline:
 
     async def _find_match(self, analysis: Analysis) -> ItemMatch | None:
         """The other item with the most similar scene."""
-        vectors = [scene.embedding for scene in analysis.scenes if scene.embedding is not None]
+        best = sorted(analysis.scenes, key=lambda scene: -scene.quality)[:MATCHED_SCENES]
+        vectors = [scene.embedding for scene in best if scene.embedding is not None]
         if not vectors:
             return None
         matches = await self._store.nearest_items(

@@ -18,7 +18,9 @@ from service.wiring import open_file_examiner
 @command
 async def analyze(
     *,
-    paths: Annotated[list[Path], typer.Argument(help="Films, songs, or directories of them.")],
+    paths: Annotated[
+        list[Path], typer.Argument(exists=True, help="Films, songs, or directories of them.")
+    ],
     highlight: Annotated[
         list[str] | None,
         typer.Option("--highlight", help="Look for this instead, such as 'a car on the road'."),

@@ -6,6 +6,7 @@ Sound is taken window by window; of each half second a few numbers stay.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import librosa
 import numpy as np
@@ -19,6 +20,7 @@ CELL_S = 0.5
 """Resolution of the curves, near to EBU R 128's momentary loudness (0.4 s)."""
 FRAME_S, HOPS_PER_FRAME = 0.1, 4
 """Spectra over about a tenth of a second resolve semitones from 200 Hz up and onsets to 30 ms."""
+MEL_BANDS = 40
 FLOOR_DBFS = -100.0
 SILENCE_DBFS = -60.0
 """Below is room noise at most."""
@@ -119,20 +121,28 @@ def _measure_frames(samples: Float32, rate_hz: int) -> tuple[Float32, int]:
     n_fft = 2 ** round(np.log2(FRAME_S * rate_hz))
     hop = n_fft // HOPS_PER_FRAME
     padded = samples if samples.size >= n_fft else np.pad(samples, (0, n_fft - samples.size))
-    magnitude = np.abs(librosa.stft(padded, n_fft=n_fft, hop_length=hop))
+    magnitude = np.abs(librosa.stft(padded, n_fft=n_fft, hop_length=hop)).astype(np.float32)
     power = magnitude**2
-    mel_db = librosa.power_to_db(
-        librosa.feature.melspectrogram(S=power, sr=rate_hz, n_mels=40),
-        ref=1.0,
-        amin=1e-6,
-        top_db=None,
-    )
-    onset = librosa.onset.onset_strength(S=mel_db, sr=rate_hz, hop_length=hop, center=False)
-    onset[:1] = 0.0
-    centroid = librosa.feature.spectral_centroid(S=magnitude, sr=rate_hz)[0]
-    flatness = librosa.feature.spectral_flatness(S=magnitude)[0]
-    chroma = librosa.feature.chroma_stft(S=power, sr=rate_hz, norm=None, tuning=0.0)
-    return np.vstack([onset, centroid, flatness, chroma]).astype(np.float32), hop
+    mel, chroma, frequencies = _filters(rate_hz, n_fft)
+    mel_db = 10.0 * np.log10(np.maximum(mel @ power, LEAST_POWER))
+    rise = np.maximum(np.diff(mel_db, axis=1, prepend=mel_db[:, :1]), 0.0).mean(axis=0)
+    centroid = frequencies @ magnitude / np.maximum(magnitude.sum(axis=0), LEAST_POWER)
+    logarithm = np.log(np.maximum(power, LEAST_POWER)).mean(axis=0)
+    flatness = np.exp(logarithm) / np.maximum(power.mean(axis=0), LEAST_POWER)
+    return np.vstack([rise, centroid, flatness, chroma @ power]).astype(np.float32), hop
+
+
+LEAST_POWER = 1e-6
+"""Of a band; quieter is silence, whose changes are no onsets."""
+
+
+@lru_cache(maxsize=4)
+def _filters(rate_hz: int, n_fft: int) -> tuple[Float32, Float32, Float32]:
+    """Mel bands, pitch classes and the frequency of each bin; making them costs more than using."""
+    mel = librosa.filters.mel(sr=rate_hz, n_fft=n_fft, n_mels=MEL_BANDS)
+    chroma = librosa.filters.chroma(sr=rate_hz, n_fft=n_fft, tuning=0.0)
+    frequencies = librosa.fft_frequencies(sr=rate_hz, n_fft=n_fft)
+    return np.asarray(mel), np.asarray(chroma), np.asarray(frequencies, np.float32)
 
 
 ONSET_DB = 2.0

@@ -57,12 +57,24 @@ class Voice:
         return float(self.strengths[index]), main[:2]
 
 
+SILENT = Voice(
+    times_s=np.zeros(0, np.float64),
+    strengths=np.zeros(0, np.float32),
+    weight=0.0,
+    labels=(),
+    shares=np.zeros((0, 0), np.float32),
+)
+"""What an absent modality says."""
+
+
 def hear_picture(
-    context: Moments, concepts: Concepts, weight: float = PICTURE_WEIGHT
-) -> Voice | None:
+    context: Moments | None, concepts: Concepts | None, weight: float = PICTURE_WEIGHT
+) -> Voice:
     """Highlight prompts, positive against negative, at pooled moments."""
-    if not len(context) or not len(concepts.positive) or not len(concepts.negative):
-        return None
+    if context is None or concepts is None or not len(context):
+        return SILENT
+    if not concepts.positive or not concepts.negative:
+        return SILENT
     chance, cosines = score_contrast(
         context.vectors, concepts.positive_vectors, concepts.negative_vectors, concepts.calibration
     )
@@ -77,12 +89,12 @@ def hear_picture(
 
 
 def hear_sounds(
-    heard: HeardSounds, vocabulary: Vocabulary, weight: float = SOUND_WEIGHT
-) -> Voice | None:
+    heard: HeardSounds | None, vocabulary: Vocabulary, weight: float = SOUND_WEIGHT
+) -> Voice:
     """Sounds that make a highlight, such as laughter and applause."""
     cues = [cue for cue in vocabulary.positive if cue.sounds]
-    if not len(heard.times_s) or not cues:
-        return None
+    if heard is None or not len(heard.times_s) or not cues:
+        return SILENT
     shares = np.stack([heard.score(cue.sounds) for cue in cues], axis=1)
     return Voice(
         times_s=heard.times_s,
@@ -98,7 +110,7 @@ def hear_signals(
     sound: SoundSignals | None,
     shots: Sequence[Shot] = (),
     weight: float = SIGNAL_WEIGHT,
-) -> Voice | None:
+) -> Voice:
     """Movement, loudness and beats above what is usual in the item.
 
     Each is measured against the item's own median, but in absolute steps: an item in which
@@ -115,7 +127,7 @@ def hear_signals(
         livelier = _rise(sound.onset_rate_hz, 1.0, 4.0) * audible
         parts.append(("lively sound", sound.times_s, np.asarray(livelier, np.float32)))
     if not parts:
-        return None
+        return SILENT
     times = np.unique(np.concatenate([part_times for _, part_times, _ in parts]))
     shares = np.stack([np.interp(times, at, values) for _, at, values in parts], axis=1)
     best = np.sort(shares, axis=1)[:, ::-1]

@@ -16,7 +16,7 @@ from service.domain import Finding, Severity
 from service.errors import MoodreelError
 from service.settings import ServiceSettings, prepare_data_dir, webhook_token
 from service.vocabulary import load_vocabulary
-from service.wiring.database import open_database
+from service.wiring.database import start_embedded
 
 Check = Callable[[AsyncExitStack], Awaitable[Sequence[Finding]]]
 
@@ -91,8 +91,8 @@ def _server_check(name: str) -> Check:
 
 async def _check_database(stack: AsyncExitStack, settings: ServiceSettings) -> Sequence[Finding]:
     database = DatabaseSettings.read()
-    dsn = await open_database(stack, settings, database)
-    store = await open_store(database, dsn)
+    # What is the operator's own is looked at, not migrated.
+    store = await open_store(database, database.dsn or start_embedded(stack, settings))
     stack.push_async_callback(store.aclose)
     findings = [*await store.check()]
     for channel in open_channels(store).values():

@@ -43,13 +43,18 @@ def settings_classes() -> list[type[Configuration]]:
     return sorted(ours, key=lambda c: (c.__module__ != "service.settings", c.__module__))
 
 
+def own_fields(cls: type[Configuration]) -> dict[str, FieldInfo]:
+    """Fields that a class does not share with the one it extends."""
+    return {name: field for name, field in cls.model_fields.items() if name in cls.__annotations__}
+
+
 def render() -> str:
     """The whole page."""
     return HEAD + "\n".join(_section(cls) for cls in settings_classes())
 
 
 def _section(cls: type[Configuration]) -> str:
-    rows = [_row(name, field) for name, field in cls.model_fields.items()]
+    rows = [_row(name, field) for name, field in own_fields(cls).items()]
     summary = (cls.__doc__ or "").strip().splitlines()[0]
     return "\n".join(
         [

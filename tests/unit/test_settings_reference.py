@@ -1,4 +1,4 @@
-from tests.support.settings_reference import PAGE, render, settings_classes
+from tests.support.settings_reference import PAGE, own_fields, render, settings_classes
 
 
 def test_the_settings_page_says_what_the_code_does():
@@ -15,6 +15,6 @@ def test_every_setting_has_a_name_and_a_description():
 def test_no_two_settings_share_a_variable():
     seen: dict[str, str] = {}
     for cls in settings_classes():
-        for field in cls.model_fields.values():
+        for field in own_fields(cls).values():
             assert field.alias is not None
             assert seen.setdefault(field.alias, cls.__name__) == cls.__name__

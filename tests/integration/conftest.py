@@ -1,0 +1,83 @@
+"""A whole house on a fresh database, with stand-ins for Discord and an event receiver."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from service.domain import ItemRef, PublishJob
+from service.pipeline import event_id
+from service.settings import ServiceSettings
+from service.wiring import Moodreel, open_moodreel
+from tests.support.receivers import HttpReceiver, StandInDiscord, serve
+from tests.support.service import environment
+
+
+@dataclass(kw_only=True)
+class House:
+    """An open Moodreel, its library, and who is told."""
+
+    moodreel: Moodreel
+    library: Path
+    discord: StandInDiscord
+    receiver: HttpReceiver
+    settings: dict[str, str]
+
+    async def refs(self) -> dict[str, ItemRef]:
+        """The items of the library by title."""
+        server = self.moodreel.server("folder")
+        return {item.title: item.ref async for item in server.list_items()}
+
+    async def tell(self, ref: ItemRef) -> None:
+        """Do the publish jobs that an analysis asks for, as a worker would."""
+        for job in await self.publish_jobs(ref):
+            await self.moodreel.pipeline.publish(job)
+
+    async def publish_jobs(self, ref: ItemRef) -> list[PublishJob]:
+        analysis = await self.moodreel.store.load(ref)
+        assert analysis is not None
+        event = event_id(analysis.item)
+        return [
+            PublishJob(ref=ref, channel=name, event_id=event) for name in self.moodreel.channels
+        ]
+
+
+@pytest.fixture
+async def house(tmp_path, database_dsn, monkeypatch) -> AsyncIterator[House]:
+    """Without models: signals find what there is to find in films of plain colours."""
+    async with _open(tmp_path, database_dsn, monkeypatch) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def _open(tmp_path, database_dsn, monkeypatch, **more: str) -> AsyncIterator[House]:
+    library = tmp_path / "library"
+    library.mkdir()
+    discord, receiver = StandInDiscord(), HttpReceiver()
+    async with serve(discord.app) as discord_url, serve(receiver.app) as receiver_url:
+        settings = environment(
+            tmp_path / "data",
+            DATABASE_URL=database_dsn,
+            MOODREEL_MEDIA_DIRS=str(library),
+            MOODREEL_SETTLE_S="0",
+            MOODREEL_VISUAL_MODEL="none",
+            MOODREEL_SOUND_MODEL="none",
+            DISCORD_WEBHOOK_URL=discord_url + StandInDiscord.PATH,
+            MOODREEL_DISCORD_HOSTS=discord_url.removeprefix("http://"),
+            EVENT_WEBHOOK_URLS=receiver_url + HttpReceiver.PATH,
+            **more,
+        )
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        async with open_moodreel(ServiceSettings.read()) as moodreel:
+            yield House(
+                moodreel=moodreel,
+                library=library,
+                discord=discord,
+                receiver=receiver,
+                settings=settings,
+            )
