@@ -1,4 +1,4 @@
-"""The two passes over a picture stream. Runs in the decoding process."""
+"""Reading a picture stream: keyframes, or frames at given times. In the decoding process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from av.video.stream import VideoStream
 from adapters.media.damage import Damage
 from adapters.media.source import open_source, translate
 from adapters.media.wire import Source
-from service.domain import SamplePlan, SampleSpan
 
 Tick = Callable[[], None]
 """Called for every packet: says that work goes on, and raises when it should stop."""
@@ -29,13 +28,13 @@ SEEK_MARGINS_S = (0.25, 4.0, 20.0)
 """How far before a wanted time to jump to, until a frame at or before it is found. An index holds
 decoding times, and a keyframe may be shown some frames later. Without an index (broadcast streams)
 FFmpeg lands anywhere, and the next keyframe is up to some seconds away."""
+UNINDEXED_FORMATS = frozenset({"mpegts", "mpeg", "h264", "hevc", "mpegvideo", "m4v"})
+"""Streams of packets: what FFmpeg lists of them is where it has been, and after a jump it cannot
+tell the time of packets that do not carry their own."""
 KEYFRAMES_PER_S = 2.0
 """Every frame of ProRes or MJPEG is a keyframe; so many of them are enough."""
 KEYFRAME_BURST = 8
 """Keyframes beyond that rate which are let through: fast cutting has them in groups."""
-FULL_RATE_SHARE = 6.0
-"""Where frames are wanted this much more rarely than the film has them, those that no other one
-refers to (about every other one) need not be decoded."""
 PACKETS_AFTER_SEEK = 500
 """How many packets to wait for a keyframe after a jump to one."""
 
@@ -48,13 +47,6 @@ def origin_s(container: InputContainer) -> float:
 def stream_time_s(container: InputContainer, stream: Stream, timestamp: int) -> float:
     """A stream's timestamp as seconds from the start of the medium."""
     return float(timestamp * (stream.time_base or 0)) - origin_s(container)
-
-
-def sample_times(spans: Iterable[SampleSpan]) -> Iterator[float]:
-    """The grid of a plan: from each span's start, at its rate, up to but not at its end."""
-    for span in spans:
-        count = max(1, math.ceil((span.end_s - span.start_s) * span.rate_hz - 1e-6))
-        yield from (span.start_s + index / span.rate_hz for index in range(count))
 
 
 class VideoPass:
@@ -142,9 +134,11 @@ class VideoPass:
             yield from self._decode_alone(packet, time_s)
 
     def _keyframe_packets(self) -> Iterator[Packet[VideoStream]]:
-        self._seek(0)  # Matroska reads its index at the first jump
-        index = self._stream.index_entries
-        listed = [entry.timestamp for entry in index if entry.is_keyframe and not entry.is_discard]
+        listed: list[int] = []
+        if self._container.format.name not in UNINDEXED_FORMATS:
+            self._seek(0)  # Matroska reads its index at the first jump
+            index = self._stream.index_entries
+            listed = [e.timestamp for e in index if e.is_keyframe and not e.is_discard]
         for timestamp in listed:
             self._seek(timestamp)
             for count, packet in enumerate(self._packets()):
@@ -254,43 +248,6 @@ class VideoPass:
 
     def _time_s(self, timestamp: int) -> float:
         return stream_time_s(self._container, self._stream, timestamp)
-
-
-def read_keyframes(
-    fast: VideoPass, slow: Callable[[], VideoPass], *, max_gap_s: float, duration_s: float
-) -> Iterator[TimedFrame]:
-    """Keyframes, and frames at regular times where they are further apart than ``max_gap_s``."""
-    between: VideoPass | None = None
-    last_s: float | None = None
-
-    def fill(until_s: float) -> Iterator[TimedFrame]:
-        nonlocal between
-        start_s = 0.0 if last_s is None else last_s
-        count = math.ceil((until_s - start_s) / max_gap_s - 1e-6)
-        times_s = [start_s + index * (until_s - start_s) / count for index in range(1, count)]
-        if last_s is None:
-            times_s.insert(0, 0.0)
-        if times_s:
-            between = between or slow()
-            margin_s = min(0.5, max_gap_s / 4)
-            for frame_s, frame in between.sample(times_s):
-                if (last_s is None or frame_s > last_s) and frame_s < until_s - margin_s / 10:
-                    yield frame_s, frame
-
-    for frame_s, frame in fast.keyframes():
-        if last_s is not None or frame_s > max_gap_s:
-            yield from fill(frame_s)
-        yield frame_s, frame
-        last_s = frame_s
-    yield from fill(duration_s)
-    if between is not None:
-        between.close()
-
-
-def skips_for(plan: SamplePlan, frame_rate_hz: float) -> Literal["NONREF", "DEFAULT"]:
-    """Whether a plan's rates let the decoder leave out frames that no other one refers to."""
-    highest_hz = max((span.rate_hz for span in plan.spans), default=0.0)
-    return "NONREF" if highest_hz * FULL_RATE_SHARE <= frame_rate_hz else "DEFAULT"
 
 
 def _nearest(wanted_s: float, earlier: TimedFrame | None, later: TimedFrame) -> TimedFrame:

@@ -33,6 +33,8 @@ BEYOND_END_S = 3600
 DURATION_TOLERANCE_S = 1.0
 """Streams of one film rarely end together; containers round."""
 UNKNOWN_LANGUAGE = "und"
+LANGUAGE_LIMIT, TITLE_LIMIT, CHAPTER_LIMIT, STREAM_LIMIT = 16, 300, 1000, 100
+"""A file may claim anything; nobody makes more than that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,8 @@ def probe(source: Source, tick: Tick) -> Probe:
         sound = pick_audio(container)
         video = next((s for s in pictures if s.codec_context is not None), None)
         first = _first_frame(container, video, tick) if video is not None else None
+        if first is None:
+            _rewind(container)
         if first is None and (sound is None or _first_frame(container, sound, tick) is None):
             raise UnreadableMediaError(f"{source.label} cannot be read: {_nothing(container)}")
         warnings = []
@@ -64,6 +68,11 @@ def probe(source: Source, tick: Tick) -> Probe:
             video = None
         declared_s = container.duration / av.time_base if container.duration else 0.0
         end_s = _end_s(container, video, declared_s, tick)
+        if end_s <= 0:
+            raise UnreadableMediaError(
+                f"{source.label} cannot be read: it is a bare stream without times; "
+                "put it into a container such as .mkv"
+            )
         if video is not None and end_s < declared_s - DURATION_TOLERANCE_S:
             warnings.append(
                 f"it ends at {end_s:.1f} s although it says {declared_s:.1f} s: "
@@ -75,8 +84,10 @@ def probe(source: Source, tick: Tick) -> Probe:
                 container=container.format.name.split(",")[0],
                 size_bytes=_size_bytes(source, container),
                 video=_video(video, first) if video and isinstance(first, av.VideoFrame) else None,
-                audio=tuple(_audio(stream) for stream in container.streams.audio),
-                subtitles=tuple(_subtitle(stream) for stream in container.streams.subtitles),
+                audio=tuple(_audio(stream) for stream in container.streams.audio[:STREAM_LIMIT]),
+                subtitles=tuple(
+                    _subtitle(stream) for stream in container.streams.subtitles[:STREAM_LIMIT]
+                ),
                 chapters=tuple(_chapters(container)),
             ),
             video_index=video.index if video is not None else None,
@@ -91,9 +102,7 @@ def _is_cover(stream: Stream) -> bool:
 
 
 def _first_frame(container: InputContainer, stream: Stream, tick: Tick) -> Frame | None:
-    """The first frame that can be decoded, or None."""
-    with contextlib.suppress(av.error.FFmpegError, OSError):
-        container.seek(0)  # where that cannot be done, decoding will tell
+    """The first frame from here on that can be decoded, or None."""
     for packet in islice(_packets(container, tick, stream), PACKETS_TO_TRY):
         try:
             frames = packet.decode()
@@ -102,6 +111,11 @@ def _first_frame(container: InputContainer, stream: Stream, tick: Tick) -> Frame
         if frames:
             return cast("Frame", frames[0])
     return None
+
+
+def _rewind(container: InputContainer) -> None:
+    with contextlib.suppress(av.error.FFmpegError, OSError):
+        container.seek(0)  # where that cannot be done, decoding will tell
 
 
 def _packets(container: InputContainer, tick: Tick, *streams: Stream) -> Iterator[Any]:
@@ -211,15 +225,15 @@ def _codec(stream: Stream) -> str:
 
 
 def _language(stream: Stream) -> str:
-    language = stream.language or ""
+    language = (stream.language or "")[:LANGUAGE_LIMIT]
     return "" if language == UNKNOWN_LANGUAGE else language
 
 
 def _chapters(container: InputContainer) -> Iterator[Chapter]:
-    for chapter in container.chapters():
+    for chapter in container.chapters()[:CHAPTER_LIMIT]:
         unit_s = float(chapter["time_base"] or 0)
         yield Chapter(
             start_s=max(0.0, chapter["start"] * unit_s - origin_s(container)),
             end_s=max(0.0, chapter["end"] * unit_s - origin_s(container)),
-            title=chapter["metadata"].get("title", ""),
+            title=chapter["metadata"].get("title", "")[:TITLE_LIMIT],
         )

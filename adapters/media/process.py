@@ -208,8 +208,21 @@ async def run_decoder(
     *, label: str, niceness: int, stall_timeout_s: float
 ) -> AsyncIterator[Decoder]:
     """Start a decoding process; kill it and wait for its end when the context ends."""
+    try:
+        process = await _start(niceness)
+    except OSError as error:
+        raise TransientError(f"starting a decoder for {label}: {error.strerror}") from error
+    decoder = Decoder(process, label=label, stall_timeout_s=stall_timeout_s)
+    listening = asyncio.create_task(decoder.listen())
+    try:
+        yield decoder
+    finally:
+        await asyncio.shield(_finish(decoder, listening))
+
+
+async def _start(niceness: int) -> Process:
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    process = await asyncio.create_subprocess_exec(
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",  # never import from the working directory, which may hold media from anywhere
         "-m",
@@ -220,12 +233,6 @@ async def run_decoder(
         stderr=PIPE,
         env={**environment, "PYTHONPATH": PACKAGE_ROOT, "OPENBLAS_NUM_THREADS": "1"},
     )
-    decoder = Decoder(process, label=label, stall_timeout_s=stall_timeout_s)
-    listening = asyncio.create_task(decoder.listen())
-    try:
-        yield decoder
-    finally:
-        await asyncio.shield(_finish(decoder, listening))
 
 
 async def _finish(decoder: Decoder, listening: asyncio.Task[None]) -> None:

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict
 from typing import TypeVar
 
+from pydantic import TypeAdapter, ValidationError
+
 from adapters.media import wire
 from adapters.media.process import Decoder, run_decoder
 from adapters.media.settings import ReaderSettings
@@ -24,6 +26,8 @@ from service.domain import (
 from service.ports import OpenMedia
 
 Found = TypeVar("Found")
+
+MEDIA_INFO = TypeAdapter(MediaInfo)
 
 
 class ProcessReader:
@@ -60,9 +64,9 @@ class ProcessMedia:
         self._decoder = decoder
         self._reading = asyncio.Lock()
         try:
-            self._info = wire.read_info(opened.get("info"))
-        except ProtocolError as error:
-            raise decoder.nonsense(error) from error
+            self._info = MEDIA_INFO.validate_python(opened.get("info"))
+        except ValidationError as error:
+            raise decoder.nonsense(ProtocolError("no media info")) from error
 
     @property
     def info(self) -> MediaInfo:

@@ -10,25 +10,14 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import numpy as np
 
-from service.domain import (
-    AudioStream,
-    AudioWindow,
-    Chapter,
-    Float32,
-    Frame,
-    Json,
-    MediaInfo,
-    SubtitleStream,
-    UInt8,
-    VideoStream,
-)
+from service.domain import AudioWindow, Float32, Frame, Json, UInt8
 
 PREFIX = struct.Struct("<II")
 """Bytes of the JSON header, bytes of the payload."""
@@ -66,12 +55,17 @@ def unpack_header(text: bytes) -> Json:
         ProtocolError: It is none.
     """
     try:
-        header = json.loads(text)
+        header = json.loads(text, parse_constant=_refuse)
     except ValueError as error:
         raise ProtocolError("a header that is not JSON") from error
     if not isinstance(header, dict):
         raise ProtocolError("a header that is not an object")
     return header
+
+
+def _refuse(constant: str) -> None:
+    """No time and no size is NaN or infinite."""
+    raise ValueError(constant)
 
 
 def read_message(pipe: BinaryIO) -> Json | None:
@@ -157,33 +151,3 @@ def read_window(header: Json, payload: bytes) -> AudioWindow:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ProtocolError(f"no window: {error}") from error
-
-
-# What a probe found -----------------------------------------------------------------------------
-
-
-def info_header(info: MediaInfo) -> Json:
-    return asdict(info)
-
-
-def read_info(found: object) -> MediaInfo:
-    """Make a MediaInfo of its JSON.
-
-    Raises:
-        ProtocolError: A field is absent, unknown or of another type.
-    """
-    if not isinstance(found, dict):
-        raise ProtocolError("no media info")
-    try:
-        video = found["video"]
-        return MediaInfo(
-            duration_s=float(found["duration_s"]),
-            container=str(found["container"]),
-            size_bytes=None if found["size_bytes"] is None else int(found["size_bytes"]),
-            video=None if video is None else VideoStream(**video),
-            audio=tuple(AudioStream(**stream) for stream in found["audio"]),
-            subtitles=tuple(SubtitleStream(**stream) for stream in found["subtitles"]),
-            chapters=tuple(Chapter(**chapter) for chapter in found["chapters"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ProtocolError(f"no media info: {error}") from error

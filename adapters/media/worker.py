@@ -15,20 +15,15 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import BinaryIO
 
 import numpy as np
 
 from adapters.media import wire
 from adapters.media.damage import Damage, HaltWatch
-from adapters.media.decode import (
-    TimedFrame,
-    VideoPass,
-    read_keyframes,
-    sample_times,
-    skips_for,
-)
+from adapters.media.decode import TimedFrame, VideoPass
+from adapters.media.passes import read_keyframes, sample_times, skips_for
 from adapters.media.picture import PictureMaker
 from adapters.media.probe import Probe, probe
 from adapters.media.sound import read_windows
@@ -128,7 +123,7 @@ class Worker:
             threads=request["threads"],
             short_side_px=request["short_side_px"],
         )
-        return {"info": wire.info_header(found.info), "warnings": list(found.warnings)}
+        return {"info": asdict(found.info), "warnings": list(found.warnings)}
 
     def _opened(self) -> Medium:
         if self._medium is None:

@@ -16,7 +16,8 @@ import numpy as np
 import psutil
 
 from adapters.media.damage import Damage
-from adapters.media.decode import VideoPass, sample_times
+from adapters.media.decode import VideoPass
+from adapters.media.passes import sample_times
 from adapters.media.picture import PictureMaker
 from adapters.media.reader import ProcessMedia, ProcessReader
 from adapters.media.settings import ReaderSettings

@@ -90,7 +90,6 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_film(
         tmp_path_factory.mktemp("films") / "film.mp4",
         scenes,
-        size=(640, 360),
         container_options={"movflags": "+faststart"},
     )
 

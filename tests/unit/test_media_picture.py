@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import av
+import av.filter
 import numpy as np
 import pytest
 
@@ -61,9 +62,17 @@ def test_an_interlaced_frame_shows_one_field_alone():
     plain = PictureMaker(short_side_px=64).make(frame)
     assert plain.std() > 100
 
-    maker = PictureMaker(short_side_px=64)
-    maker._upper_field(frame)
-    assert maker._scale(maker._upper_field(frame), 64, 64, "rgb24").to_ndarray().max() < 10
+    assert PictureMaker(short_side_px=64).make(_interlaced(frame)).max() < 10
+
+
+def _interlaced(frame: av.VideoFrame) -> av.VideoFrame:
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+    )
+    graph.link_nodes(source, graph.add("setfield", "mode=tff"), graph.add("buffersink")).configure()
+    graph.vpush(frame)
+    return graph.vpull()
 
 
 def _pq_code(nits: float) -> int:

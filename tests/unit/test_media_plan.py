@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from adapters.media.damage import Damage, HaltWatch
-from adapters.media.decode import sample_times, skips_for
+from adapters.media.passes import gap_times, sample_times, skips_for
 from service.domain import SamplePlan, SampleSpan
 
 
@@ -25,6 +25,21 @@ def test_a_span_shorter_than_a_period_gives_one_time():
 def test_frames_are_left_out_only_where_few_are_wanted(rate_hz, skips):
     plan = SamplePlan(spans=(SampleSpan(start_s=0, end_s=9, rate_hz=rate_hz),))
     assert skips_for(plan, 25.0) == skips
+
+
+@pytest.mark.parametrize(
+    ("after_s", "until_s", "times_s"),
+    [
+        (0.0, 10.0, []),
+        (0.0, 10.5, [5.25]),
+        (4.0, 29.0, [pytest.approx(4 + 25 / 3), pytest.approx(4 + 50 / 3)]),
+        (-np.inf, 20.0, [0.0, 10.0]),
+        (-np.inf, 3.0, [0.0]),
+    ],
+    ids=["no gap", "a small one", "two between", "no keyframe at all", "nor in a short film"],
+)
+def test_a_gap_between_keyframes_is_divided_evenly(after_s, until_s, times_s):
+    assert gap_times(after_s, until_s, 10.0) == times_s
 
 
 def test_damage_is_told_in_words():
