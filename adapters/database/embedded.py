@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import shutil
 import stat
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+import psutil
 import psycopg
 from psycopg.conninfo import make_conninfo
 from pydantic import Field
@@ -29,7 +29,6 @@ from pydantic import Field
 from adapters.database.binaries import WAYS_OUT, PostgresBinaries, can_run, find_binaries
 from adapters.database.embedded_cluster import (
     SUPERUSER,
-    clear_remains,
     initialise,
     is_postmaster,
     read_major,
@@ -45,7 +44,7 @@ from adapters.database.embedded_directory import (
     make_socket_directory,
     read_holder,
 )
-from adapters.database.embedded_server import start_server, stop_server, wait_for
+from adapters.database.embedded_server import clear_remains, start_server, stop_server, wait_for
 from adapters.database.embedded_user import ServerUser, check_reachable, choose_user
 from service.configuration import Configuration
 from service.errors import ConfigurationError, TransientError
@@ -96,7 +95,7 @@ class EmbeddedPostgres:
         self._settings = settings or EmbeddedSettings.read()
         self._parameters = dict(parameters or {})
         self._lock: DirectoryLock | None = None
-        self._server: subprocess.Popen[bytes] | None = None
+        self._server: psutil.Popen | None = None
         self._socket_dir: Path | None = None
 
     def __enter__(self) -> Self:

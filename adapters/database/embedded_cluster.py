@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from adapters.database.binaries import PostgresBinaries
-from adapters.database.embedded_user import ServerUser, run
+from adapters.database.embedded_user import ServerUser, check_has_name, run
 from service.errors import ConfigurationError, TransientError
 
 SUPERUSER = "postgres"
@@ -90,7 +89,9 @@ def initialise(
 
     Raises:
         TransientError: ``initdb`` failed; its own words are in the message.
+        ConfigurationError: It would, since our user has no name.
     """
+    check_has_name()
     for unfinished in pgdata.parent.glob(f"{pgdata.name}.new-*"):
         shutil.rmtree(unfinished, ignore_errors=True)
     fresh = Path(tempfile.mkdtemp(prefix=f"{pgdata.name}.new-", dir=pgdata.parent))
@@ -168,34 +169,6 @@ def is_postmaster(pid: int, pgdata: Path) -> bool:
     except psutil.Error:
         return False
     return bool(command) and Path(command[0]).name == "postgres" and str(pgdata) in command
-
-
-def clear_remains(pgdata: Path) -> None:
-    """End a server that outlived its Moodreel, and remove a pid file that names a stranger.
-
-    Only for the holder of the lock. Postgres removes the pid file of a dead process by itself;
-    it refuses when the number belongs to another living process of the same user by now, as
-    after the restart of a container. That nothing uses the cluster's shared memory any more it
-    checks without the file, too.
-    """
-    left = read_pid_file(pgdata)
-    if left is None:
-        return
-    if is_postmaster(left.pid, pgdata):
-        _shut_down(left.pid)
-    elif psutil.pid_exists(left.pid):
-        (pgdata / "postmaster.pid").unlink(missing_ok=True)
-        Path(left.socket_dir, f".s.PGSQL.{left.port}.lock").unlink(missing_ok=True)
-
-
-def _shut_down(pid: int) -> None:
-    """Ask for a fast shutdown; on Linux the kernel has asked already."""
-    try:
-        process = psutil.Process(pid)
-        process.send_signal(signal.SIGINT)
-        process.wait()
-    except psutil.NoSuchProcess:
-        pass
 
 
 def kill_orphans(pgdata: Path) -> None:

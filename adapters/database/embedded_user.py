@@ -94,6 +94,22 @@ def _name(uid: int) -> str:
         return str(uid)
 
 
+def check_has_name() -> None:
+    """Make sure that ``initdb`` can look up who we are; the server itself need not.
+
+    Raises:
+        ConfigurationError: Our number has no name, as in a container that runs as any user.
+    """
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError as error:
+        raise ConfigurationError(
+            f"user id {os.geteuid()} has no name on this machine (in /etc/passwd), and Postgres's "
+            "initdb wants one: run Moodreel as a user that has one (a container: as one that its "
+            "image knows, or as root), or set DATABASE_URL to a Postgres elsewhere"
+        ) from error
+
+
 def check_reachable(directory: Path, user: ServerUser) -> None:
     """Make sure that a user can enter a directory.
 

@@ -17,6 +17,7 @@ from service.errors import ConfigurationError
 from tests.support.postgres import FAST, Owner, copy_cluster, reachable_directory
 
 NOBODY = 65534
+NAMELESS = 54_321
 AVX_FLAGS = "flags\t\t: fpu vme sse4_2 popcnt avx f16c avx2\n"
 CELERON_FLAGS = "model name\t: Celeron J4125\nflags\t\t: fpu vme sse4_2 popcnt rdrand sha_ni\n"
 
@@ -205,6 +206,23 @@ def test_an_ordinary_user_needs_no_root(new_directory):
         assert ask(owner.dsn(), "select current_setting('data_directory')") == (
             str(new_directory / "data" / "pgdata"),
         )
+
+
+@as_root
+def test_a_user_without_a_name_is_told_so(new_directory):
+    os.chown(new_directory, NAMELESS, NAMELESS)
+    with Owner(new_directory / "data", user_id=NAMELESS) as owner:
+        answer = owner.answer()
+    assert answer.startswith("ConfigurationError")
+    assert f"user id {NAMELESS} has no name" in answer
+
+
+@as_root
+def test_a_user_without_a_name_can_use_a_cluster_that_exists(directory):
+    for path in (directory, directory / "pgdata", *(directory / "pgdata").rglob("*")):
+        os.chown(path, NAMELESS, NAMELESS)
+    with Owner(directory, user_id=NAMELESS) as owner:
+        assert ask(owner.dsn(), "select 1") == (1,)
 
 
 @as_root
