@@ -12,7 +12,9 @@ from service.domain import SamplePlan, SampleSpan
 
 FULL_RATE_SHARE = 6.0
 """Where frames are wanted this much more rarely than the film has them, those that no other one
-refers to (about every other one) need not be decoded."""
+refers to (about every other one) need not be decoded: the others come out the same. Leaving out all
+B frames would save a third more, but others may refer to them, and come out wrong by up to 25 of
+255 (measured on six films)."""
 
 
 def sample_times(spans: Iterable[SampleSpan]) -> Iterator[float]:

@@ -218,7 +218,8 @@ def die_with_parent() -> None:
 def main() -> None:
     """Serve the parent; the first argument is how far to stand back behind other programs."""
     die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    for number in (signal.SIGINT, signal.SIGTERM):  # the parent's to handle: it may finish its job
+        signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(int(sys.argv[1]))
     log_to_stderr()
