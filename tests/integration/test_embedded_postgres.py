@@ -306,10 +306,3 @@ def test_without_avx_other_programs_are_taken():
 
 def test_the_programs_that_come_along_are_known_to_need_avx():
     assert find_binaries(cpuinfo=AVX_FLAGS).needs_avx == (platform.machine() == "x86_64")
-
-
-def test_a_copy_of_the_programs_holds_all_that_a_server_needs(new_directory):
-    copied = find_binaries().copy_to(new_directory)
-    settings = EmbeddedSettings(bin_dir=copied.bin_dir)
-    with EmbeddedPostgres(new_directory / "data", settings, parameters=FAST) as postgres:
-        assert ask(postgres.start(), "select '[1,2]'::extensions.vector::text") == ("[1,2]",)
