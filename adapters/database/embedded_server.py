@@ -27,7 +27,7 @@ POLL_S = 0.01
 REMINDER_S = 10.0
 """How often the log says that we are still waiting."""
 ORPHAN_PATIENCE_S = 10.0
-"""For processes of a killed server to end; Postgres itself gives them 5 s."""
+"""For what an earlier Moodreel left behind; Postgres itself gives its own processes 5 s."""
 STOP_PATIENCE_S = 30.0
 """For a shutdown, usually under 1 s. But Postgres 18.4 was seen to wait for ever when it was told
 to stop while it recovered from the death of one of its processes."""
@@ -82,7 +82,7 @@ def clear_remains(pgdata: Path) -> None:
     if left is None or not psutil.pid_exists(left.pid):
         return
     if is_postmaster(left.pid, pgdata):
-        stop_server(psutil.Process(left.pid))
+        stop_server(psutil.Process(left.pid), patience_s=ORPHAN_PATIENCE_S)
     else:
         (pgdata / "postmaster.pid").unlink(missing_ok=True)
         Path(left.socket_dir, f".s.PGSQL.{left.port}.lock").unlink(missing_ok=True)
