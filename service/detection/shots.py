@@ -31,8 +31,8 @@ RETURN_SHARE = 0.6
 """It has come back when it differs by less than this share of the change."""
 MIN_SHOT_S = 0.4
 """Ten frames of a film; what is shorter is a flash, or a cut seen twice."""
-BLACK_LUMA, BLACK_CONTRAST = 0.07, 0.03
-"""Video black is 16/255."""
+BLACK_LUMA, BLACK_CONTRAST = 0.05, 0.02
+"""Video black decodes to 0; coding noise and dim corners leave a little."""
 MAX_SHIFT_X, MAX_SHIFT_Y = 6, 3
 """How far, in thumbnail pixels, a camera may have panned between two samples: a sixth of it."""
 PAN_PER_S = 32.0

@@ -11,6 +11,7 @@ from functools import lru_cache
 import librosa
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from service.domain import AudioWindow, Float32, SoundAnalysis
 
@@ -137,12 +138,12 @@ LEAST_POWER = 1e-6
 
 
 @lru_cache(maxsize=4)
-def _filters(rate_hz: int, n_fft: int) -> tuple[Float32, Float32, Float32]:
+def _filters(rate_hz: int, n_fft: int) -> tuple[csr_array, Float32, Float32]:
     """Mel bands, pitch classes and the frequency of each bin; making them costs more than using."""
     mel = librosa.filters.mel(sr=rate_hz, n_fft=n_fft, n_mels=MEL_BANDS)
     chroma = librosa.filters.chroma(sr=rate_hz, n_fft=n_fft, tuning=0.0)
     frequencies = librosa.fft_frequencies(sr=rate_hz, n_fft=n_fft)
-    return np.asarray(mel), np.asarray(chroma), np.asarray(frequencies, np.float32)
+    return csr_array(mel), np.asarray(chroma), np.asarray(frequencies, np.float32)
 
 
 ONSET_DB = 2.0

@@ -19,7 +19,7 @@ from service.detection.signals import PictureMeter, PictureSignals
 from service.detection.sound import SoundMeter, SoundSignals
 from service.detection.views import make_views
 from service.domain import Shot
-from service.ports import Encoder
+from service.ports import Encoder, SoundTagger
 from service.vocabulary import Vocabulary
 from tests.support.real_media import read_audio, read_frames
 
@@ -61,25 +61,32 @@ def detect(
         pass
     picture = meter.signals()
     moments = gather_moments(times, np.stack(vectors)) if vectors else None
-    sound_meter = SoundMeter()
-    windows = read_audio(path)
-    for window in windows:
-        sound_meter.add(window)
-    heard = None
-    if yamnet is not None and windows:
-        tagger = Yamnet(yamnet)
-        answers = [(window, tagger.score_window(window.samples)) for window in windows]
-        heard = gather_sounds(answers, tagger.labels, tagger.name)
+    sound = measure_file(path)
+    heard = hear_file(path, Yamnet(yamnet)) if yamnet is not None and len(sound) else None
     return Detected(
         duration_s=end_s,
         picture=picture,
         shots=find_shots(picture, end_s),
-        sound=sound_meter.signals() if windows else None,
+        sound=sound if len(sound) else None,
         moments=moments,
         context=pool_moments(moments) if moments else None,
         concepts=embed_concepts(vocabulary, encoder) if encoder else None,
         heard=heard,
     )
+
+
+def measure_file(path: Path) -> SoundSignals:
+    """Signals of a file's sound."""
+    meter = SoundMeter()
+    for window in read_audio(path):
+        meter.add(window)
+    return meter.signals()
+
+
+def hear_file(path: Path, tagger: SoundTagger) -> HeardSounds:
+    """What a tagger hears in a file."""
+    answers = [(window, tagger.score_window(window.samples)) for window in read_audio(path)]
+    return gather_sounds(answers, tagger.labels, tagger.name)
 
 
 class Yamnet:

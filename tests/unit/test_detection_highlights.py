@@ -17,7 +17,7 @@ from service.detection.highlights import (
 )
 from service.detection.moments import gather_moments, unit
 from service.detection.sound import SoundMeter
-from service.detection.voices import Voice, hear_picture, hear_signals, hear_sounds
+from service.detection.voices import SILENT, Voice, hear_picture, hear_signals, hear_sounds
 from service.domain import AudioWindow, Calibration, MediaKind, ScoreKind, Shot
 from service.vocabulary import HighlightCue, load_vocabulary
 from tests.support.pictures import film, place, plain
@@ -68,7 +68,7 @@ def test_the_best_comes_first():
         [0.9 if 40 <= t < 46 else 0.7 if 10 <= t < 16 else 0.0 for t in range(60)],
     )
     first, second = find_highlights([both], 60.0)
-    assert (first.score, second.score) == (pytest.approx(0.9), pytest.approx(0.7))
+    assert [first.score, second.score] == pytest.approx([0.9, 0.7])
     assert first.start_s > second.end_s
 
 
@@ -123,6 +123,7 @@ def test_black_stretches_and_late_credits_are_dead():
 
 def test_absent_voices_drop_out_and_the_rest_count_for_the_whole():
     curve = fuse_voices([hill(20, 30), voice([], [], weight=3.0)], 60.0)
+    assert curve is not None
     assert curve.values.max() == pytest.approx(0.9)
     assert fuse_voices([voice([], [])], 60.0) is None
     assert find_highlights([], 60.0) == ()
@@ -131,6 +132,7 @@ def test_absent_voices_drop_out_and_the_rest_count_for_the_whole():
 def test_weights_are_shares_of_what_is_there():
     picture, sound = hill(20, 30, height=1.0, floor=0.0), hill(40, 50, height=1.0, floor=0.0)
     curve = fuse_voices([picture, Voice(**{**vars_of(sound), "weight": 3.0})], 60.0)
+    assert curve is not None
     at = dict(zip(curve.times_s.tolist(), curve.values.tolist(), strict=True))
     assert at[25.0] == pytest.approx(0.25)
     assert at[45.0] == pytest.approx(0.75)
@@ -215,7 +217,7 @@ def test_laughter_is_a_reason():
     scores = np.zeros((60, 1), np.float32)
     scores[20:26] = 0.9
     heard = HeardSounds(
-        model="tagger", labels=("Laughter",), times_s=np.arange(60) + 0.5, scores=scores
+        model="tagger", labels=("Laughter",), times_s=np.linspace(0.5, 59.5, 60), scores=scores
     )
     (highlight,) = find_highlights([hear_sounds(heard, VOCABULARY)], 60.0)
     assert 19.0 <= highlight.start_s <= 21.0
@@ -256,5 +258,8 @@ def test_a_steady_film_and_steady_noise_have_no_highlight():
 
 
 def test_signals_of_nothing_say_nothing():
-    assert hear_signals(None, None) is None
-    assert hear_signals(None, SoundMeter().signals()) is None
+    assert hear_signals(None, None) is SILENT
+    assert hear_signals(None, SoundMeter().signals()) is SILENT
+    assert hear_picture(None, None) is SILENT
+    assert hear_sounds(None, VOCABULARY) is SILENT
+    assert find_highlights([SILENT, SILENT], 60.0) == ()

@@ -29,6 +29,7 @@ def noise(duration_s, level):
 
 def centre(**given):
     placed = place_signals(np.array([2.0, 4.0, 6.0]), **given)
+    assert placed is not None
     return placed.mean(axis=0)
 
 
@@ -70,7 +71,7 @@ def test_signals_alone_name_moods_but_with_little_confidence():
 
 
 def test_a_mood_that_is_heard_comes_first():
-    times = np.arange(20) + 0.5
+    times = np.linspace(0.5, 19.5, 20)
     heard = HeardSounds(
         model="tagger",
         labels=("Scary music",),

@@ -110,7 +110,7 @@ def test_scenes_get_the_tags_that_are_heard_in_them():
     )
     scores = np.array([[0.9, 0.0]] * 5 + [[0.0, 0.8]] * 5, np.float32)
     heard = HeardSounds(
-        model="tagger", labels=("Bark", "Meow"), times_s=np.arange(10) + 0.5, scores=scores
+        model="tagger", labels=("Bark", "Meow"), times_s=np.linspace(0.5, 9.5, 10), scores=scores
     )
     first, second = tag_scenes(scenes, vocabulary, heard=heard)
     assert first.tags == ("dog",)

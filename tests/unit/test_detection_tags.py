@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -52,8 +54,8 @@ CONCEPTS = Concepts(
 
 
 def item(**given):
-    described = {"title": "", "kind": MediaKind.MOVIE, "ref": ItemRef(server="a", item_id="1")}
-    return MediaItem(**(described | given))
+    ref = ItemRef(server="a", item_id="1")
+    return replace(MediaItem(title="", kind=MediaKind.MOVIE, ref=ref), **given)
 
 
 def labels(tags):
@@ -88,9 +90,9 @@ def test_what_is_seen_for_an_instant_or_not_at_all_is_no_tag():
 def test_what_is_heard_is_a_tag_and_a_single_hop_is_not():
     scores = np.zeros((20, 2), np.float32)
     scores[4:9, 0] = 0.8
-    scores[12, 1] = 0.5
+    scores[12, 1] = 0.3
     heard = HeardSounds(
-        model="tagger", labels=("Bark", "Meow"), times_s=np.arange(20) + 0.5, scores=scores
+        model="tagger", labels=("Bark", "Meow"), times_s=np.linspace(0.5, 19.5, 20), scores=scores
     )
     (tag,) = find_sound_tags(heard, VOCABULARY)
     assert tag.label == "dog"
