@@ -89,7 +89,7 @@ class OpenMedia(Protocol):
     def warnings(self) -> Sequence[str]:
         """What went wrong so far without ending the reading, such as a corrupt tail."""
 
-    def read_keyframes(self, *, max_gap_s: float = 10.0) -> AsyncIterator[Frame]:
+    def read_keyframes(self, *, max_gap_s: float = 12.0) -> AsyncIterator[Frame]:
         """The coarse pass: keyframes in order, at most ``max_gap_s`` apart (by seeking)."""
 
     def read_frames(self, plan: SamplePlan) -> AsyncIterator[Frame]:

@@ -1,0 +1,65 @@
+"""``moodreel serve`` is killed with -9 in the middle of a flood, with its embedded database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from uuid import UUID
+
+import aiohttp
+
+from tests.support.jellyfin import API_KEY
+from tests.support.postgres import reachable_directory
+from tests.support.service import QUIET, call_json, environment, serving
+
+WEBHOOK_COUNT = 1000
+AT_ONCE = 20
+
+
+async def test_every_webhook_that_was_taken_is_there_after_a_kill(tmp_path: Path) -> None:
+    with reachable_directory() as place:
+        env = environment(
+            place / "data", JELLYFIN_URL="http://127.0.0.1:9", JELLYFIN_API_KEY=API_KEY
+        )
+        async with serving("serve", env=env) as (process, address):
+            taken = await flood(address, range(WEBHOOK_COUNT))
+            process.kill()
+            await process.wait()
+        assert len(taken) == WEBHOOK_COUNT
+
+        async with serving("serve", env=env) as (_, address):
+            status = await call_json("status", env=env)
+            assert status["jobs"]["waiting"] == WEBHOOK_COUNT
+            # What is sent again after the fall is known.
+            assert await flood(address, range(10)) == set(range(10))
+            assert (await call_json("status", env=env))["jobs"]["waiting"] == WEBHOOK_COUNT
+
+
+async def flood(address: str, numbers: range) -> set[int]:
+    """Post a webhook for each number, some at once; those that were answered 202."""
+    gate = asyncio.Semaphore(AT_ONCE)
+    taken: set[int] = set()
+
+    async def post(client: aiohttp.ClientSession, number: int) -> None:
+        async with gate, client.post(f"{address}/webhooks/jellyfin", data=body(number)) as answer:
+            if answer.status == 202:
+                taken.add(number)
+
+    headers = {"X-Moodreel-Token": QUIET["MOODREEL_WEBHOOK_TOKEN"], "Content-Type": "text/plain"}
+    async with aiohttp.ClientSession(headers=headers) as client, asyncio.TaskGroup() as group:
+        for number in numbers:
+            group.create_task(post(client, number))
+    return taken
+
+
+def body(number: int) -> bytes:
+    """What Jellyfin's plugin sends of the film of that number."""
+    return json.dumps(
+        {
+            "NotificationType": "ItemAdded",
+            "ItemType": "Movie",
+            "ItemId": UUID(int=number + 1).hex,
+            "Name": f"Film {number}",
+        }
+    ).encode()
