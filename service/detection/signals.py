@@ -92,13 +92,6 @@ class PictureSignals:
 _FIELDS = tuple(PictureSignals.__dataclass_fields__)
 
 
-def merge_signals(first: PictureSignals, second: PictureSignals) -> PictureSignals:
-    """Put two passes over one medium into one order of time; a frame seen twice counts once."""
-    both = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in _FIELDS}
-    _, order = np.unique(np.round(both["times_s"], 3), return_index=True)
-    return PictureSignals(**{name: values[order] for name, values in both.items()})
-
-
 class PictureMeter:
     """Measures frames one at a time and forgets the pictures.
 
@@ -135,12 +128,12 @@ class PictureMeter:
         return True
 
     def signals(self) -> PictureSignals:
-        """All that was measured so far, in order of time."""
+        """All that was measured so far, in order of time; a frame of two passes counts once."""
         times, numbers, histograms, thumbnails = (
             zip(*self._rows, strict=True) if self._rows else ((), (), (), ())
         )
         columns = np.array(numbers, np.float32).reshape(len(times), 5)
-        order = np.argsort(np.array(times, np.float64), kind="stable")
+        _, order = np.unique(np.round(np.array(times, np.float64), 3), return_index=True)
         luma, contrast, saturation, warmth, sharpness = columns[order].T
         return PictureSignals(
             times_s=np.array(times, np.float64)[order],

@@ -39,7 +39,7 @@ def find_picture_tags(context: Moments | None, concepts: Concepts | None) -> tup
     if context is None or concepts is None:
         return ()
     scores = score_tags(context, concepts)
-    return tuple(
+    return _strongest_first(
         tag
         for column, word in enumerate(concepts.tags)
         if (
@@ -70,7 +70,7 @@ def find_sound_tags(heard: HeardSounds | None, vocabulary: Vocabulary) -> tuple[
     """Tags whose sounds a tagger heard."""
     if heard is None:
         return ()
-    return tuple(
+    return _strongest_first(
         tag
         for word in vocabulary.tags
         if word.sounds
@@ -180,7 +180,11 @@ def merge_tags(*groups: Iterable[Tag]) -> tuple[Tag, ...]:
     for tag in (tag for group in groups for tag in group):
         known = merged.get(tag.label)
         merged[tag.label] = tag if known is None else _combine(known, tag)
-    return tuple(sorted(merged.values(), key=lambda tag: (-tag.score, tag.label)))
+    return _strongest_first(merged.values())
+
+
+def _strongest_first(tags: Iterable[Tag]) -> tuple[Tag, ...]:
+    return tuple(sorted(tags, key=lambda tag: (-tag.score, tag.label)))
 
 
 def _combine(first: Tag, second: Tag) -> Tag:

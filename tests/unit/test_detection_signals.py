@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from service.detection.signals import PictureMeter, histogram_distance, merge_signals
+from service.detection.signals import PictureMeter, histogram_distance
 from service.domain import Frame
 from tests.support.pictures import HEIGHT, WIDTH, film, place, plain
 
@@ -103,19 +103,16 @@ def test_frames_nearer_than_the_gap_are_not_measured():
     assert meter.signals().times_s.tolist() == [0.0, 0.6]
 
 
-def test_two_passes_merge_in_order_and_count_a_frame_once():
-    coarse = film(lambda _: place(1), 0, times_s=[0.0, 2.0, 4.0])
-    fine = film(lambda _: place(1), 0, times_s=[2.0, 2.5, 3.0])
-    merged = merge_signals(coarse, fine)
-    assert merged.times_s.tolist() == [0.0, 2.0, 2.5, 3.0, 4.0]
-    assert len(merged.thumbnails) == 5
+def test_two_passes_are_put_in_order_and_a_frame_of_both_counts_once():
+    signals = film(lambda _: place(1), 0, times_s=[0.0, 2.0, 4.0, 2.0, 2.5, 3.0])
+    assert signals.times_s.tolist() == [0.0, 2.0, 2.5, 3.0, 4.0]
+    assert len(signals.thumbnails) == 5
 
 
 def test_nothing_measured_is_an_empty_answer():
     signals = PictureMeter().signals()
     assert len(signals) == 0
     assert signals.motion().shape == (0,)
-    assert len(merge_signals(signals, signals)) == 0
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 300), (300, 2)])
