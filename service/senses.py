@@ -24,8 +24,8 @@ T = TypeVar("T")
 FRAMES_AT_ONCE = 8
 """Frames that are measured and encoded together: with two views each they fill a model's batch."""
 KEYFRAME_GAP_S = 12.0
-"""Where keyframes are further apart, the coarse pass seeks. x264 sets one every 250 frames by itself,
-10.4 s at 24 Hz: a shorter gap would make it seek in most films, at six times the cost."""
+"""Where keyframes are further apart, the coarse pass seeks. x264 sets one every 250 frames, 10.4 s
+at 24 Hz: a shorter gap would make it seek in most films, at six times the cost."""
 LISTENING_RATE_HZ = 16_000
 """Without a model to ask: speech and beats are below 8 kHz."""
 WINDOW_S = 10.0

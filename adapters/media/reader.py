@@ -81,7 +81,7 @@ class ProcessMedia:
         """The decoding process."""
         return self._decoder.pid
 
-    def read_keyframes(self, *, max_gap_s: float = 10.0) -> AsyncIterator[Frame]:
+    def read_keyframes(self, *, max_gap_s: float = 12.0) -> AsyncIterator[Frame]:
         return self._read({"do": "keyframes", "max_gap_s": max_gap_s}, wire.read_frame)
 
     def read_frames(self, plan: SamplePlan) -> AsyncIterator[Frame]:

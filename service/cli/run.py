@@ -38,7 +38,12 @@ async def _keep_running(*, web: bool, worker: bool, follow: bool) -> None:
     settings = ServiceSettings.read()
     configure_logging(settings)
     with _stop_signals() as stop:
-        async with open_moodreel(settings) as moodreel, asyncio.TaskGroup() as group:
+        # The whole service owns its embedded database; its parts share one.
+        owns = web and worker
+        async with (
+            open_moodreel(settings, own_database=owns) as moodreel,
+            asyncio.TaskGroup() as group,
+        ):
             if web:
                 group.create_task(moodreel.serve(stop, on_ready=_tell_address(settings)))
             if worker:

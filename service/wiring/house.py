@@ -80,8 +80,14 @@ class Moodreel:
 
 
 @asynccontextmanager
-async def open_moodreel(settings: ServiceSettings) -> AsyncIterator[Moodreel]:
+async def open_moodreel(
+    settings: ServiceSettings, *, own_database: bool = False
+) -> AsyncIterator[Moodreel]:
     """Put everything together. On the main thread: the embedded Postgres is its child.
+
+    Args:
+        settings: The service's own; every part reads its own.
+        own_database: Whether the embedded Postgres must live as long as this process does.
 
     Raises:
         ConfigurationError: Something that is configured cannot be used.
@@ -89,7 +95,7 @@ async def open_moodreel(settings: ServiceSettings) -> AsyncIterator[Moodreel]:
     """
     database = DatabaseSettings.read()
     async with AsyncExitStack() as stack:
-        dsn = await open_database(stack, settings, database)
+        dsn = await open_database(stack, settings, database, must_own=own_database)
         store = await open_store(database, dsn)
         stack.push_async_callback(store.aclose)
         queue = await ProcrastinateQueue.open(dsn)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from pathlib import Path
 from uuid import UUID
 
@@ -11,7 +13,7 @@ import aiohttp
 
 from tests.support.jellyfin import API_KEY
 from tests.support.postgres import reachable_directory
-from tests.support.service import QUIET, call_json, environment, serving
+from tests.support.service import QUIET, call_json, environment, serving, until_ready
 
 WEBHOOK_COUNT = 1000
 AT_ONCE = 20
@@ -34,6 +36,40 @@ async def test_every_webhook_that_was_taken_is_there_after_a_kill(tmp_path: Path
             # What is sent again after the fall is known.
             assert await flood(address, range(10)) == set(range(10))
             assert (await call_json("status", env=env))["jobs"]["waiting"] == WEBHOOK_COUNT
+
+
+async def test_a_database_that_is_killed_comes_back_and_the_service_goes_on() -> None:
+    with reachable_directory() as place:
+        env = environment(
+            place / "data", JELLYFIN_URL="http://127.0.0.1:9", JELLYFIN_API_KEY=API_KEY
+        )
+        async with serving("run", env=env) as (process, address):
+            assert await flood(address, range(3)) == {0, 1, 2}
+            pid_file = place / "data" / "postgres" / "pgdata" / "postmaster.pid"
+            before = server_pid(pid_file)
+            assert before is not None
+            os.kill(before, signal.SIGKILL)
+            await until_changed(pid_file, before)
+            await until_ready(process, address)
+            assert await flood(address, range(3, 6)) == {3, 4, 5}
+            jobs = (await call_json("status", env=env))["jobs"]
+            assert sum(jobs.values()) == 6
+            assert process.returncode is None
+
+
+async def until_changed(pid_file: Path, before: int) -> None:
+    """Wait until another server than that one has written its process id."""
+    async with asyncio.timeout(30):
+        while True:
+            if server_pid(pid_file) not in (None, before):
+                return
+            await asyncio.sleep(0.05)
+
+
+def server_pid(pid_file: Path) -> int | None:
+    """The server that wrote the file, if it did."""
+    words = pid_file.read_text().split() if pid_file.exists() else []
+    return int(words[0]) if words else None
 
 
 async def flood(address: str, numbers: range) -> set[int]:
