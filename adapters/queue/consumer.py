@@ -116,25 +116,31 @@ class Consumer:
         )
 
     async def _run(self, context: JobContext, /, **args: object) -> None:
-        """Do one job and settle it. A run that is cancelled was not the job's fault: no cost."""
+        """Do one job and settle it. A run that we cancel was not the job's fault: no cost."""
         taken = context.job
         run = Run(taken.id or 0, taken.attempts)
         try:
             await self._perform(to_job(taken.task_name, taken.priority, args), run.attempts + 1)
         except asyncio.CancelledError:
-            await self._settle(run, lambda run: self._table.wait_again(run, cost=0))
+            if _is_cancelled():
+                await self._settle(run, lambda run: self._table.wait_again(run, cost=0))
+            else:
+                await self._try_again(run, TransientError("something within it was cancelled"))
             raise
         except TransientError as error:
-            delay_s = self._delay_s(error, run.attempts + 1)
-            reason = _describe(error)
-            await self._settle(
-                run, lambda run: self._table.wait_again(run, delay_s=delay_s, error=reason)
-            )
+            await self._try_again(run, error)
         except Exception as error:  # noqa: BLE001  any other error is the job's end (ports.Perform)
             reason = _describe(error)
             await self._settle(run, lambda run: self._table.fail(run, reason))
         else:
             await self._settle(run, self._table.finish)
+
+    async def _try_again(self, run: Run, error: TransientError) -> None:
+        delay_s = self._delay_s(error, run.attempts + 1)
+        reason = _describe(error)
+        await self._settle(
+            run, lambda run: self._table.wait_again(run, delay_s=delay_s, error=reason)
+        )
 
     async def _settle(self, run: Run, settle: Settle) -> None:
         """Note how a run ended, even if this task is cancelled meanwhile."""
@@ -178,6 +184,11 @@ class Consumer:
             return min(max(error.retry_after_s, 0.0), LONGEST_RETRY_AFTER_S)
         delay_s = self._settings.retry_base_s * 2.0 ** min(attempt - 1, 32)
         return min(delay_s, self._settings.retry_max_s) * random.uniform(0.8, 1.2)  # noqa: S311  no secret
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _describe(error: Exception) -> Json:

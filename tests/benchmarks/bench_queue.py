@@ -17,10 +17,10 @@ from service.domain import AnalyzeJob, ItemRef, Job
 from tests.support.postgres import fresh_database, reachable_directory
 
 BATCH = 10_000
-SINGLE = 1_000
-BACKLOG = 2_000
+SINGLE = 500
+BACKLOG = 1_000
 CONCURRENCY = 10
-LATENCIES = 200
+LATENCIES = 100
 
 Row = dict[str, Any]
 

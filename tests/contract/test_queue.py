@@ -121,6 +121,13 @@ async def test_a_waiting_job_takes_over_what_an_equal_one_asks_for(
     assert (await work_through(queue, 1)).performed == [(performed, 1)]
 
 
+async def test_a_long_backlog_is_committed_in_one_call(queue: ProcrastinateQueue):
+    backlog = [from_backfill(str(number)) for number in range(3000)]
+
+    assert await queue.enqueue(backlog) == 3000
+    assert (await queue.counts())["waiting"] == 3000
+
+
 async def test_what_the_table_cannot_hold_is_refused_for_good(queue: ProcrastinateQueue):
     with pytest.raises(PermanentError):
         await queue.enqueue([analyze("no\x00body")])
@@ -235,6 +242,16 @@ async def test_a_transient_error_is_tried_again_with_the_next_attempt(queue: Pro
 
     assert notebook.performed == [(analyze(), 1), (analyze(), 2), (analyze(), 3)]
     assert await queue.counts() == {"waiting": 0, "running": 0, "failed": 0, "done": 1}
+
+
+async def test_a_job_that_cancels_itself_is_tried_again_at_a_cost(queue: ProcrastinateQueue):
+    async def cancel_once(job: Job, attempt: int) -> None:
+        if attempt == 1:
+            raise asyncio.CancelledError
+
+    await queue.enqueue([analyze()])
+
+    assert (await work_through(queue, 2, cancel_once)).performed == [(analyze(), 1), (analyze(), 2)]
 
 
 PAUSE = """
