@@ -18,7 +18,7 @@ from adapters.queue.rows import KINDS, to_job
 from adapters.queue.settings import QueueSettings
 from adapters.queue.table import JobTable, Pool, Run
 from service.domain import Json
-from service.errors import TransientError
+from service.errors import MoodreelError, TransientError
 from service.ports import Perform
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Consumer:
         while True:
             try:
                 await care()
-            except TransientError as error:
+            except MoodreelError as error:
                 logger.warning("%s", error, extra={"action": "care_failed"})
             await asyncio.sleep(seconds)
 

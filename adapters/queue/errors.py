@@ -9,6 +9,13 @@ import psycopg
 
 from service.errors import ConfigurationError, PermanentError, TransientError
 
+TRANSIENT = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,  # a connection that broke in our hands
+    psycopg.InternalError,
+    psycopg.IntegrityError,  # an equal job came in between two statements
+)
+
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
@@ -17,7 +24,7 @@ def translated(what: str) -> Iterator[None]:
         yield
     except psycopg.DataError as error:
         raise PermanentError(f"queue: could not {what}: {error}") from error
-    except (psycopg.OperationalError, psycopg.IntegrityError, psycopg.InternalError) as error:
+    except TRANSIENT as error:
         raise TransientError(f"queue: could not {what}: {error}") from error
     except psycopg.Error as error:
         raise ConfigurationError(f"queue: could not {what}: {error}") from error
