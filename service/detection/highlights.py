@@ -18,7 +18,8 @@ GUARDED_SHARE = 0.75
 """A story is told up to here; what follows is its end."""
 SNAP_S = 1.0
 """A cut within this distance is the better edge; a farther one is another story."""
-REASON_STRENGTH = 0.25
+REASON_SHARE = 0.25
+"""Of the strongest reason; weaker ones are not told."""
 MAX_REASONS = 4
 CREDITS_SHARE = 0.12
 """Credits roll in the last eighth of what has any."""
@@ -114,14 +115,15 @@ def fuse_voices(voices: Sequence[Voice], duration_s: float) -> Curve | None:
 
 
 def _explain(voices: Sequence[Voice], time_s: float) -> tuple[str, ...]:
-    """The reasons of the voices that speak up at the peak, the weightiest first."""
+    """The reasons of all voices at the peak, the weightiest first."""
     spoken: list[tuple[float, str]] = []
     for voice in voices:
         if len(voice.times_s) and voice.weight > 0.0:
             strength, reasons = voice.explain(time_s)
-            if strength >= REASON_STRENGTH:
-                spoken += [(voice.weight * strength, reason) for reason in reasons]
+            spoken += [(voice.weight * strength, reason) for reason in reasons]
     spoken.sort(key=lambda pair: -pair[0])
+    loudest = spoken[0][0] if spoken else 0.0
+    spoken = [pair for pair in spoken if pair[0] >= REASON_SHARE * loudest]
     return tuple(dict.fromkeys(reason for _, reason in spoken))[:MAX_REASONS]
 
 

@@ -29,6 +29,8 @@ BRIGHTNESS_AROUSAL, SATURATION_AROUSAL = -0.31, 0.60
 WARMTH_PLEASURE, MODE_PLEASURE = 0.2, 0.4
 """Ours: weaker than brightness; a key's mode is the strongest single cue of music's valence
 (Eerola and Vuoskoski 2013)."""
+MODE_VALENCE = 0.4
+"""How far major or minor alone leans to one side: there are sad songs in major."""
 NEARBY = 0.5
 """Distance on the circumplex at which a mood is still plausible: a quarter of its width."""
 HAS_RHYTHM = 4
@@ -207,8 +209,8 @@ def place_signals(
     if sound is not None and len(sound) and sound.level_dbfs.max() > SILENCE_DBFS:
         _read_sound(grid, sound, arousal)
         if mode:
-            sign = 1.0 if mode == "major" else -1.0
-            valence.append((MODE_PLEASURE, np.full(len(grid), sign, np.float32)))
+            pleasure = MODE_VALENCE if mode == "major" else -MODE_VALENCE
+            valence.append((MODE_PLEASURE, np.full(len(grid), pleasure, np.float32)))
     if not arousal:
         return None
     columns = [_weigh(valence, grid), _weigh(arousal, grid)]

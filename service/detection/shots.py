@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from service.detection.signals import PictureSignals
+from service.detection.signals import MIN_STEP_S, PictureSignals
 from service.domain import Float32, Shot
 
 MIN_CHANGE, CHANGE_PER_S, MAX_CHANGE_S = 0.11, 0.12, 0.25
@@ -25,6 +25,8 @@ NEIGHBOURS = 4
 MOVEMENT_SHARE = 0.75
 """A cut takes one step. Where the next step is nearly as large, something moved fast, unless the
 sample between is a blend of both pictures."""
+BURST_STEPS, BURST_SHARE = 3, 1.8
+"""How many steps beyond it a step of a burst outdoes, and by how much."""
 RETURN_STEPS, RETURN_S = 3, 0.7
 """Within so many steps and seconds the old picture comes back after a flash or a passing object."""
 RETURN_SHARE = 0.6
@@ -156,13 +158,22 @@ def _restlessness(change: Float32, steps_s: npt.NDArray[np.float64], step: int) 
 
 
 def _is_movement(signals: PictureSignals, change: Float32, step: int) -> bool:
-    """Whether the step is part of a fast movement rather than one leap."""
-    times = signals.times_s
-    for middle in (step, step + 1):
-        other = 2 * middle - step - 1
+    """Whether the step is part of a fast movement rather than one leap.
+
+    The step beside it is then nearly as large. In a short burst it may be so for its length in
+    time; a steady pan that ends in a cut is no burst, and its steps are smaller than the cut.
+    """
+    times, steps_s = signals.times_s, signals.steps_s()[1:]
+    for side in (-1, 1):
+        other, middle = step + side, step + max(side, 0)
         if not 0 <= other < len(change) or times[middle + 1] - times[middle - 1] > MAX_CHANGE_S:
             continue
-        if change[other] >= MOVEMENT_SHARE * change[step]:
+        ratio = float(steps_s[step] / max(steps_s[other], MIN_STEP_S))
+        beyond = change[max(0, other - BURST_STEPS) : other] if side < 0 else change[other + 1 :]
+        usual = float(beyond[:BURST_STEPS].mean()) if len(beyond) else 0.0
+        is_burst = change[other] >= BURST_SHARE * usual
+        scale = min(max(ratio, 0.5), 2.0) if is_burst else 1.0
+        if change[other] * scale >= MOVEMENT_SHARE * change[step]:
             pictures = signals.thumbnails[middle - 1 : middle + 2].astype(np.float32)
             _, rest = _blend(pictures)
             return bool(rest.max() > DISSOLVE_REST)

@@ -26,7 +26,7 @@ def find_song_highlight(sound: SoundSignals, duration_s: float) -> tuple[Highlig
     level = sound.level_dbfs[:MAX_CELLS]
     if not len(level) or level.max() <= SILENCE_DBFS:
         return ()
-    tones = np.sqrt(np.maximum(sound.chroma[:MAX_CELLS], 0.0))
+    tones = sound.chroma[:MAX_CELLS]
     phrases = unit(uniform_filter1d(tones, max(1, round(PHRASE_S / CELL_S)), axis=0))
     likeness = (phrases @ phrases.T).mean(axis=1)
     loudness = ramp(level, float(np.median(level)) - 15.0, float(np.median(level)) + 5.0)

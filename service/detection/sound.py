@@ -20,15 +20,18 @@ Float64 = npt.NDArray[np.float64]
 CELL_S = 0.5
 """Resolution of the curves, near to EBU R 128's momentary loudness (0.4 s)."""
 FRAME_S, HOPS_PER_FRAME = 0.1, 4
-"""Spectra over about a tenth of a second resolve semitones from 200 Hz up and onsets to 30 ms."""
+"""Spectra over about a tenth of a second resolve onsets to 30 ms."""
+TONE_FRAMES = 2
+"""Tones need twice as long: semitones are told apart from 130 Hz up."""
 MEL_BANDS = 40
 FLOOR_DBFS = -100.0
 SILENCE_DBFS = -60.0
 """Below is room noise at most."""
-PULSE_CLARITY = 0.15
-"""Autocorrelation of onsets, of its maximum, below which no beat is heard: speech and noise stay
-below 0.1, the music of ../shared/media is above 0.2."""
-TEMPO_STRETCH_S = 120.0
+PULSE_CLARITY, PULSE_RATE_HZ = 0.3, 0.8
+"""Autocorrelation of onsets, of its maximum, and onsets a second below which no beat is heard.
+A reader reaches 0.1, a crying baby 0.23, a clock 0.38, music 0.47 to 0.55 (../shared/media); waves
+and helicopters pulse clearly, but have an onset in five seconds."""
+SHORTEST_RHYTHM_S, TEMPO_STRETCH_S = 4.0, 120.0
 """The liveliest stretch of this length gives the tempo."""
 KEY_CLARITY = 0.6
 """Correlation with a key profile below which there is no key to speak of (Krumhansl 1990 finds
@@ -58,7 +61,7 @@ class SoundSignals:
     zero_crossing_rate: Float32
     """Share of samples at which the sign changes."""
     chroma: Float32
-    """``(N, 12)`` energy per pitch class from C; 0 in silence."""
+    """``(N, 12)`` strength per pitch class from C, 1 the strongest of a frame; 0 in silence."""
     envelope: Float32
     """Onset strength of every spectral frame of the whole medium."""
     envelope_rate_hz: float
@@ -121,7 +124,8 @@ def _measure_frames(samples: Float32, rate_hz: int) -> tuple[Float32, int]:
     """Rows of onset strength, centroid, flatness and chroma, one column per spectral frame."""
     n_fft = 2 ** round(np.log2(FRAME_S * rate_hz))
     hop = n_fft // HOPS_PER_FRAME
-    padded = samples if samples.size >= n_fft else np.pad(samples, (0, n_fft - samples.size))
+    lacking = max(0, TONE_FRAMES * n_fft - samples.size)
+    padded = np.pad(samples, (0, lacking)) if lacking else samples
     magnitude = np.abs(librosa.stft(padded, n_fft=n_fft, hop_length=hop)).astype(np.float32)
     power = magnitude**2
     mel, chroma, frequencies = _filters(rate_hz, n_fft)
@@ -130,7 +134,20 @@ def _measure_frames(samples: Float32, rate_hz: int) -> tuple[Float32, int]:
     centroid = frequencies @ magnitude / np.maximum(magnitude.sum(axis=0), LEAST_POWER)
     logarithm = np.log(np.maximum(power, LEAST_POWER)).mean(axis=0)
     flatness = np.exp(logarithm) / np.maximum(power.mean(axis=0), LEAST_POWER)
-    return np.vstack([rise, centroid, flatness, chroma @ power]).astype(np.float32), hop
+    tones = _measure_tones(padded, n_fft, hop, chroma)[:, : rise.size]
+    return np.vstack([rise, centroid, flatness, tones]).astype(np.float32), hop
+
+
+def _measure_tones(samples: Float32, n_fft: int, hop: int, chroma: Float32) -> Float32:
+    """Pitch classes of each spectral frame, from longer spectra that come less often.
+
+    Each is brought to the same height: a loud bass note counts as much as a soft chord.
+    """
+    stride = HOPS_PER_FRAME
+    spectrum = librosa.stft(samples, n_fft=TONE_FRAMES * n_fft, hop_length=stride * hop)
+    tones = chroma @ (np.abs(spectrum) ** 2)
+    tones /= np.maximum(tones.max(axis=0), LEAST_POWER)
+    return np.asarray(np.repeat(tones, stride, axis=1), np.float32)
 
 
 LEAST_POWER = 1e-6
@@ -141,7 +158,9 @@ LEAST_POWER = 1e-6
 def _filters(rate_hz: int, n_fft: int) -> tuple[csr_array, Float32, Float32]:
     """Mel bands, pitch classes and the frequency of each bin; making them costs more than using."""
     mel = librosa.filters.mel(sr=rate_hz, n_fft=n_fft, n_mels=MEL_BANDS)
-    chroma = librosa.filters.chroma(sr=rate_hz, n_fft=n_fft, tuning=0.0)
+    chroma = librosa.filters.chroma(
+        sr=rate_hz, n_fft=TONE_FRAMES * n_fft, tuning=0.0, octwidth=None
+    )
     frequencies = librosa.fft_frequencies(sr=rate_hz, n_fft=n_fft)
     return csr_array(mel), np.asarray(chroma), np.asarray(frequencies, np.float32)
 
@@ -198,7 +217,9 @@ def find_tempo(signals: SoundSignals) -> float | None:
     """Beats per minute of the liveliest stretch; None where no beat is heard."""
     rate_hz = signals.envelope_rate_hz
     envelope = _liveliest(signals.envelope, round(TEMPO_STRETCH_S * rate_hz))
-    if envelope.size < 4 * rate_hz or not envelope.any():
+    if envelope.size < SHORTEST_RHYTHM_S * rate_hz or not envelope.any():
+        return None
+    if float(signals.onset_rate_hz.mean()) < PULSE_RATE_HZ:
         return None
     centred = envelope - envelope.mean()
     correlation = librosa.autocorrelate(centred, max_size=int(2 * rate_hz))
@@ -222,10 +243,9 @@ def find_mode(chroma: Float32) -> str:
     """``major`` or ``minor``, or nothing where the tones fit no key or both alike.
 
     Args:
-        chroma: ``(N, 12)`` energy per pitch class.
+        chroma: ``(N, 12)`` strength per pitch class.
     """
-    # The square root: loud notes count more than soft ones, but a chord is not its loudest note.
-    tones = np.sqrt(np.maximum(chroma, 0.0)).sum(axis=0).astype(np.float64)
+    tones = chroma.sum(axis=0, dtype=np.float64)
     if tones.std() < 1e-6 * max(tones.mean(), 1e-12):
         return ""
     fits = {

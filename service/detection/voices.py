@@ -129,13 +129,15 @@ def hear_signals(
     if not parts:
         return SILENT
     times = np.unique(np.concatenate([part_times for _, part_times, _ in parts]))
-    shares = np.stack([np.interp(times, at, values) for _, at, values in parts], axis=1)
+    shares = np.stack(
+        [np.interp(times, at, _smooth(at, values)) for _, at, values in parts], axis=1
+    )
     best = np.sort(shares, axis=1)[:, ::-1]
     second = best[:, 1] if best.shape[1] > 1 else 0.0
     strengths = 0.7 * best[:, 0] + 0.3 * second  # two that agree say more than one
     return Voice(
         times_s=times,
-        strengths=_smooth(times, np.asarray(strengths, np.float32)),
+        strengths=np.asarray(strengths, np.float32),
         weight=weight,
         labels=tuple(label for label, _, _ in parts),
         shares=shares.astype(np.float32),

@@ -263,3 +263,16 @@ def test_signals_of_nothing_say_nothing():
     assert hear_picture(None, None) is SILENT
     assert hear_sounds(None, VOCABULARY) is SILENT
     assert find_highlights([SILENT, SILENT], 60.0) == ()
+
+
+def test_a_highlight_always_has_a_reason_and_weak_ones_are_not_told():
+    loud, soft = hill(20, 30, height=0.9, floor=0.0), voice(np.arange(60.0), np.full(60, 0.1))
+    other = Voice(**{**vars_of(soft), "labels": ("dull",)})
+    (highlight,) = find_highlights([loud, other], 60.0)
+    assert highlight.reasons == ("fun",)
+
+
+def test_what_fills_half_of_an_item_is_still_worth_jumping_to():
+    highlights = find_highlights([hill(10, 25, height=0.9, floor=0.05, duration_s=40)], 40.0)
+    assert len(highlights) >= 1
+    assert highlights[0].start_s == pytest.approx(10.0, abs=0.3)

@@ -104,3 +104,20 @@ def test_shots_cover_the_medium_without_gaps_whatever_is_shown(seeds, step_s):
     assert shots[-1].end_s == duration_s
     assert all(a.end_s == b.start_s for a, b in itertools.pairwise(shots))
     assert all(shot.end_s > shot.start_s for shot in shots)
+
+
+def test_a_whip_of_the_camera_is_no_cut_but_the_cut_after_a_pan_is_one():
+    wide = np.concatenate([place(seed) for seed in range(6)], axis=1)
+
+    def window_at(left):
+        return np.ascontiguousarray(wide[:, int(left) : int(left) + 128])
+
+    def whip(time_s):
+        # Stands, swings by two pictures within 0.4 s, stands.
+        return window_at(256 * float(np.clip((time_s - 4.0) / 0.4, 0.0, 1.0)))
+
+    def pan_and_cut(time_s):
+        return window_at(40 * time_s) if time_s < 5.0 else place(9)
+
+    assert starts(film(whip, 8.0, rate_hz=12), 8.0) == []
+    assert starts(film(pan_and_cut, 8.0, rate_hz=12), 8.0) == [5.0]
