@@ -16,6 +16,9 @@ CONTEXT_S = 3.0
 """Window of temporal context: about as long as a film's average shot, shorter than most actions.
 On car-detection.mp4 windows of 2 to 4 s separate equally well (AUC 0.96 to 0.99)."""
 
+COLUMNS_AT_ONCE = 128
+"""Bounds the memory of long films: sums need double precision."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Moments:
@@ -56,19 +59,25 @@ def pool_moments(moments: Moments, window_s: float = CONTEXT_S) -> Moments:
     times = moments.times_s
     edges = np.concatenate([times[:1], (times[1:] + times[:-1]) / 2, times[-1:]])
     flat = moments.vectors.reshape(len(times), -1)
-    integral = np.zeros((len(times) + 1, flat.shape[1]), np.float64)
+    pooled = np.empty_like(flat)
+    for start in range(0, flat.shape[1], COLUMNS_AT_ONCE):
+        columns = slice(start, start + COLUMNS_AT_ONCE)
+        pooled[:, columns] = _average(flat[:, columns], times, edges, window_s)
+    return Moments(times_s=times, vectors=unit(pooled.reshape(moments.vectors.shape)))
+
+
+def _average(flat: Float32, times: Float64, edges: Float64, window_s: float) -> Float64:
+    """Means over the window, but for their length."""
+    integral = np.zeros((len(flat) + 1, flat.shape[1]), np.float64)
     np.cumsum(flat * np.diff(edges)[:, None], axis=0, out=integral[1:])
-    after = _integrate_to(times + window_s / 2, edges, integral, flat)
-    before = _integrate_to(times - window_s / 2, edges, integral, flat)
-    pooled = unit((after - before).reshape(moments.vectors.shape))
-    return Moments(times_s=times, vectors=pooled)
 
+    def up_to(at_s: Float64) -> Float64:
+        clipped = np.clip(at_s, edges[0], edges[-1])
+        cell = np.clip(np.searchsorted(edges, clipped, side="right") - 1, 0, len(flat) - 1)
+        rest: Float64 = integral[cell] + flat[cell] * (clipped - edges[cell])[:, None]
+        return rest
 
-def _integrate_to(at_s: Float64, edges: Float64, integral: Float64, flat: Float32) -> Float64:
-    clipped = np.clip(at_s, edges[0], edges[-1])
-    cell = np.clip(np.searchsorted(edges, clipped, side="right") - 1, 0, len(flat) - 1)
-    rest: Float64 = integral[cell] + flat[cell] * (clipped - edges[cell])[:, None]
-    return rest
+    return up_to(times + window_s / 2) - up_to(times - window_s / 2)
 
 
 def unit(vectors: npt.NDArray[np.floating]) -> Float32:
