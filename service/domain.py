@@ -427,6 +427,21 @@ class PublishJob:
 Job = AnalyzeJob | PublishJob
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedJob:
+    """A job that will not be tried any more."""
+
+    kind: str
+    """``analyze`` or ``publish``."""
+    ref: str
+    """``server/item_id``; empty where the job was not understood."""
+    attempts: int
+    error: str
+    """Type of the error."""
+    message: str
+    failed_at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Announcement:
     """What a channel is given to tell."""

@@ -18,6 +18,7 @@ from service.domain import (
     AudioWindow,
     Calibration,
     Claim,
+    FailedJob,
     Finding,
     Float32,
     Frame,
@@ -271,6 +272,9 @@ class JobQueue(Protocol):
 
     async def counts(self) -> Mapping[str, int]:
         """Jobs by state: waiting, running, failed, done."""
+
+    async def failures(self, *, limit: int = 100) -> Sequence[FailedJob]:
+        """Jobs that failed and why, the latest first."""
 
     async def aclose(self) -> None: ...
 

@@ -2,6 +2,5 @@
 
 from adapters.queue.queue import ProcrastinateQueue
 from adapters.queue.settings import QueueSettings
-from adapters.queue.table import FailedJob
 
-__all__ = ["FailedJob", "ProcrastinateQueue", "QueueSettings"]
+__all__ = ["ProcrastinateQueue", "QueueSettings"]

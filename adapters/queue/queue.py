@@ -16,8 +16,8 @@ from adapters.queue.errors import translated
 from adapters.queue.rows import to_rows
 from adapters.queue.schema import USE_SCHEMA, apply_schema
 from adapters.queue.settings import QueueSettings
-from adapters.queue.table import FailedJob, JobTable, Pool
-from service.domain import Job
+from adapters.queue.table import JobTable, Pool
+from service.domain import FailedJob, Job
 from service.errors import ConfigurationError
 from service.ports import Perform
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import LiteralString
 
 from psycopg import AsyncConnection
@@ -20,7 +19,7 @@ from psycopg_pool import AsyncConnectionPool
 from adapters.queue import statements
 from adapters.queue.errors import translated
 from adapters.queue.rows import JobRow, merge_flags
-from service.domain import Json
+from service.domain import FailedJob, Json
 
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 
@@ -52,20 +51,6 @@ class Run:
     job_id: int
     attempts: int
     """How many there were before."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailedJob:
-    """A job that ended badly."""
-
-    kind: str
-    ref: str
-    """``server/item_id``, empty where the job was not understood."""
-    attempts: int
-    error: str
-    """Type of the error."""
-    message: str
-    failed_at: datetime
 
 
 class JobTable:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from service.cli.console import command, out, print_json
 from service.cli.logs import configure_logging
-from service.domain import ItemState, ItemStatus
+from service.domain import FailedJob, ItemState, ItemStatus
 from service.settings import ServiceSettings
 from service.wiring import open_moodreel
 
@@ -29,32 +30,46 @@ async def status(
         jobs = await moodreel.queue.counts()
         counts = await moodreel.store.counts()
         items = await moodreel.store.list_statuses(limit=limit)
+        failures = await moodreel.queue.failures(limit=limit)
     if as_json:
-        print_json({"jobs": dict(jobs), "store": dict(counts), "items": [_json(i) for i in items]})
+        print_json(
+            {
+                "jobs": dict(jobs),
+                "store": dict(counts),
+                "items": [_item_json(item) for item in items],
+                "failed_jobs": [_failure_json(failure) for failure in failures],
+            }
+        )
         return
-    out.print("jobs   " + ", ".join(f"{count} {state}" for state, count in jobs.items()))
-    out.print("store  " + ", ".join(f"{count} {noun}" for noun, count in counts.items()))
+    out.print(f"[bold]jobs[/]   {_counts(jobs)}")
+    out.print(f"[bold]store[/]  {_counts(counts)}")
     if items:
-        out.print(_table(items))
+        out.print(_items_table(items))
+    untold = [failure for failure in failures if failure.kind == "publish"]
+    if untold:
+        out.print("\n[bold]not told[/]")
+        for failure in untold:
+            out.print(f"  [red]{escape(failure.message)}[/]")
 
 
-def _table(items: Sequence[ItemStatus]) -> Table:
-    table = Table("item", "state", "since", "ref", box=None, padding=(0, 2, 0, 0))
+def _counts(counts: Mapping[str, int]) -> str:
+    found = [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count]
+    return ", ".join(found) or "nothing"
+
+
+def _items_table(items: Sequence[ItemStatus]) -> Table:
+    table = Table("state", "since", "item", box=None, padding=(0, 2, 0, 0), header_style="dim")
     for item in items:
         since = f"{item.updated_at:%Y-%m-%d %H:%M}" if item.updated_at else ""
-        style = STYLES.get(item.state, "")
-        state = f"[{style}]{item.state.value}[/]" if style else item.state.value
-        table.add_row(_plain(item.title), state, since, _plain(str(item.ref)))
+        style = STYLES.get(item.state, "yellow")
+        lines = [escape(item.title), f"[dim]{escape(str(item.ref))}[/]"]
         if item.reason:
-            table.add_row(f"  [dim]{_plain(item.reason)}[/]")
+            lines.append(f"[red]{escape(item.reason)}[/]")
+        table.add_row(f"[{style}]{item.state.value}[/]", since, "\n".join(lines))
     return table
 
 
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
-
-
-def _json(item: ItemStatus) -> dict[str, object]:
+def _item_json(item: ItemStatus) -> dict[str, object]:
     return {
         "ref": str(item.ref),
         "title": item.title,
@@ -62,4 +77,15 @@ def _json(item: ItemStatus) -> dict[str, object]:
         "reason": item.reason,
         "pipeline": item.pipeline,
         "updated_at": item.updated_at.isoformat() if item.updated_at else None,
+    }
+
+
+def _failure_json(failure: FailedJob) -> dict[str, object]:
+    return {
+        "kind": failure.kind,
+        "ref": failure.ref,
+        "attempts": failure.attempts,
+        "error": failure.error,
+        "message": failure.message,
+        "failed_at": failure.failed_at.isoformat(),
     }

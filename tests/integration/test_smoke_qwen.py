@@ -49,6 +49,8 @@ async def test_a_songs_description_is_stored_and_published(settings, database_ds
         analysis = await moodreel.store.load(item.ref)
         await moodreel.pipeline.tell_now(item.ref, "store")
         (event,) = await moodreel.store.list_events()
+    assert analysis is not None
+    assert analysis.audio is not None
     assert len(qwen[0].hearings) == 1
     assert analysis.audio.summary == HEARD["summary"]
     assert analysis.models == ("Qwen/Qwen2-Audio-7B-Instruct",)
@@ -68,6 +70,8 @@ async def test_a_model_that_talks_nonsense_costs_a_description_and_nothing_else(
         (item,) = [item async for item in moodreel.server("folder").list_items()]
         await moodreel.pipeline.analyze(AnalyzeJob(ref=item.ref, announce=False))
         analysis = await moodreel.store.load(item.ref)
+    assert analysis is not None
+    assert analysis.audio is not None
     assert analysis.audio.summary == ""
     assert analysis.audio.loudness_dbfs > -40
     assert any("no description" in warning for warning in analysis.warnings)
