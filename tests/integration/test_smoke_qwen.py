@@ -59,6 +59,7 @@ async def test_a_songs_description_is_stored_and_published(settings, database_ds
     assert set(HEARD["tags"]) <= set(event["payload"]["meta"]["audio_tags"])
     async with await psycopg.AsyncConnection.connect(database_dsn, row_factory=dict_row) as sql:
         row = await (await sql.execute("select * from public.media_audio_analysis")).fetchone()
+    assert row is not None
     assert row["summary"] == HEARD["summary"]
     assert row["mood"] == HEARD["mood"]
 
