@@ -37,6 +37,8 @@ BLACK_LUMA, BLACK_CONTRAST = 0.05, 0.02
 """Video black decodes to 0; coding noise and dim corners leave a little."""
 MAX_SHIFT_X, MAX_SHIFT_Y = 6, 3
 """How far, in thumbnail pixels, a camera may have panned between two samples: a sixth of it."""
+PAIRS_AT_ONCE = 256
+"""Bounds memory on restless films."""
 PAN_PER_S = 32.0
 """And how far in a second: the whole width, which is a whip."""
 DISSOLVE_S = (0.5, 1.0, 2.0)
@@ -79,13 +81,12 @@ def _hard_cuts(signals: PictureSignals) -> tuple[npt.NDArray[np.intp], Float32]:
     change = _step_changes(signals, least)
     likely = np.flatnonzero(change >= least).tolist()
     cuts = [
-        step + 1
+        step
         for step in likely
         if change[step] >= STANDS_OUT * _restlessness(change, signals.steps_s()[1:], step)
         and not _is_movement(signals, change, step)
-        and not _comes_back(signals, step, float(change[step]))
     ]
-    indices = np.array(cuts, np.intp)
+    indices = np.array(_lasting(signals, change, cuts), np.intp) + 1
     return indices, change[indices - 1]
 
 
@@ -104,16 +105,28 @@ def _step_changes(signals: PictureSignals, least: Float32) -> Float32:
 
     The costly search for the camera's shift is made only around steps that matter.
     """
-    pictures, steps_s = signals.thumbnails, signals.steps_s()[1:]
+    pictures = signals.thumbnails
     change = _difference(pictures[:-1], pictures[1:])
     near = np.zeros(len(change), bool)
     for step in np.flatnonzero(change >= least):
         near[max(0, step - NEIGHBOURS) : step + NEIGHBOURS + 1] = True
     where = np.flatnonzero(near)
-    for start in range(0, len(where), 512):  # bounds memory on restless films
-        part = where[start : start + 512]
-        change[part] = _shifted_difference(pictures[part], pictures[part + 1], steps_s[part])
+    change[where] = _pair_changes(signals, where, where + 1)
     return change
+
+
+def _pair_changes(
+    signals: PictureSignals, first: npt.NDArray[np.intp], second: npt.NDArray[np.intp]
+) -> Float32:
+    """How much frames differ from others, camera movement subtracted."""
+    pictures, apart_s = signals.thumbnails, signals.times_s[second] - signals.times_s[first]
+    changes = [np.zeros(0, np.float32)]
+    for start in range(0, len(first), PAIRS_AT_ONCE):
+        part = slice(start, start + PAIRS_AT_ONCE)
+        changes.append(
+            _shifted_difference(pictures[first[part]], pictures[second[part]], apart_s[part])
+        )
+    return np.concatenate(changes)
 
 
 def _difference(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> Float32:
@@ -180,23 +193,23 @@ def _is_movement(signals: PictureSignals, change: Float32, step: int) -> bool:
     return False
 
 
-def _comes_back(signals: PictureSignals, step: int, change: float) -> bool:
-    """Whether the picture before the step is seen again soon, or that after it was seen before."""
-    times, pictures = signals.times_s, signals.thumbnails
-    after = _soon(times, range(step + 2, step + 2 + RETURN_STEPS), float(times[step + 1]))
-    before = _soon(times, range(step - 1, step - 1 - RETURN_STEPS, -1), float(times[step]))
-    old, new = pictures[[step] * len(after)], pictures[[step + 1] * len(before)]
-    back = np.concatenate(
-        [
-            _shifted_difference(old, pictures[after], times[after] - times[step]),
-            _shifted_difference(new, pictures[before], times[before] - times[step + 1]),
-        ]
-    )
-    return bool((back < RETURN_SHARE * change).any())
-
-
-def _soon(times: npt.NDArray[np.float64], steps: range, from_s: float) -> list[int]:
-    return [i for i in steps if 0 <= i < len(times) and abs(times[i] - from_s) <= RETURN_S]
+def _lasting(signals: PictureSignals, change: Float32, steps: list[int]) -> list[int]:
+    """Those steps after which the old picture does not come back, nor the new one was there."""
+    times, last = signals.times_s, len(signals)
+    pairs = [
+        (step, mine, other)
+        for step in steps
+        for mine, near, others in (
+            (step, step + 1, range(step + 2, step + 2 + RETURN_STEPS)),
+            (step + 1, step, range(step - RETURN_STEPS, step)),
+        )
+        for other in others
+        if 0 <= other < last and abs(times[other] - times[near]) <= RETURN_S
+    ]
+    owners, mine, others = np.array(pairs, np.intp).reshape(-1, 3).T
+    back = _pair_changes(signals, mine, others)
+    returned = set(owners[back < RETURN_SHARE * change[owners]].tolist())
+    return [step for step in steps if step not in returned]
 
 
 def _is_black(signals: PictureSignals) -> npt.NDArray[np.bool_]:
