@@ -79,6 +79,18 @@ def test_edges_snap_to_near_cuts_and_not_to_far_ones():
     assert highlight.end_s == pytest.approx(30.0, abs=0.25)
 
 
+def test_snapping_moves_no_highlight_into_another():
+    times = np.arange(0.0, 60.0, 0.25)
+    two = voice(times, np.where((times >= 20) & (times < 25), 0.9, 0.0))
+    two.strengths[(times >= 26.5) & (times < 32)] = 0.8
+    shots = [Shot(start_s=0, end_s=26.3), Shot(start_s=26.3, end_s=60)]
+    first, second = find_highlights([two], 60.0, shots=shots)
+    late = [Shot(start_s=0, end_s=25.7), Shot(start_s=25.7, end_s=60)]
+    assert second.start_s >= first.end_s + 1.0 - 1e-6
+    first, second = find_highlights([two], 60.0, shots=late)
+    assert second.start_s >= first.end_s + 1.0 - 1e-6
+
+
 def test_a_long_plateau_is_cut_down_around_its_peak():
     rules = HighlightRules(max_length_s=10.0, max_count=1)
     times = np.arange(0.0, 120.0, 0.5)
