@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from service.detection.concepts import Concepts
+from service.detection.heard import HeardSounds
 from service.detection.highlights import HighlightRules, find_highlights
 from service.detection.moments import Moments, pool_moments
 from service.detection.moods import find_moods
 from service.detection.properties import measure_properties
 from service.detection.scenes import group_scenes, tag_scenes
 from service.detection.shots import find_shots
+from service.detection.signals import PictureSignals
 from service.detection.songs import find_song_highlight
-from service.detection.sound import summarize_sound
+from service.detection.sound import SoundSignals, summarize_sound
 from service.detection.tags import (
     find_metadata_tags,
     find_picture_tags,
@@ -24,10 +26,9 @@ from service.detection.tags import (
     match_tags,
     merge_tags,
 )
-from service.detection.voices import Voice, hear_picture, hear_signals, hear_sounds
+from service.detection.voices import hear_picture, hear_signals, hear_sounds
 from service.domain import (
     Analysis,
-    Chapter,
     Highlight,
     MediaInfo,
     MediaItem,
@@ -65,26 +66,40 @@ class Observations:
     only_wanted: bool = False
     """Highlights are what the vocabulary's prompts say, and nothing else."""
 
+    @property
+    def picture(self) -> PictureSignals | None:
+        return self.seen.signals if self.seen else None
+
+    @property
+    def moments(self) -> Moments | None:
+        return self.seen.moments if self.seen else None
+
+    @property
+    def sound(self) -> SoundSignals | None:
+        return self.heard.signals if self.heard else None
+
+    @property
+    def sounds(self) -> HeardSounds | None:
+        return self.heard.sounds if self.heard else None
+
 
 def conclude(observed: Observations) -> Analysis:
     """Find shots, scenes, tags, moods and highlights."""
-    seen, duration_s = observed.seen, observed.media.duration_s
-    moments = seen.moments if seen else None
+    picture, moments, duration_s = observed.picture, observed.moments, observed.media.duration_s
     context = pool_moments(moments) if moments else None
-    shots = find_shots(seen.signals, duration_s) if seen else ()
+    shots = find_shots(picture, duration_s) if picture else ()
+    scenes = group_scenes(shots, picture, moments) if picture else ()
     sound = _describe_sound(observed)
-    scenes = group_scenes(shots, seen.signals, moments) if seen else ()
-    tags = _find_tags(observed, context, shots, scenes, sound)
     moods, curve = find_moods(
         observed.vocabulary,
         duration_s,
-        picture=seen.signals if seen else None,
+        picture=picture,
         shots=shots,
-        sound=observed.heard.signals if observed.heard else None,
+        sound=observed.sound,
         analysis=sound,
         context=context,
         concepts=observed.concepts,
-        heard=observed.heard.sounds if observed.heard else None,
+        heard=observed.sounds,
     )
     return Analysis(
         item=observed.item,
@@ -97,9 +112,9 @@ def conclude(observed: Observations) -> Analysis:
             observed.vocabulary,
             context=context,
             concepts=observed.concepts,
-            heard=observed.heard.sounds if observed.heard else None,
+            heard=observed.sounds,
         ),
-        tags=tags,
+        tags=_find_tags(observed, context, shots, scenes, sound),
         moods=moods,
         mood_curve=curve,
         highlights=_find_highlights(observed, context, shots),
@@ -108,14 +123,14 @@ def conclude(observed: Observations) -> Analysis:
 
 
 def _describe_sound(observed: Observations) -> SoundAnalysis | None:
-    heard, caption = observed.heard, observed.caption
-    if heard is None:
+    if observed.sound is None:
         return None
-    tags = find_sound_tags(heard.sounds, observed.vocabulary) if heard.sounds else ()
-    labels = [tag.label for tag in tags[:TAGS_PER_KIND]] + list(caption.tags if caption else ())
-    sound = summarize_sound(heard.signals, tuple(dict.fromkeys(labels)))
-    if sound is None or caption is None:
-        return sound
+    caption = observed.caption or SoundCaption(summary="")
+    heard = [tag.label for tag in find_sound_tags(observed.sounds, observed.vocabulary)]
+    labels = dict.fromkeys([*heard[:TAGS_PER_KIND], *caption.tags])
+    sound = summarize_sound(observed.sound, tuple(labels))
+    if sound is None:
+        return None
     return replace(sound, summary=caption.summary, mood=caption.mood, confidence=caption.confidence)
 
 
@@ -127,62 +142,38 @@ def _find_tags(
     sound: SoundAnalysis | None,
 ) -> tuple[Tag, ...]:
     """Candidates from everywhere, put into order by CLIP over the item's scenes."""
-    vocabulary, concepts, heard = observed.vocabulary, observed.concepts, observed.heard
-    properties = measure_properties(
-        observed.seen.signals if observed.seen else None,
-        shots,
-        heard.signals if heard else None,
-        sound,
-    )
+    vocabulary, concepts = observed.vocabulary, observed.concepts
+    properties = measure_properties(observed.picture, shots, observed.sound, sound)
     candidates = merge_tags(
-        find_picture_tags(context, concepts) if context and concepts else (),
-        find_sound_tags(heard.sounds, vocabulary) if heard and heard.sounds else (),
+        find_picture_tags(context, concepts),
+        find_sound_tags(observed.sounds, vocabulary),
         find_signal_tags(properties, vocabulary),
         find_metadata_tags(observed.item, vocabulary),
     )
-    if concepts is not None:
-        candidates = rerank_tags(candidates, match_tags(candidates, scenes, concepts))
-    return limit_tags(candidates, TAGS_PER_KIND)
+    reranked = rerank_tags(candidates, match_tags(candidates, scenes, concepts))
+    return limit_tags(reranked, TAGS_PER_KIND)
 
 
 def _find_highlights(
     observed: Observations, context: Moments | None, shots: Sequence[Shot]
 ) -> tuple[Highlight, ...]:
-    heard, duration_s = observed.heard, observed.media.duration_s
-    if observed.seen is None and heard is not None and not observed.only_wanted:
-        return find_song_highlight(heard.signals, duration_s)
+    duration_s = observed.media.duration_s
+    voices = [hear_picture(context, observed.concepts)]
+    if not observed.only_wanted:
+        if observed.picture is None and observed.sound is not None:
+            return find_song_highlight(observed.sound, duration_s)
+        voices.append(hear_sounds(observed.sounds, observed.vocabulary))
+        voices.append(hear_signals(observed.picture, observed.sound, shots))
     return find_highlights(
-        list(_voices(observed, context, shots)),
+        voices,
         duration_s,
         kind=observed.item.kind,
         shots=shots,
-        picture=observed.seen.signals if observed.seen else None,
-        excluded=list(_uninteresting(observed.media.chapters)),
+        picture=observed.picture,
+        excluded=[
+            (chapter.start_s, chapter.end_s)
+            for chapter in observed.media.chapters
+            if UNINTERESTING_CHAPTER.search(chapter.title)
+        ],
         rules=HighlightRules(guard_spoilers=observed.guard_spoilers),
     )
-
-
-def _voices(
-    observed: Observations, context: Moments | None, shots: Sequence[Shot]
-) -> Iterator[Voice]:
-    """What each modality says of every moment; those that have nothing to say are silent."""
-    heard, seen = observed.heard, observed.seen
-    if context is not None and observed.concepts is not None:
-        voice = hear_picture(context, observed.concepts)
-        if voice is not None:
-            yield voice
-    if observed.only_wanted:
-        return
-    if heard is not None and heard.sounds is not None:
-        voice = hear_sounds(heard.sounds, observed.vocabulary)
-        if voice is not None:
-            yield voice
-    voice = hear_signals(seen.signals if seen else None, heard.signals if heard else None, shots)
-    if voice is not None:
-        yield voice
-
-
-def _uninteresting(chapters: Sequence[Chapter]) -> Iterator[tuple[float, float]]:
-    for chapter in chapters:
-        if UNINTERESTING_CHAPTER.search(chapter.title):
-            yield chapter.start_s, chapter.end_s

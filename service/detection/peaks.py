@@ -10,7 +10,7 @@ import numpy as np
 from service.detection.signals import Float64
 
 USUAL_SHARE = 0.25
-"""On 72 films spliced from two clips of ../shared/media, the wanted one in a half to two thirds of
+"""On 72 films spliced from two of the reference clips, the wanted one in a half to two thirds of
 the time, the lower quartile finds 79 % of its stretches at IoU 0.5, the median 27 to 70 %."""
 FOOT_SHARE = 0.5
 """A peak reaches down to half-way between what is usual and its top: after a window of context,

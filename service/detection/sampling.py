@@ -18,7 +18,7 @@ RATES_HZ = (2.0, 4.0, 8.0)
 """Each active cell gets the first, then the most active ones the next, while the budget lasts."""
 ACTIVE_DISTANCE = 0.015
 """Coarse frames that differ by less show the same: a fifth of a typical cut (0.05 to 0.1), five
-times the drift of a still camera (0.001 to 0.003), measured on the clips of ../shared/media."""
+times the drift of a still camera (0.001 to 0.003), measured on the reference clips."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from scipy.special import expit, logsumexp, softmax
 from service.domain import Calibration, Float32, ScoreKind
 
 SIGMOID_ANCHOR = 0.01
-"""SigLIP gives right labels .01 to .3 (facts/models.md, section 3): a label at the anchor with
+"""SigLIP commonly gives right labels .01 to .3: a label at the anchor with
 nothing in the background scores a half."""
 TYPICAL_LOGIT, TYPICAL_LEAD = 4.0, 9.0
 """How far apart, in logits, the two sides of a contrast and the first and the middle of many

@@ -13,8 +13,8 @@ from service.domain import Float32, Shot
 MIN_CHANGE, CHANGE_PER_S, MAX_CHANGE_S = 0.11, 0.12, 0.25
 """Mean change of the thumbnail's channels (0 to 1) below which nothing is a cut, and what it rises
 by with the time between two samples. Two unrelated pictures differ by 0.15 to 0.35; movement
-inside a shot, the camera's own subtracted, by less than 0.1 in an eighth of a second (clips of
-../shared/media)."""
+inside a shot, the camera's own subtracted, by less than 0.1 in an eighth of a second (the reference
+clips, docs/explanation/detection.md)."""
 FULL_LUMA, LEAST_LUMA = 0.3, 0.05
 """Darker pictures differ by less: the limit falls with their light, down to near black."""
 STANDS_OUT = 2.5

@@ -80,8 +80,8 @@ class PictureSignals:
     def quality(self) -> Float32:
         """How well each frame would stand for its scene, in [0, 1]; 0 for black, white and blur.
 
-        Weights and limits are Heimdex's frame quality (facts/contracts.md): luma below 15/255 is
-        black, a Laplacian variance of 1000 is as sharp as it gets. White mirrors black.
+        Weights and limits are those of Heimdex's frame quality: luma below 15/255 is black, a
+        Laplacian variance of 1000 is as sharp as it gets. White mirrors black.
         """
         exposure = 1.0 - np.abs(self.luma - 0.5) * 2.0
         score = 0.4 * exposure + 0.6 * np.minimum(self.sharpness / 1000.0, 1.0)

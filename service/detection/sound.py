@@ -29,8 +29,8 @@ SILENCE_DBFS = -60.0
 """Below is room noise at most."""
 PULSE_CLARITY, PULSE_RATE_HZ = 0.3, 0.8
 """Autocorrelation of onsets, of its maximum, and onsets a second below which no beat is heard.
-A reader reaches 0.1, a crying baby 0.23, a clock 0.38, music 0.47 to 0.55 (../shared/media); waves
-and helicopters pulse clearly, but have an onset in five seconds."""
+A reader reaches 0.1, a crying baby 0.23, a clock 0.38, music 0.47 to 0.55 (reference clips);
+waves and helicopters pulse clearly, but have an onset in five seconds."""
 SHORTEST_RHYTHM_S, TEMPO_STRETCH_S = 4.0, 120.0
 """The liveliest stretch of this length gives the tempo."""
 KEY_CLARITY = 0.6
