@@ -13,6 +13,7 @@ import numpy.typing as npt
 from adapters.models.preprocess import to_pixels
 from adapters.models.sessions import Port, Session, SessionOptions
 from adapters.models.spec import Role, VisualSpec
+from adapters.models.texts import TextMemory
 from adapters.models.tokenizer import TextTokenizer
 from service.domain import Calibration, Float32, UInt8
 from service.errors import ConfigurationError
@@ -43,6 +44,7 @@ class ClipEncoder:
         paths: The two towers and the tokenizer.
         options: Threads and providers.
         batch_size: Pictures or texts that are encoded at once, at most.
+        memory: Keeps text vectors; without it every text is encoded anew.
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class ClipEncoder:
         options: SessionOptions,
         *,
         batch_size: int = DEFAULT_BATCH_SIZE,
+        memory: TextMemory | None = None,
     ) -> None:
         self._name = name
         self._spec = spec
         self._paths = paths
         self._batch_size = batch_size
+        self._memory = memory
         self._images = Session(name, paths[Role.IMAGE_TOWER], options)
         self._texts = Session(name, paths[Role.TEXT_TOWER], options)
         self._tokenizer: TextTokenizer | None = None
@@ -101,6 +105,11 @@ class ClipEncoder:
         """Embed texts: ``(N, D)`` unit vectors."""
         if not len(texts):
             return self._nothing()
+        return (
+            self._memory.recall(texts, self._run_texts) if self._memory else self._run_texts(texts)
+        )
+
+    def _run_texts(self, texts: Sequence[str]) -> Float32:
         inputs, output = self._texts.inputs(), self._output(self._texts.outputs(), TEXT_OUTPUTS)
         rows = [
             self._texts.run(self._token_feeds(batch, inputs), output)

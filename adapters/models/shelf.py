@@ -17,6 +17,7 @@ from adapters.models.inventory import locate_model, open_hub
 from adapters.models.sessions import SessionOptions, choose_providers
 from adapters.models.settings import OFF, ModelSettings
 from adapters.models.spec import Model, Role, SoundSpec, VisualSpec
+from adapters.models.texts import TextMemory
 from adapters.models.yamnet import YamnetTagger
 from service.domain import Finding, Severity
 from service.errors import ConfigurationError, MissingModelError
@@ -122,8 +123,18 @@ class Shelf:
         if not isinstance(model.spec, VisualSpec):
             raise _wrong_kind("MOODREEL_VISUAL_MODEL", model)
         return ClipEncoder(
-            model.name, model.spec, paths, self._options, batch_size=self._settings.batch_size
+            model.name,
+            model.spec,
+            paths,
+            self._options,
+            batch_size=self._settings.batch_size,
+            memory=self._text_memory(model.name),
         )
+
+    def _text_memory(self, name: str) -> TextMemory:
+        """Named by the model's fingerprint: two directories may share a name."""
+        digest = hashlib.sha256(_fingerprint(self._visual).encode()).hexdigest()[:16]
+        return TextMemory(self._settings.models_dir / "texts" / f"{name}-{digest}.npz")
 
     def _make_tagger(self) -> YamnetTagger:
         model, paths = self._prepare(self._sound, "MOODREEL_SOUND_MODEL")
