@@ -20,7 +20,7 @@ from service.wiring import Moodreel, open_moodreel
 from tests.support.media import BLUE, RED, SceneSpec, write_film
 from tests.support.queue_worker import counts_become
 from tests.support.receivers import HttpReceiver, StandInDiscord, serve
-from tests.support.service import ROOT, environment, running
+from tests.support.service import ROOT, environment, running, without_models
 
 MOST_CALLS = 40
 """More than a worker makes for one item; the test ends when one survives."""
@@ -51,12 +51,7 @@ async def test_a_worker_killed_after_any_call_loses_nothing_and_doubles_nothing(
         settings = environment(
             tmp_path / "data",
             DATABASE_URL=database_dsn,
-            MOODREEL_MEDIA_DIRS=str(library),
-            MOODREEL_VISUAL_MODEL="none",
-            MOODREEL_SOUND_MODEL="none",
-            DISCORD_WEBHOOK_URL=discord_url + StandInDiscord.PATH,
-            MOODREEL_DISCORD_HOSTS=discord_url.removeprefix("http://"),
-            EVENT_WEBHOOK_URLS=receiver_url + HttpReceiver.PATH,
+            **without_models(library, discord_url=discord_url, receiver_url=receiver_url),
         )
         for name, value in settings.items():
             monkeypatch.setenv(name, value)

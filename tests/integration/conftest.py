@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from service.pipeline import event_id
 from service.settings import ServiceSettings
 from service.wiring import Moodreel, open_moodreel
 from tests.support.receivers import HttpReceiver, StandInDiscord, serve
-from tests.support.service import environment
+from tests.support.service import environment, without_models
 
 
 @dataclass(kw_only=True)
@@ -49,12 +48,6 @@ class House:
 @pytest.fixture
 async def house(tmp_path, database_dsn, monkeypatch) -> AsyncIterator[House]:
     """Without models: signals find what there is to find in films of plain colours."""
-    async with _open(tmp_path, database_dsn, monkeypatch) as opened:
-        yield opened
-
-
-@asynccontextmanager
-async def _open(tmp_path, database_dsn, monkeypatch, **more: str) -> AsyncIterator[House]:
     library = tmp_path / "library"
     library.mkdir()
     discord, receiver = StandInDiscord(), HttpReceiver()
@@ -62,14 +55,8 @@ async def _open(tmp_path, database_dsn, monkeypatch, **more: str) -> AsyncIterat
         settings = environment(
             tmp_path / "data",
             DATABASE_URL=database_dsn,
-            MOODREEL_MEDIA_DIRS=str(library),
             MOODREEL_SETTLE_S="0",
-            MOODREEL_VISUAL_MODEL="none",
-            MOODREEL_SOUND_MODEL="none",
-            DISCORD_WEBHOOK_URL=discord_url + StandInDiscord.PATH,
-            MOODREEL_DISCORD_HOSTS=discord_url.removeprefix("http://"),
-            EVENT_WEBHOOK_URLS=receiver_url + HttpReceiver.PATH,
-            **more,
+            **without_models(library, discord_url=discord_url, receiver_url=receiver_url),
         )
         for name, value in settings.items():
             monkeypatch.setenv(name, value)

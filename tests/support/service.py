@@ -15,6 +15,8 @@ from typing import Any
 
 import aiohttp
 
+from tests.support.receivers import HttpReceiver, StandInDiscord
+
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 60.0
 
@@ -34,6 +36,18 @@ def environment(data_dir: Path, **settings: str) -> dict[str, str]:
     """The variables of a command: nothing of ours but what it needs to run."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return kept | QUIET | {"MOODREEL_DATA_DIR": str(data_dir)} | settings
+
+
+def without_models(library: Path, *, discord_url: str, receiver_url: str) -> dict[str, str]:
+    """Settings of a house that watches a folder, hears no model and tells two stand-ins."""
+    return {
+        "MOODREEL_MEDIA_DIRS": str(library),
+        "MOODREEL_VISUAL_MODEL": "none",
+        "MOODREEL_SOUND_MODEL": "none",
+        "DISCORD_WEBHOOK_URL": discord_url + StandInDiscord.PATH,
+        "MOODREEL_DISCORD_HOSTS": discord_url.removeprefix("http://"),
+        "EVENT_WEBHOOK_URLS": receiver_url + HttpReceiver.PATH,
+    }
 
 
 def free_port() -> int:
