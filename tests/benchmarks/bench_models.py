@@ -62,7 +62,8 @@ def _visual_rows() -> list[dict[str, Any]]:
     return [
         *rows,
         _row("preprocessing 640x360", 1000 * prepare_s, "ms/image"),
-        _row("memory of the picture tower at batch 8", rss_loaded, "MB", "unloaded", rss_unloaded),
+        _row("memory that the picture tower takes at batch 8", rss_loaded, "MB"),
+        _row("of which is left when it is unloaded", max(rss_unloaded, 0.0), "MB"),
         _row("texts", *_text_rate(model.name, spec)),
     ]
 

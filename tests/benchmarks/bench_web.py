@@ -1,4 +1,4 @@
-"""How soon a webhook is answered, with its job committed, beside the same answer without."""
+"""How soon ``moodreel serve`` answers a webhook, its job committed, beside an answer without."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Any, cast
 
 import aiohttp
 
-from adapters.database.embedded import EmbeddedPostgres
 from adapters.media_servers.jellyfin import JellyfinServer, JellyfinSettings
-from adapters.queue import ProcrastinateQueue, QueueSettings
 from service.domain import Job
 from service.ports import JobQueue, Store
 from service.web.app import create_app, serve
-from tests.support.jellyfin import StandInItem, StandInJellyfin
+from tests.support.jellyfin import API_KEY, StandInItem, StandInJellyfin
 from tests.support.postgres import reachable_directory
+from tests.support.service import QUIET, call_json, environment, serving
 
-TOKEN = "a-token-for-the-benchmark"
+TOKEN = QUIET["MOODREEL_WEBHOOK_TOKEN"]
 COUNT = 1_000
 RATE_HZ = 100.0
+NOWHERE = "http://127.0.0.1:9"
 
 Row = dict[str, Any]
 
@@ -38,29 +38,20 @@ class ForgetfulQueue:
         return {}
 
 
-async def measure(queue: JobQueue) -> list[float]:
+async def flood(address: str) -> list[float]:
     """Milliseconds from the moment that a webhook is due to its 202, at a steady rate."""
-    server = JellyfinServer(
-        JellyfinSettings.model_validate({"url": "http://127.0.0.1:1", "api_key": "k"})
-    )
-    app = create_app(
-        servers={"jellyfin": server}, queue=queue, store=cast("Store", None), token=TOKEN
-    )
     plugin = StandInJellyfin()
     bodies = [
         plugin.webhook_body(StandInItem(name=f"Film {n}", item_id=uuid.uuid4().hex))
         for n in range(COUNT)
     ]
-    async with (
-        serve(app, host="127.0.0.1", port=0) as port,
-        aiohttp.ClientSession(headers={"X-Moodreel-Token": TOKEN}) as session,
-    ):
+    async with aiohttp.ClientSession(headers={"X-Moodreel-Token": TOKEN}) as session:
         began_at = time.perf_counter() + 0.1
 
         async def send(number: int) -> float:
             due_at = began_at + number / RATE_HZ
             await asyncio.sleep(due_at - time.perf_counter())
-            url = f"http://127.0.0.1:{port}/webhooks/jellyfin"
+            url = f"{address}/webhooks/jellyfin"
             async with session.post(url, data=bodies[number]) as answer:
                 assert answer.status == 202, await answer.text()
                 assert json.loads(await answer.read())["is_new"]
@@ -69,22 +60,35 @@ async def measure(queue: JobQueue) -> list[float]:
         return await asyncio.gather(*map(send, range(COUNT)))
 
 
-async def measure_committed(dsn: str) -> list[float]:
-    queue = await ProcrastinateQueue.open(dsn, QueueSettings())
-    try:
-        times = await measure(queue)
-        counts = await queue.counts()
-        assert counts["waiting"] == COUNT, counts
-        return times
-    finally:
-        await queue.aclose()
+async def measure_committed() -> list[float]:
+    """Into the service as its users start it, with a database that syncs to disk."""
+    with reachable_directory() as place:
+        env = environment(place / "data", JELLYFIN_URL=NOWHERE, JELLYFIN_API_KEY=API_KEY)
+        async with serving("serve", env=env) as (_, address):
+            times = await flood(address)
+            jobs = (await call_json("status", env=env))["jobs"]
+            assert jobs["waiting"] == COUNT, jobs
+            return times
+
+
+async def measure_forgotten() -> list[float]:
+    """Into the same handlers, in this process, with nothing to commit to."""
+    server = JellyfinServer(JellyfinSettings.model_validate({"url": NOWHERE, "api_key": API_KEY}))
+    app = create_app(
+        servers={"jellyfin": server},
+        queue=cast("JobQueue", ForgetfulQueue()),
+        store=cast("Store", None),
+        token=TOKEN,
+    )
+    async with serve(app, host="127.0.0.1", port=0) as port:
+        return await flood(f"http://127.0.0.1:{port}")
 
 
 def row(name: str, committed: list[float], forgotten: list[float], percent: int) -> Row:
     value = quantiles(committed, n=100)[percent - 1]
     baseline = quantiles(forgotten, n=100)[percent - 1]
     return {
-        "name": f"webhook answered, {name}",
+        "name": f"moodreel serve: webhook answered, {name}",
         "value": value,
         "unit": "ms",
         "baseline": f"{baseline:.2f} without the commit",
@@ -93,10 +97,9 @@ def row(name: str, committed: list[float], forgotten: list[float], percent: int)
 
 
 def run() -> list[Row]:
-    """1,000 webhooks at 100 a second into a database that syncs to disk."""
-    with reachable_directory() as directory, EmbeddedPostgres(directory) as postgres:
-        committed = asyncio.run(measure_committed(postgres.start()))
-    forgotten = asyncio.run(measure(cast("JobQueue", ForgetfulQueue())))
+    """1,000 webhooks at 100 a second."""
+    committed = asyncio.run(measure_committed())
+    forgotten = asyncio.run(measure_forgotten())
     return [
         row("median", committed, forgotten, 50),
         row("99th percentile", committed, forgotten, 99),
