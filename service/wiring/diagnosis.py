@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
@@ -17,6 +18,9 @@ from service.errors import MoodreelError
 from service.settings import ServiceSettings, prepare_data_dir, webhook_token
 from service.vocabulary import load_vocabulary
 from service.wiring.database import start_embedded
+
+EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104  compared with, not bound
+"""Addresses that mean all of this machine's, and that no sender can use."""
 
 Check = Callable[[AsyncExitStack], Awaitable[Sequence[Finding]]]
 
@@ -47,7 +51,8 @@ async def _check_data(_: AsyncExitStack, settings: ServiceSettings) -> Sequence[
     path = prepare_data_dir(settings)
     webhook_token(settings)
     where = "in MOODREEL_WEBHOOK_TOKEN" if settings.webhook_token else f"in {path}/webhook-token"
-    address = f"http://{settings.host}:{settings.port}/webhooks/jellyfin"
+    host = socket.gethostname() if settings.host in EVERYWHERE else settings.host
+    address = f"http://{host}:{settings.port}/webhooks/jellyfin"
     return [
         Finding(subject="data", severity=Severity.OK, message=f"kept in {path}"),
         Finding(
