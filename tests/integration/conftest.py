@@ -46,17 +46,24 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path, database_dsn, monkeypatch) -> AsyncIterator[House]:
-    """Without models: signals find what there is to find in films of plain colours."""
+def models() -> dict[str, str]:
+    """Settings of models; none: signals find what there is to find in films of plain colours."""
+    return {}
+
+
+@pytest.fixture
+async def house(tmp_path, database_dsn, monkeypatch, models) -> AsyncIterator[House]:
+    """A house of one library, open."""
     library = tmp_path / "library"
     library.mkdir()
     discord, receiver = StandInDiscord(), HttpReceiver()
     async with serve(discord.app) as discord_url, serve(receiver.app) as receiver_url:
+        told = without_models(library, discord_url=discord_url, receiver_url=receiver_url)
         settings = environment(
             tmp_path / "data",
             DATABASE_URL=database_dsn,
             MOODREEL_SETTLE_S="0",
-            **without_models(library, discord_url=discord_url, receiver_url=receiver_url),
+            **(told | models),
         )
         for name, value in settings.items():
             monkeypatch.setenv(name, value)

@@ -1,8 +1,14 @@
+from tests.support import commands_reference
 from tests.support.settings_reference import PAGE, own_fields, render, settings_classes
 
 
 def test_the_settings_page_says_what_the_code_does():
     assert PAGE.read_text() == render(), "run: python -m tests.support.settings_reference"
+
+
+def test_the_commands_page_says_what_the_code_does():
+    page = commands_reference.PAGE.read_text()
+    assert page == commands_reference.render(), "run: python -m tests.support.commands_reference"
 
 
 def test_every_setting_has_a_name_and_a_description():

@@ -1,0 +1,116 @@
+"""The main job with its results in Supabase: the real PostgREST behind a gateway like theirs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import LiteralString
+
+import aiohttp
+import psycopg
+import pytest
+from aiohttp import web
+
+from service.domain import AnalyzeJob
+from service.errors import ConfigurationError
+from service.settings import ServiceSettings
+from service.wiring import apply_migrations, diagnose, open_moodreel
+from tests.support.media import BLUE, RED, SceneSpec, write_film
+from tests.support.postgrest import key
+from tests.support.receivers import serve
+from tests.support.service import environment
+from tests.support.stores import Database, migrated_database
+
+
+def gateway(socket: Path) -> web.Application:
+    """Takes ``/rest/v1`` off the path, as Supabase's gateway does, and passes the rest on."""
+
+    async def forward(request: web.Request) -> web.Response:
+        connector = aiohttp.UnixConnector(str(socket))
+        async with (
+            aiohttp.ClientSession(connector=connector) as client,
+            client.request(
+                request.method,
+                f"http://postgrest/{request.match_info['tail']}",
+                params=request.query,
+                data=await request.read(),
+                headers={
+                    name: value
+                    for name, value in request.headers.items()
+                    if name.lower() not in {"host", "content-length", "accept-encoding"}
+                },
+            ) as answer,
+        ):
+            return web.Response(
+                status=answer.status,
+                body=await answer.read(),
+                headers={"Content-Type": answer.headers.get("Content-Type", "application/json")},
+            )
+
+    app = web.Application(client_max_size=2**20)
+    app.router.add_route("*", "/rest/v1/{tail:.*}", forward)
+    return app
+
+
+@pytest.fixture
+def project(postgres: str) -> Iterator[Database]:
+    """A Supabase project with our schema in it."""
+    with migrated_database("postgrest", postgres) as database:
+        yield database
+
+
+@pytest.fixture
+async def settings(tmp_path, database_dsn, project, monkeypatch) -> AsyncIterator[ServiceSettings]:
+    library = tmp_path / "library"
+    library.mkdir()
+    scenes = (SceneSpec(duration_s=2, colour=RED), SceneSpec(duration_s=2, colour=BLUE))
+    write_film(library / "Two Colours (2026).mp4", scenes)
+    async with serve(gateway(project.server.socket)) as url:
+        env = environment(
+            tmp_path / "data",
+            DATABASE_URL=database_dsn,
+            SUPABASE_URL=url,
+            SUPABASE_SERVICE_ROLE_KEY=key("service_role"),
+            MOODREEL_MEDIA_DIRS=str(library),
+            MOODREEL_SETTLE_S="0",
+            MOODREEL_VISUAL_MODEL="none",
+            MOODREEL_SOUND_MODEL="none",
+        )
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        yield ServiceSettings.read()
+
+
+async def test_results_go_to_supabase_and_the_queue_stays(settings, project, database_dsn):
+    async with open_moodreel(settings) as moodreel:
+        (item,) = [item async for item in moodreel.server("folder").list_items()]
+        await moodreel.pipeline.analyze(AnalyzeJob(ref=item.ref))
+        await moodreel.pipeline.tell_now(item.ref, "store")
+        assert (await moodreel.queue.counts())["waiting"] == 1
+    assert look(project.dsn, "select title from public.media_items") == [("Two Colours",)]
+    assert look(project.dsn, "select count(*) from public.published_events") == [(1,)]
+    assert look(database_dsn, "select to_regclass('public.media_items')") == [(None,)]
+
+
+def look(dsn: str, query: LiteralString) -> list[tuple[object, ...]]:
+    with psycopg.connect(dsn) as sql:
+        return sql.execute(query).fetchall()
+
+
+async def test_doctor_and_wrong_keys_over_supabase(settings, monkeypatch):
+    assert all(finding.severity.value == "ok" for finding in await diagnose(settings))
+    monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", key("service_role", secret="another " * 8))
+    findings = {finding.subject: finding for finding in await diagnose(settings)}
+    assert findings["database"].severity.value == "error"
+    assert "SUPABASE_SERVICE_ROLE_KEY" in findings["database"].message
+    with pytest.raises(ConfigurationError):
+        async with open_moodreel(settings):
+            pass
+
+
+async def test_a_project_that_only_its_api_reaches_is_migrated_by_its_own_tool(
+    settings, monkeypatch
+):
+    monkeypatch.delenv("DATABASE_URL")
+    with pytest.raises(ConfigurationError, match="supabase db push"):
+        await apply_migrations(settings)
