@@ -94,6 +94,8 @@ def progress_bar() -> Iterator[Progress]:
         console=err,
         transient=True,
         disable=not err.is_terminal,
+        # What is printed meanwhile goes above the bar, unless it goes into a pipe or a file.
+        redirect_stdout=sys.stdout.isatty(),
     ) as progress:
         yield progress
 

@@ -1,12 +1,16 @@
 """The commands as their users call them: what they print, and how they end."""
 
+import asyncio
+import contextlib
 import json
+import os
+import sys
 
 import pytest
 
 from tests.support import models
 from tests.support.media import BLUE, GREEN, RED, SceneSpec, write_film, write_song
-from tests.support.service import call, call_json, environment
+from tests.support.service import ROOT, call, call_json, environment
 
 KEYS = {
     "item": {"ref", "kind", "title"},
@@ -52,6 +56,33 @@ async def test_analyze_prints_one_json_object_per_item_and_nothing_else(tmp_path
     assert song["item"]["kind"] == "song"
     assert song["shots"] == song["scenes"] == []
     assert song["highlights"][0]["reasons"]
+
+
+async def test_a_bar_in_the_terminal_keeps_out_of_a_pipe(tmp_path, env):
+    film = write_film(tmp_path / "colours.mp4", COLOURS[:1])
+    terminal, ours = os.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "service.cli", "analyze", str(film), "--json"),
+        cwd=ROOT,
+        env=env | {"TERM": "xterm"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=ours,
+    )
+    os.close(ours)
+    drawn = asyncio.create_task(asyncio.to_thread(read_all, terminal))
+    out, _ = await process.communicate()
+    assert json.loads(out)["item"]["title"] == "colours"
+    assert "0/1" in await drawn
+
+
+def read_all(terminal: int) -> str:
+    """What a terminal was sent until its programs left."""
+    parts = []
+    with contextlib.suppress(OSError):  # how Linux says that nobody writes any more
+        while part := os.read(terminal, 4096):
+            parts.append(part)
+    os.close(terminal)
+    return b"".join(parts).decode(errors="replace")
 
 
 async def test_analyze_looks_for_what_it_is_told_to(tmp_path, env):
