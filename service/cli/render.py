@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from service.domain import Analysis, Json, Modality, MoodPoint
+from service.domain import Analysis, Json, MoodPoint
 
 SHOWN_TAGS = 16
 SHOWN_MOODS = 4
@@ -113,12 +113,7 @@ def _sound(analysis: Analysis) -> str:
     if sound.tempo_bpm:
         parts.append(f"{sound.tempo_bpm:.0f} bpm")
     parts += [part for part in (sound.mode, ", ".join(sound.tags), sound.summary) if part]
-    heard = [t.label for t in analysis.tags if any(_is_heard(e.modality) for e in t.evidence)]
-    return escape(", ".join([*parts, *heard]))
-
-
-def _is_heard(modality: Modality) -> bool:
-    return modality is Modality.SOUND
+    return escape(", ".join(parts))
 
 
 def _spark(curve: tuple[MoodPoint, ...], width: int = 60) -> str:
