@@ -33,6 +33,10 @@ def centre(**given):
     return placed.mean(axis=0)
 
 
+def music(**traits):
+    return SoundAnalysis(loudness_dbfs=-20.0, dynamic_range_db=6.0, **traits)
+
+
 def test_a_bright_colourful_picture_is_more_pleasant_than_a_dark_one():
     bright = centre(picture=film(lambda _: place(1), 8.0))
     dark = centre(picture=film(lambda _: place(1, light=0.2), 8.0))
@@ -51,7 +55,14 @@ def test_loud_noise_is_more_excited_than_a_whisper():
 
 def test_major_is_more_pleasant_than_minor():
     signals = sound(noise(8, 0.1))
-    assert centre(sound=signals, mode="major")[0] > 0 > centre(sound=signals, mode="minor")[0]
+    major, minor = music(mode="major"), music(mode="minor")
+    assert centre(sound=signals, analysis=major)[0] > 0 > centre(sound=signals, analysis=minor)[0]
+
+
+def test_fast_music_is_more_pleasant_than_slow():
+    signals = sound(noise(8, 0.1))
+    fast, slow = music(tempo_bpm=150.0), music(tempo_bpm=70.0)
+    assert centre(sound=signals, analysis=fast)[0] > 0 > centre(sound=signals, analysis=slow)[0]
 
 
 def test_without_picture_and_sound_there_is_no_mood():
