@@ -114,7 +114,8 @@ async def backfill(
                 ref=item.ref,
                 priority=Priority.BACKFILL,
                 announce=announce,
-                force=reprocess is Reprocess.ALL,
+                even_history=announce,
+                force=reprocess is not Reprocess.MISSING,
             )
             for item in wanted
         ]
@@ -150,7 +151,6 @@ class Follower:
         watcher: What to listen to: the same server.
         store: Says what is analysed already, and is told what was deleted.
         queue: Takes the jobs.
-        news_since: Items added before this moment are history: analysed, but not announced.
     """
 
     def __init__(
@@ -160,13 +160,12 @@ class Follower:
         watcher: Watcher,
         store: Store,
         queue: JobQueue,
-        news_since: datetime,
     ) -> None:
         self._server = server
         self._watcher = watcher
         self._store = store
         self._queue = queue
-        self._news_since = news_since
+        self._installed_at: datetime | None = None
 
     async def follow(self) -> None:
         """Listen until cancelled. A database that is away is waited for."""
@@ -185,6 +184,8 @@ class Follower:
         await waiting.put(None)
 
     async def _take(self, events: Sequence[LibraryEvent]) -> None:
+        if self._installed_at is None:
+            self._installed_at = await self._store.installed_at()
         latest = {event.ref: event for event in events}
         statuses = await self._store.statuses(list(latest))
         jobs: list[AnalyzeJob] = []
@@ -215,9 +216,8 @@ class Follower:
             return AnalyzeJob(ref=ref)
         if not needs_analysis(item, status, "", Reprocess.MISSING):
             return None
-        if item.added_at is not None and item.added_at < self._news_since:
-            return AnalyzeJob(ref=ref, priority=Priority.BACKFILL, announce=False)
-        return AnalyzeJob(ref=ref)
+        is_old = item.added_at and self._installed_at and item.added_at < self._installed_at
+        return AnalyzeJob(ref=ref, priority=Priority.BACKFILL if is_old else Priority.NEW)
 
 
 async def _gather(waiting: asyncio.Queue[LibraryEvent | None]) -> list[LibraryEvent]:

@@ -408,7 +408,9 @@ class AnalyzeJob:
     ref: ItemRef
     priority: int = Priority.NEW
     announce: bool = True
-    """False for history: stored, but nobody is told."""
+    """False: stored, but nobody is told."""
+    even_history: bool = False
+    """Tell of it although it was there before the installation, and is no news."""
     force: bool = False
     """Analyse again, although a current analysis is stored."""
 

@@ -29,6 +29,8 @@ class TransientError(MoodreelError):
         message: What was tried, on what, and what came back.
         retry_after_s: The earliest useful next try, where the other side named one.
         max_attempts: How often at most it is worth trying, where that is fewer than usual.
+        costs_attempt: False where nothing was tried yet: the source is away, or still being
+            written. Such a call is worth repeating for as long as it takes.
     """
 
     def __init__(
@@ -37,10 +39,12 @@ class TransientError(MoodreelError):
         *,
         retry_after_s: float | None = None,
         max_attempts: int | None = None,
+        costs_attempt: bool = True,
     ) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
         self.max_attempts = max_attempts
+        self.costs_attempt = costs_attempt
 
 
 class PermanentError(MoodreelError):

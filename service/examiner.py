@@ -35,6 +35,9 @@ from service.vocabulary import Vocabulary
 REVISION = 1
 """Of what an analysis is: raised when the same models and words would find something else."""
 
+WITHOUT = " without "
+"""Between a version and the models that were missing when it was used."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 Model = TypeVar("Model", Encoder, SoundTagger)
@@ -104,7 +107,10 @@ class Examiner:
     @property
     def version(self) -> str:
         """What makes an analysis now: code, models and vocabulary."""
-        return f"{REVISION}:{self._shelf.fingerprint}:{self._vocabulary.fingerprint[:12]}"
+        models = self._shelf.fingerprint
+        if self._captioner is not None:
+            models += f"+{self._captioner.name}"
+        return f"{REVISION}:{models}:{self._vocabulary.fingerprint[:12]}"
 
     async def examine(self, item: MediaItem, wish: Wish | None = None) -> Analysis:
         """Watch and listen to an item from its beginning to its end.
@@ -207,7 +213,7 @@ class Examiner:
 
     def _version_without(self, missing: Sequence[str]) -> str:
         """Another version than the configured one: outdated as soon as the model is there."""
-        return f"{self.version} without {', '.join(missing)}" if missing else self.version
+        return f"{self.version}{WITHOUT}{', '.join(missing)}" if missing else self.version
 
 
 async def _open(open_model: Callable[[], Awaitable[Model]], notes: _Notes) -> Model | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from uuid import NAMESPACE_URL, uuid5
 
@@ -23,7 +24,7 @@ from service.domain import (
     PublishJob,
 )
 from service.errors import ConfigurationError, MoodreelError, NotFoundError, UnknownOutcomeError
-from service.examiner import Examiner
+from service.examiner import WITHOUT, Examiner
 from service.ports import Channel, JobQueue, MediaServer, Store
 
 MATCHED_SCENES = 32
@@ -77,6 +78,8 @@ class Pipeline:
         self._queue = queue
         self._channels = channels
         self._namespace = namespace
+        self._installed_at: datetime | None = None
+        self._tokens: dict[ItemRef, int] = {}
 
     @property
     def version(self) -> str:
@@ -85,23 +88,34 @@ class Pipeline:
 
     async def analyze(self, job: AnalyzeJob) -> None:
         """Ask for the item, watch and listen to it, save what was found, have it told."""
-        item = await self._server(job.ref).get_item(job.ref)
+        item = await self._ask_for(job.ref)
         status = (await self._store.statuses([item.ref])).get(item.ref)
-        if job.force or not is_current(item, status, self.version):
-            token = await self._store.begin(item)
+        if job.force or not self._is_done(item, status):
+            token = self._tokens[item.ref] = await self._store.begin(item)
             analysis = await self._examiner.examine(item)
             analysis = replace(analysis, best_match=await self._find_match(analysis))
             await self._store.save(analysis, token)
-        await self._have_it_told(item, announce=job.announce)
+            del self._tokens[item.ref]
+        is_told = job.announce and (job.even_history or await self._is_news(item))
+        await self._have_it_told(item, list(self._channels) if is_told else [KEPT_CHANNEL])
 
     async def publish(self, job: PublishJob) -> None:
-        """Tell one channel, unless the ledger says that it was told."""
+        """Tell one channel, unless the ledger says that it was told.
+
+        What was replaced or removed meanwhile is no news any more: newer content has its own job.
+        """
         channel = self._channel(job.channel)
         announcement = await self._announcement(job.ref, job.event_id)
+        status = (await self._store.statuses([job.ref])).get(job.ref)
+        is_gone = status is None or status.state is ItemState.DELETED
+        if is_gone or event_id(announcement.analysis.item) != job.event_id:
+            return
         claim = await self._store.claim_publication(job.ref, job.channel, job.event_id)
         if claim.state is ClaimState.SENT:
             return
-        if claim.state is ClaimState.UNKNOWN and not channel.is_repeatable:
+        # With a receipt a message is amended, and that may be done twice.
+        may_repeat = channel.is_repeatable or claim.receipt
+        if claim.state is ClaimState.UNKNOWN and not may_repeat:
             raise UnknownOutcomeError(
                 f"nobody knows whether {job.channel} was told of {job.ref}: an earlier attempt "
                 f"died while telling. To tell again: moodreel publish {job.ref} {job.channel}"
@@ -121,23 +135,34 @@ class Pipeline:
     async def keep_failure(self, job: Job, reason: str) -> None:
         """Keep the last word on an item. On a publication the ledger has it already."""
         if isinstance(job, AnalyzeJob):
-            await self._store.fail(job.ref, reason)
+            await self._store.fail(job.ref, reason, self._tokens.pop(job.ref, None))
 
-    async def _have_it_told(self, item: MediaItem, *, announce: bool) -> None:
-        """Enqueue a job per channel. Of history only the store is told.
+    async def _ask_for(self, ref: ItemRef) -> MediaItem:
+        """Ask the item's server. What is gone there leaves search here."""
+        try:
+            return await self._server(ref).get_item(ref)
+        except NotFoundError:
+            await self._store.mark_deleted(ref)
+            raise
 
-        The ledger then says that the others were told: a server that reports an old item anew
-        (Jellyfin 10.11 does) makes it no news.
+    def _is_done(self, item: MediaItem, status: ItemStatus | None) -> bool:
+        """Whether nothing is to be gained now: an analysis without a model counts, as long as
+        nobody asks for better ones (`backfill --reprocess outdated` does).
         """
-        told = list(self._channels) if announce else [KEPT_CHANNEL]
-        for name in self._channels.keys() - told:
-            claim = await self._store.claim_publication(item.ref, name, event_id(item))
-            if claim.state is not ClaimState.SENT:
-                await self._store.settle_publication(
-                    item.ref, name, event_id(item), receipt=claim.receipt
-                )
+        made_by = status.pipeline.partition(WITHOUT)[0] if status else ""
+        return is_current(item, status and replace(status, pipeline=made_by), self.version)
+
+    async def _is_news(self, item: MediaItem) -> bool:
+        """Whether it was added since the installation, as far as its server can say."""
+        if self._installed_at is None:
+            self._installed_at = await self._store.installed_at()
+        return item.added_at is None or item.added_at >= self._installed_at
+
+    async def _have_it_told(self, item: MediaItem, channels: Sequence[str]) -> None:
+        """Enqueue a job per channel; the ledger sees to it that each is told once."""
+        event = event_id(item)
         await self._queue.enqueue(
-            [PublishJob(ref=item.ref, channel=name, event_id=event_id(item)) for name in told]
+            [PublishJob(ref=item.ref, channel=name, event_id=event) for name in channels]
         )
 
     async def _tell(self, channel: Channel, announcement: Announcement, former: str) -> str:

@@ -216,6 +216,9 @@ class Store(Protocol):
     async def saved_at(self, ref: ItemRef) -> datetime | None:
         """When the current analysis was saved, UTC."""
 
+    async def installed_at(self) -> datetime:
+        """When this store was made, UTC: what libraries held before is history, not news."""
+
     async def statuses(self, refs: Collection[ItemRef]) -> Mapping[ItemRef, ItemStatus]:
         """What is known of these items; unknown ones are absent."""
 

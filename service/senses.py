@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from service.detection.heard import HeardSounds
-from service.detection.moments import Float64, Moments, gather_moments
+from service.detection.heard import HeardSounds, gather_sounds
+from service.detection.moments import Moments, gather_moments
 from service.detection.sampling import Sampling, plan_samples
 from service.detection.signals import PictureMeter, PictureSignals
 from service.detection.sound import SoundMeter, SoundSignals
@@ -87,8 +87,7 @@ class Senses:
     async def listen(self, media: OpenMedia, tagger: SoundTagger | None) -> Heard:
         """Hear the whole, window by window."""
         meter = SoundMeter()
-        times: list[Float64] = []
-        scores: list[Float32] = []
+        answers: list[tuple[float, float, Float32]] = []
         kept: dict[int, AudioWindow] = {}
         duration_s = media.info.duration_s
 
@@ -97,16 +96,16 @@ class Senses:
                 meter.add(window)
                 kept.setdefault(_third(window, duration_s), window)
                 if tagger is not None and window.samples.size:
+                    duration = window.samples.size / window.sample_rate_hz
                     found = tagger.score_window(window.samples)
-                    times.append(_middles(window, len(found)))
-                    scores.append(found)
+                    answers.append((window.start_s, duration, found))
 
         rate_hz = tagger.sample_rate_hz if tagger else LISTENING_RATE_HZ
         windows = media.read_audio(sample_rate_hz=rate_hz, window_s=WINDOW_S, hop_s=WINDOW_S)
         await self._each_batch(windows, hear, size=1)
         return Heard(
             signals=meter.signals(),
-            sounds=_gather(tagger, times, scores) if tagger else None,
+            sounds=gather_sounds(answers, tagger.labels, tagger.name) if tagger else None,
             windows=[kept[third] for third in sorted(kept)],
         )
 
@@ -139,21 +138,4 @@ class Senses:
 def _third(window: AudioWindow, duration_s: float) -> int:
     return min(
         int(CAPTIONED_WINDOWS * window.start_s / max(duration_s, 1e-6)), CAPTIONED_WINDOWS - 1
-    )
-
-
-def _middles(window: AudioWindow, count: int) -> Float64:
-    """Times of a tagger's hops, which cover their window evenly."""
-    duration_s = window.samples.size / window.sample_rate_hz
-    middles: Float64 = window.start_s + (np.arange(count) + 0.5) * duration_s / max(count, 1)
-    return middles
-
-
-def _gather(tagger: SoundTagger, times: list[Float64], scores: list[Float32]) -> HeardSounds:
-    class_count = len(tagger.labels)
-    return HeardSounds(
-        model=tagger.name,
-        labels=tuple(tagger.labels),
-        times_s=np.concatenate(times or [np.zeros(0)]),
-        scores=np.concatenate(scores or [np.zeros((0, class_count), np.float32)]),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +26,7 @@ class ServiceSettings(Configuration):
     data_dir: Path = Field(
         default_factory=_default_data_dir,
         alias="MOODREEL_DATA_DIR",
-        description="Where everything is kept: the database, models, the webhook token.",
+        description="Where the embedded database and the webhook token are kept.",
     )
     host: str = Field(
         default="127.0.0.1",
@@ -87,7 +86,7 @@ class ServiceSettings(Configuration):
 
 
 def prepare_data_dir(settings: ServiceSettings) -> Path:
-    """Make the data directory, for its owner alone where it is new.
+    """Make the data directory.
 
     Raises:
         ConfigurationError: It cannot be made or written.
@@ -114,12 +113,6 @@ def webhook_token(settings: ServiceSettings) -> str:
     if settings.webhook_token is not None:
         return settings.webhook_token.get_secret_value()
     return _kept_once(prepare_data_dir(settings) / "webhook-token", secrets.token_urlsafe(24))
-
-
-def first_started_at(settings: ServiceSettings) -> datetime:
-    """When this installation began: what a library held before that is history, not news."""
-    now = datetime.now(UTC).isoformat()
-    return datetime.fromisoformat(_kept_once(prepare_data_dir(settings) / "first-start", now))
 
 
 def _kept_once(path: Path, value: str) -> str:

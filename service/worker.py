@@ -83,7 +83,7 @@ class Worker:
         except (NotFoundError, StaleTokenError):
             raise
         except TransientError as error:
-            if attempt >= min(limit, error.max_attempts or limit):
+            if error.costs_attempt and attempt >= min(limit, error.max_attempts or limit):
                 await self._give_up(job, attempt, f"{error} (after {attempt} attempts)", error)
             _log("job_retried", job, attempt, error)
             raise

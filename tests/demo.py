@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -115,6 +116,7 @@ async def show(
         check(not discord.messages, "history is quiet")
 
         step("Jellyfin's webhook says that a film was added")
+        sequel.created_at = datetime.now(UTC)
         answer = await post(address, jellyfin.webhook_body(sequel), settings)
         console.print(f"  POST /webhooks/jellyfin -> {answer}")
         check(answer == 202, "the webhook is taken")

@@ -32,7 +32,7 @@ SAMPLE_RATE_HZ = 16_000
 """What Qwen2-Audio's feature extractor takes; its model card, ``preprocessor_config.json``."""
 WINDOW_COUNT = 4
 WINDOW_S = 10.0
-"""Four times ten seconds are 1.7 MB of base64, and about 1,000 audio tokens of the model."""
+"""At most four times ten seconds: 1.7 MB of base64, about 1,000 audio tokens of the model."""
 ANSWER_LIMIT_BYTES = 256 * 1024
 ANSWER_TOKENS = 400
 TITLE_LIMIT = 200
@@ -268,5 +268,9 @@ def _read_base(url: str) -> URL:
         raise ConfigurationError("QWEN_AUDIO_URL cannot be read as an address") from None
     if address.scheme not in {"http", "https"} or not address.host:
         raise ConfigurationError("QWEN_AUDIO_URL must begin with http:// or https:// and a host")
+    if address.user or address.password:
+        raise ConfigurationError(
+            "QWEN_AUDIO_URL holds a name or password: put the key into MOODREEL_QWEN_API_KEY"
+        )
     path = address.path.rstrip("/").removesuffix("/chat/completions").removesuffix("/v1")
     return address.with_path(f"{path}/v1")

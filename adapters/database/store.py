@@ -87,6 +87,9 @@ class DatabaseStore:
         text = await self._transport.call("moodreel_saved_at", _ref(ref))
         return None if text is None else load_time(text)
 
+    async def installed_at(self) -> datetime:
+        return load_time(await self._transport.call("moodreel_installed_at", {}))
+
     async def statuses(self, refs: Collection[ItemRef]) -> Mapping[ItemRef, ItemStatus]:
         known: dict[ItemRef, ItemStatus] = {}
         asked = list(refs)
@@ -180,8 +183,8 @@ class DatabaseStore:
 async def open_store(settings: DatabaseSettings, embedded_dsn: str | None) -> DatabaseStore:
     """Connect to where the settings say, and see that its schema is ours.
 
-    Supabase comes first, then the operator's own Postgres, then the embedded one, which is the
-    only one that is migrated without being asked.
+    Supabase comes first, then the operator's own Postgres, then the embedded one, which is
+    migrated here.
 
     Args:
         settings: Where.

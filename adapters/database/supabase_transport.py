@@ -55,7 +55,7 @@ class SupabaseTransport:
         http = httpx.AsyncClient(
             transport=http_transport,
             timeout=httpx.Timeout(CALL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
-            follow_redirects=True,
+            follow_redirects=False,  # the key would go along to whatever host is named
             event_hooks={"response": [_refuse_strangers]},
         )
         options = AsyncClientOptions(
@@ -92,6 +92,10 @@ async def _refuse_strangers(response: httpx.Response) -> None:
     The gateway before it, or a proxy, answers without a code, or with a page.
     """
     await response.aread()
+    if response.is_redirect:
+        raise ConfigurationError(
+            f"{response.request.url} redirects: set SUPABASE_URL to the project's final address"
+        )
     tried = f"{response.request.method} {response.request.url}"
     said = f"{response.reason_phrase}: {response.text[:LONGEST_QUOTE]}"
     try:

@@ -116,6 +116,7 @@ class FolderServer:
             raise TransientError(
                 f"{ref}: {found.path.name!r} was written {quiet_s:.0f} s ago and may still grow",
                 retry_after_s=self._settings.settle_s - quiet_s,
+                costs_attempt=False,
             )
         return item
 
@@ -214,6 +215,7 @@ class FolderServer:
                 raise TransientError(
                     f"{ref}: {away.path} is missing or empty; is it mounted?",
                     retry_after_s=AWAY_RETRY_S,
+                    costs_attempt=False,
                 )
 
     def _require_roots(self) -> None:

@@ -20,6 +20,8 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024
 QUICK_RETRY_S = 0.3
 """One more try at once for a connection that broke; a longer wait is the queue's business."""
 MAX_RETRY_AFTER_S = 3600.0
+AWAY_RETRY_S = 120.0
+"""A server that cannot be reached is asked again by each waiting job, until it is there."""
 TIMEOUT_RETRY_S = 60.0
 RETRIED = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
@@ -92,7 +94,13 @@ class JsonClient:
             raise TransientError(
                 f"{what}: no answer in time", retry_after_s=TIMEOUT_RETRY_S
             ) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientConnectorError, OSError) as error:
+            raise TransientError(
+                f"{what}: {type(error).__name__}: {error}",
+                retry_after_s=AWAY_RETRY_S,
+                costs_attempt=False,
+            ) from error
+        except aiohttp.ClientError as error:
             raise TransientError(f"{what}: {type(error).__name__}: {error}") from error
         return _parse_object(body, what)
 

@@ -138,8 +138,9 @@ class Consumer:
     async def _try_again(self, run: Run, error: TransientError) -> None:
         delay_s = self._delay_s(error, run.attempts + 1)
         reason = _describe(error)
+        cost = int(error.costs_attempt)
         await self._settle(
-            run, lambda run: self._table.wait_again(run, delay_s=delay_s, error=reason)
+            run, lambda run: self._table.wait_again(run, cost=cost, delay_s=delay_s, error=reason)
         )
 
     async def _settle(self, run: Run, settle: Settle) -> None:

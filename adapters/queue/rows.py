@@ -14,6 +14,8 @@ from service.errors import PermanentError
 ANALYZE = "analyze"
 PUBLISH = "publish"
 KINDS = (ANALYZE, PUBLISH)
+FLAGS = ("announce", "even_history", "force")
+"""Of an analysis: when equal jobs are merged, what either asks for is done."""
 KEY_LENGTH = 200
 """Longer keys are hashed: a row of a btree index holds about 2,700 bytes."""
 
@@ -64,7 +66,7 @@ def to_row(job: Job) -> JobRow:
                 priority=job.priority,
                 lock=_key(ANALYZE, *identity),
                 equality=_key(ANALYZE, *identity),
-                args={**ref, "announce": job.announce, "force": job.force},
+                args={**ref, **{flag: getattr(job, flag) for flag in FLAGS}},
             )
         case PublishJob():
             return JobRow(
@@ -94,9 +96,8 @@ def to_job(kind: str, priority: int, args: Mapping[str, Any]) -> Job:
     try:
         ref = ItemRef(server=args["server"], item_id=args["item_id"])
         if kind == ANALYZE:
-            return AnalyzeJob(
-                ref=ref, priority=priority, announce=args["announce"], force=args["force"]
-            )
+            flags = {flag: args[flag] for flag in FLAGS}
+            return AnalyzeJob(ref=ref, priority=priority, **flags)
         return PublishJob(
             ref=ref, priority=priority, channel=args["channel"], event_id=args["event_id"]
         )

@@ -17,10 +17,13 @@ on conflict (queueing_lock) where status = 'todo' do update
    set priority = greatest(waiting.priority, excluded.priority),
        args = waiting.args || jsonb_strip_nulls(jsonb_build_object(
            'announce', (waiting.args->>'announce')::bool or (excluded.args->>'announce')::bool,
+           'even_history',
+             (waiting.args->>'even_history')::bool or (excluded.args->>'even_history')::bool,
            'force', (waiting.args->>'force')::bool or (excluded.args->>'force')::bool))
  where excluded.priority > waiting.priority
     or (excluded.args @> '{"announce": true}' and waiting.args @> '{"announce": false}')
     or (excluded.args @> '{"force": true}' and waiting.args @> '{"force": false}')
+    or (excluded.args @> '{"even_history": true}' and waiting.args @> '{"even_history": false}')
 returning (xmax = 0) as is_new  -- a row that was updated carries our transaction in xmax
 """
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from service.domain import AudioWindow, Float32
+from service.domain import Float32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,18 +32,21 @@ class HeardSounds:
 
 
 def gather_sounds(
-    windows: Iterable[tuple[AudioWindow, Float32]], labels: Sequence[str], model: str
+    answers: Iterable[tuple[float, float, Float32]], labels: Sequence[str], model: str
 ) -> HeardSounds:
-    """Put a tagger's answers, ``(hops, C)`` for each window, on one line of time.
+    """Put a tagger's answers on one line of time.
 
-    Hops are taken to cover their window evenly.
+    Args:
+        answers: For each window its start and duration in seconds, and scores ``(hops, C)``. Hops
+            are taken to cover their window evenly.
+        labels: The C classes.
+        model: Name of the tagger.
     """
     times: list[npt.NDArray[np.float64]] = []
     scores: list[Float32] = []
-    for window, answer in windows:
-        duration_s = window.samples.size / window.sample_rate_hz
+    for start_s, duration_s, answer in answers:
         middles = (np.arange(len(answer)) + 0.5) / max(1, len(answer))
-        times.append(window.start_s + middles * duration_s)
+        times.append(start_s + middles * duration_s)
         scores.append(answer)
     all_times = np.concatenate(times) if times else np.zeros(0)
     all_scores = np.concatenate(scores) if scores else np.zeros((0, len(labels)), np.float32)

@@ -7,7 +7,6 @@ from PIL import Image
 
 from service.domain import UInt8
 
-VIEW_COUNT = 2
 CENTRE_SHARE = 0.6
 """Side of the centre view as a share of the picture's shorter side: a subject in the middle fills
 about twice the pixels, and the rest of the picture is still to be seen in the other view."""

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from adapters.database import migrate
 from adapters.database.embedded import EmbeddedPostgres
 from adapters.database.settings import DatabaseSettings
-from service.errors import MoodreelError
+from service.errors import ConfigurationError, MoodreelError
 from service.settings import ServiceSettings, prepare_data_dir
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,10 @@ async def _look_after(server: EmbeddedPostgres) -> None:
         await asyncio.sleep(LOOK_AFTER_S)
         before = server.pid
         try:
-            server.start()  # on this thread: the kernel ends a child with the thread that made it
+            # On this thread: the kernel ends a child with the thread that made it.
+            server.start(may_attach=False)
+        except ConfigurationError:
+            continue  # another process owns it, and looks after it
         except MoodreelError as error:
             logger.exception(
                 "the embedded Postgres is down",

@@ -17,7 +17,7 @@ from service.backfill import Follower
 from service.errors import ConfigurationError
 from service.pipeline import Pipeline
 from service.ports import Channel, JobQueue, MediaServer, Store, Watcher
-from service.settings import ServiceSettings, first_started_at, webhook_token
+from service.settings import ServiceSettings, webhook_token
 from service.web.app import create_app, serve
 from service.wiring.database import open_database
 from service.wiring.examiner import open_examiner
@@ -65,7 +65,6 @@ class Moodreel:
 
     async def follow(self) -> None:
         """Watch what can be watched, until cancelled."""
-        news_since = first_started_at(self.settings)
         async with asyncio.TaskGroup() as group:
             for server in self.servers.values():
                 if isinstance(server, Watcher):
@@ -74,7 +73,6 @@ class Moodreel:
                         watcher=server,
                         store=self.store,
                         queue=self.queue,
-                        news_since=news_since,
                     )
                     group.create_task(follower.follow())
 

@@ -102,8 +102,16 @@ async def test_enqueueing_at_the_same_time_doubles_nothing(queue: ProcrastinateQ
         (analyze(), from_backfill(), analyze()),
         (analyze(), from_backfill(force=True), analyze(force=True)),
         (from_backfill(), from_backfill(force=True), from_backfill(force=True)),
+        (from_backfill(), from_backfill(even_history=True), from_backfill(even_history=True)),
     ],
-    ids=["lifted", "lifted and still forced", "not lowered", "forced", "forced in the background"],
+    ids=[
+        "lifted",
+        "lifted and still forced",
+        "not lowered",
+        "forced",
+        "forced in the background",
+        "told although it is old",
+    ],
 )
 async def test_a_waiting_job_takes_over_what_an_equal_one_asks_for(
     queue: ProcrastinateQueue,
@@ -242,6 +250,19 @@ async def test_a_transient_error_is_tried_again_with_the_next_attempt(queue: Pro
 
     assert notebook.performed == [(analyze(), 1), (analyze(), 2), (analyze(), 3)]
     assert await queue.counts() == {"waiting": 0, "running": 0, "failed": 0, "done": 1}
+
+
+async def test_waiting_for_a_source_that_is_away_costs_no_attempt(queue: ProcrastinateQueue):
+    answers = iter([False, False, True])
+
+    async def wait_for_it(job: Job, attempt: int) -> None:
+        if not next(answers):
+            raise TransientError("not mounted", retry_after_s=0.01, costs_attempt=False)
+
+    await queue.enqueue([analyze()])
+    notebook = await work_through(queue, 3, wait_for_it)
+
+    assert notebook.performed == [(analyze(), 1)] * 3
 
 
 async def test_a_job_that_cancels_itself_is_tried_again_at_a_cost(queue: ProcrastinateQueue):

@@ -43,6 +43,12 @@ async def test_an_analysis_that_says_little_comes_back_as_it_was(store):
     assert fields(loaded) == fields(analysis)
 
 
+async def test_the_moment_of_the_installation_stays(store):
+    installed_at = await store.installed_at()
+    assert installed_at < datetime.now(UTC)
+    assert await store.installed_at() == installed_at
+
+
 async def test_saving_twice_leaves_what_saving_once_leaves(store):
     analysis = make_full_analysis()
     token = await store.begin(analysis.item)

@@ -245,6 +245,20 @@ async def test_what_a_gateway_answers_is_named_by_the_next_move(status, body, er
     assert type(caught.value) is error
 
 
+async def test_a_redirect_does_not_take_the_key_along():
+    asked: list[str] = []
+
+    def elsewhere(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        return httpx.Response(307, headers={"Location": "http://elsewhere.test/"})
+
+    made = DatabaseStore(await supabase("a-key", httpx.MockTransport(elsewhere)))
+    async with aclosing(made) as store:
+        with pytest.raises(ConfigurationError, match="SUPABASE_URL"):
+            await store.counts()
+    assert set(asked) == {"supabase.test"}
+
+
 async def test_a_large_analysis_travels_in_requests_of_at_most_a_megabyte(database_dsn):
     await migrate.apply(database_dsn)
     analysis = make_full_analysis(scene_count=1000, dimension=512)

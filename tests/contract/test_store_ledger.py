@@ -60,6 +60,14 @@ async def test_news_of_an_item_are_claimed_with_the_receipt_of_the_former(store)
     assert (claim.state, claim.receipt) == (ClaimState.CLAIMED, "message 5")
 
 
+async def test_doubt_about_a_first_message_is_not_lifted_by_news(store):
+    ref = (await analyzed(store, "1")).item.ref
+    await store.claim_publication(ref, "discord", EVENT)
+    claim = await store.claim_publication(ref, "discord", "news")
+    assert (claim.state, claim.receipt) == (ClaimState.UNKNOWN, "")
+    await store.settle_publication(ref, "discord", "news", receipt="message 6")
+
+
 async def test_a_late_word_on_a_former_event_does_not_settle_the_news(store):
     ref = (await analyzed(store, "1")).item.ref
     await store.claim_publication(ref, "discord", EVENT)

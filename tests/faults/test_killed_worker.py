@@ -45,7 +45,6 @@ async def test_a_worker_killed_after_any_call_loses_nothing_and_doubles_nothing(
     tmp_path, database_dsn, monkeypatch
 ):
     library = tmp_path / "library"
-    write_films(library)
     discord, receiver = StandInDiscord(), HttpReceiver()
     async with serve(discord.app) as discord_url, serve(receiver.app) as receiver_url:
         settings = environment(
@@ -56,6 +55,7 @@ async def test_a_worker_killed_after_any_call_loses_nothing_and_doubles_nothing(
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
         async with open_moodreel(ServiceSettings.read()) as moodreel:
+            write_films(library)  # after the installation: they are news
             deaths, survivor = await kill_workers(moodreel, settings | PATIENT)
             queue = await ProcrastinateQueue.open(database_dsn, QueueSettings())
             async with running("work", env=settings | IMPATIENT):

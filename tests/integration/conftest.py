@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from service.domain import ItemRef, PublishJob
+from service.domain import ItemRef, Job, PublishJob
 from service.pipeline import event_id
 from service.settings import ServiceSettings
 from service.wiring import Moodreel, open_moodreel
@@ -43,6 +44,21 @@ class House:
         return [
             PublishJob(ref=ref, channel=name, event_id=event) for name in self.moodreel.channels
         ]
+
+
+async def drain(house: House) -> list[Job]:
+    """Take all waiting jobs, in the order in which a worker would."""
+    taken: list[Job] = []
+    stop = asyncio.Event()
+    waiting = (await house.moodreel.queue.counts())["waiting"]
+
+    async def perform(job: Job, _attempt: int) -> None:
+        taken.append(job)
+        if len(taken) == waiting:
+            stop.set()
+
+    await house.moodreel.queue.work(perform, concurrency=1, stop=stop)
+    return taken
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Walking a library, over the real store and queue."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -23,8 +22,10 @@ from service.domain import (
     LibraryEvent,
     MediaItem,
     MediaKind,
+    Priority,
 )
 from service.errors import NotFoundError, TransientError
+from tests.integration.conftest import drain
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -136,10 +137,10 @@ def test_what_needs_an_analysis(state, revision, pipeline, wanted):
     assert chosen == wanted
 
 
-async def test_a_follower_enqueues_news_first_and_history_quietly(house):
+async def test_a_follower_enqueues_news_before_history(house):
     shelf = Shelf(4)
     for number, days in ((0, -9), (1, 1)):
-        item = make_item(number, added_at=NOW + timedelta(days=days))
+        item = make_item(number, added_at=datetime.now(UTC) + timedelta(days=days))
         shelf.items[item.ref] = item
     gone, growing = ItemRef(server="shelf", item_id="9"), make_item(2).ref
     shelf.errors[growing] = TransientError("it still grows")
@@ -153,28 +154,13 @@ async def test_a_follower_enqueues_news_first_and_history_quietly(house):
         watcher=shelf,
         store=house.moodreel.store,
         queue=house.moodreel.queue,
-        news_since=NOW,
     ).follow()
 
     taken = await drain(house)
-    assert [(job.ref.item_id, job.announce) for job in taken] == [
-        ("1", True),
-        ("2", True),
-        ("0", False),
+    assert [(job.ref.item_id, job.priority) for job in taken] == [
+        ("1", Priority.NEW),
+        ("2", Priority.NEW),
+        ("0", Priority.BACKFILL),
     ]
     (status,) = (await house.moodreel.store.statuses([make_item(3).ref])).values()
     assert status.state is ItemState.DELETED
-
-
-async def drain(house):
-    """Take all jobs, in the order in which a worker would."""
-    taken, stop = [], asyncio.Event()
-    waiting = (await house.moodreel.queue.counts())["waiting"]
-
-    async def perform(job, _attempt):
-        taken.append(job)
-        if len(taken) == waiting:
-            stop.set()
-
-    await house.moodreel.queue.work(perform, concurrency=1, stop=stop)
-    return taken

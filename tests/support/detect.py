@@ -85,7 +85,14 @@ def measure_file(path: Path) -> SoundSignals:
 
 def hear_file(path: Path, tagger: SoundTagger) -> HeardSounds:
     """What a tagger hears in a file."""
-    answers = [(window, tagger.score_window(window.samples)) for window in read_audio(path)]
+    answers = [
+        (
+            window.start_s,
+            window.samples.size / window.sample_rate_hz,
+            tagger.score_window(window.samples),
+        )
+        for window in read_audio(path)
+    ]
     return gather_sounds(answers, tagger.labels, tagger.name)
 
 

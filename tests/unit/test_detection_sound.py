@@ -133,11 +133,7 @@ def test_samples_that_are_no_numbers_do_not_spread():
 
 def test_a_tagger_s_hops_cover_their_window():
     scores = np.array([[0.1, 0.9], [0.2, 0.8]], np.float32)
-    heard = gather_sounds(
-        [(window(tone(440, 2.0), 4.0), scores), (window(tone(440, 2.0)), scores)],
-        ["Dog", "Cat"],
-        "tagger",
-    )
+    heard = gather_sounds([(4.0, 2.0, scores), (0.0, 2.0, scores)], ["Dog", "Cat"], "tagger")
     assert heard.times_s.tolist() == [0.5, 1.5, 4.5, 5.5]
     assert heard.score(["Cat", "Dog"]).tolist() == pytest.approx([0.9, 0.8, 0.9, 0.8])
     assert heard.score(["Whale"]).tolist() == [0.0] * 4

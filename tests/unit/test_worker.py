@@ -53,6 +53,14 @@ def actions(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.__dict__["action"] for record in caplog.records]
 
 
+async def test_what_cost_no_attempt_is_asked_for_as_long_as_it_takes():
+    pipeline = ScriptedPipeline(TransientError("not mounted", costs_attempt=False))
+    for attempt in (1, 5):
+        with pytest.raises(TransientError):
+            await Worker(pipeline).perform(ANALYZE, attempt)
+    assert pipeline.failures == []
+
+
 async def test_each_kind_of_job_goes_its_own_way():
     pipeline = ScriptedPipeline()
     worker = Worker(pipeline)

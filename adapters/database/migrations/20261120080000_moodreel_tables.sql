@@ -198,6 +198,10 @@ create unlogged table moodreel.uploads (
 );
 alter table moodreel.uploads alter column piece set storage external;
 
+-- What a library held before this moment is history, not news.
+create table moodreel.installation (installed_at timestamptz not null default now());
+insert into moodreel.installation default values;
+
 -- Without a policy nobody but the owner and service_role sees a row.
 alter table media_items enable row level security;
 alter table media_analyses enable row level security;
@@ -210,3 +214,4 @@ alter table media_audio_analysis enable row level security;
 alter table publications enable row level security;
 alter table published_events enable row level security;
 alter table moodreel.uploads enable row level security;
+alter table moodreel.installation enable row level security;

@@ -252,6 +252,11 @@ language sql stable security definer set search_path = public, extensions, pg_te
   select to_jsonb(saved_at) from media_analyses where media_item_id = moodreel.find_item(request)
 $$;
 
+create function moodreel_installed_at(request jsonb) returns jsonb
+language sql stable security definer set search_path = public, extensions, pg_temp as $$
+  select to_jsonb(min(installed_at)) from moodreel.installation
+$$;
+
 create function moodreel_statuses(request jsonb) returns jsonb
 language sql stable security definer set search_path = public, extensions, pg_temp as $$
   select coalesce(
@@ -333,7 +338,9 @@ begin
   where media_item_id = item and channel = request->>'channel';
   return jsonb_build_object(
     'state',
-    case when entry.event_id = request->>'event_id' and entry.state = 'sending'
+    -- Without a receipt of anything earlier, what is doubtful may be the first of two messages.
+    case when entry.state = 'sending'
+        and (entry.event_id = request->>'event_id' or entry.receipt = '')
       then 'unknown' else 'claimed' end,
     'receipt', entry.receipt);
 end $$;
