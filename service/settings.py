@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from service.configuration import Configuration
 from service.errors import ConfigurationError
@@ -84,6 +84,11 @@ class ServiceSettings(Configuration):
         default="INFO", alias="MOODREEL_LOG_LEVEL", description="The least that is logged."
     )
 
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _shout(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
 
 def prepare_data_dir(settings: ServiceSettings) -> Path:
     """Make the data directory.
@@ -100,6 +105,8 @@ def prepare_data_dir(settings: ServiceSettings) -> Path:
             f"cannot make the data directory {path}: {error.strerror}. "
             "Set MOODREEL_DATA_DIR to a place that may be written."
         ) from error
+    if not path.is_dir():
+        raise ConfigurationError(f"MOODREEL_DATA_DIR names {path}, which is no directory")
     if not os.access(path, os.W_OK | os.X_OK):
         raise ConfigurationError(
             f"the data directory {path} may not be written by this user. "

@@ -153,7 +153,8 @@ class FolderChanges:
             self._is_partly_forbidden = True
         except (OSError, RuntimeError) as error:
             logger.warning(
-                "the system cannot watch the library (too few inotify watches?): polling instead",
+                "the system cannot report changes in the library (too few inotify watches, or a "
+                "file name that is no UTF-8): polling instead",
                 extra={"action": "watch_falls_back_to_polling", "error": str(error)},
             )
             self._is_polling = True

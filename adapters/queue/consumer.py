@@ -77,6 +77,7 @@ class Consumer:
                 logger.exception("worker failed", extra={"action": "worker_failed"})
             finally:
                 stopper.cancel()
+            _respect_cancellation()
             if self._stop.is_set():
                 return
             if time.monotonic() - began_at > LONGEST_PAUSE_S:
@@ -107,6 +108,7 @@ class Consumer:
                 await care()
             except MoodreelError as error:
                 logger.warning("%s", error, extra={"action": "care_failed"})
+            _respect_cancellation()
             await asyncio.sleep(seconds)
 
     async def _prune(self) -> None:
@@ -185,6 +187,12 @@ class Consumer:
             return min(max(error.retry_after_s, 0.0), LONGEST_RETRY_AFTER_S)
         delay_s = self._settings.retry_base_s * 2.0 ** min(attempt - 1, 32)
         return min(delay_s, self._settings.retry_max_s) * random.uniform(0.8, 1.2)  # noqa: S311  no secret
+
+
+def _respect_cancellation() -> None:
+    """Go on being cancelled: a pool or a query that is cut off in the middle may swallow it."""
+    if _is_cancelled():
+        raise asyncio.CancelledError
 
 
 def _is_cancelled() -> bool:

@@ -37,6 +37,8 @@ async def analyze(
     ] = False,
 ) -> int:
     """Analyse files. Needs no server; stores nothing."""
+    if not all(text.strip() for text in (*(highlight or ()), *(avoid or ()))):
+        raise typer.BadParameter("--highlight and --not need words")
     if avoid and not highlight:
         raise typer.BadParameter("--not goes with --highlight")
     settings = ServiceSettings.read()

@@ -80,7 +80,9 @@ def fail(message: str, status: int = EXIT_FAILED) -> None:
 
 def print_json(value: object) -> None:
     """One JSON value on one line of standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")) + "\n")
+    text = json.dumps(value, ensure_ascii=False, separators=(", ", ": ")) + "\n"
+    # File names may hold bytes that are no UTF-8; JSON may not.
+    sys.stdout.write(text.encode("utf-8", "replace").decode())
 
 
 @contextmanager

@@ -22,6 +22,8 @@ def configure_logging(settings: ServiceSettings) -> None:
         "httpx",
         "httpx2",
         "aiohttp.access",
+        "numba",
+        "httpcore",
         "psycopg.pool",
         "watchfiles",
     ):

@@ -44,8 +44,10 @@ async def _keep_running(*, web: bool, worker: bool, follow: bool) -> None:
             open_moodreel(settings, own_database=owns) as moodreel,
             asyncio.TaskGroup() as group,
         ):
-            if web:
-                group.create_task(moodreel.serve(stop, on_ready=_tell_address(settings)))
+            if web:  # first of all: an address that is taken ends the start
+                bound = asyncio.Event()
+                group.create_task(moodreel.serve(stop, on_ready=_tell_address(settings, bound)))
+                await bound.wait()
             if worker:
                 group.create_task(moodreel.work(stop))
             if follow:
@@ -58,8 +60,9 @@ async def _keep_running(*, web: bool, worker: bool, follow: bool) -> None:
             logger.info("stopping", extra={"action": "stopping"})
 
 
-def _tell_address(settings: ServiceSettings) -> Callable[[int], None]:
+def _tell_address(settings: ServiceSettings, bound: asyncio.Event) -> Callable[[int], None]:
     def tell(port: int) -> None:
+        bound.set()
         logger.info(
             "listening",
             extra={"action": "listening", "address": f"http://{settings.host}:{port}"},

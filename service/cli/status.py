@@ -20,7 +20,9 @@ STYLES = {ItemState.ANALYZED: "green", ItemState.FAILED: "red", ItemState.DELETE
 
 @command
 async def status(
-    limit: Annotated[int, typer.Option(min=1, help="How many of the latest items to show.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="How many of the latest items to show.")
+    ] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Show what is done, what waits, and what failed and why."""

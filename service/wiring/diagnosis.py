@@ -15,6 +15,7 @@ from adapters.models.shelf import Shelf
 from publisher import open_channels
 from service.domain import Finding, Severity
 from service.errors import MoodreelError
+from service.ports import Store
 from service.settings import ServiceSettings, prepare_data_dir, webhook_token
 from service.vocabulary import load_vocabulary
 from service.wiring.database import start_embedded
@@ -34,6 +35,7 @@ async def diagnose(settings: ServiceSettings) -> list[Finding]:
         "captioner": _check_captioner,
         **{name: _server_check(name) for name in MEDIA_SERVERS},
         "database": lambda stack: _check_database(stack, settings),
+        "channels": lambda stack: _check_channels(stack, settings),
     }
     findings: list[Finding] = []
     for subject, check in checks.items():
@@ -94,13 +96,21 @@ def _server_check(name: str) -> Check:
     return check
 
 
-async def _check_database(stack: AsyncExitStack, settings: ServiceSettings) -> Sequence[Finding]:
+async def _open_store(stack: AsyncExitStack, settings: ServiceSettings) -> Store:
+    """The store as it is: what is the operator's own is looked at, not migrated."""
     database = DatabaseSettings.read()
-    # What is the operator's own is looked at, not migrated.
     store = await open_store(database, database.dsn or start_embedded(stack, settings))
     stack.push_async_callback(store.aclose)
-    findings = [*await store.check()]
-    for channel in open_channels(store).values():
+    return store
+
+
+async def _check_database(stack: AsyncExitStack, settings: ServiceSettings) -> Sequence[Finding]:
+    return await (await _open_store(stack, settings)).check()
+
+
+async def _check_channels(stack: AsyncExitStack, settings: ServiceSettings) -> Sequence[Finding]:
+    findings: list[Finding] = []
+    for channel in open_channels(await _open_store(stack, settings)).values():
         stack.push_async_callback(channel.aclose)
         findings += await channel.check()
     return findings

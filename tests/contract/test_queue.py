@@ -408,6 +408,21 @@ async def test_a_worker_whose_task_is_cancelled_hands_back_too(queue: Procrastin
     assert await queue.counts() == {"waiting": 1, "running": 0, "failed": 0, "done": 0}
 
 
+@pytest.mark.parametrize("turns", [0, 1, 2, 5, 20])
+async def test_a_worker_that_is_cancelled_while_it_starts_ends(
+    queue: ProcrastinateQueue, turns: int
+):
+    async def nothing(job: Job, attempt: int) -> None: ...
+
+    working = asyncio.create_task(queue.work(nothing, concurrency=1, stop=asyncio.Event()))
+    for _ in range(turns + 1):
+        await asyncio.sleep(0)
+    working.cancel()
+    done, _ = await asyncio.wait({working}, timeout=10)
+    assert done == {working}
+    assert working.cancelled()
+
+
 async def test_a_worker_that_was_told_to_stop_takes_nothing(queue: ProcrastinateQueue):
     await queue.enqueue([analyze()])
     notebook = Notebook(1)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 from pathlib import Path
 from uuid import UUID
 
@@ -13,7 +14,7 @@ import aiohttp
 
 from tests.support.jellyfin import API_KEY
 from tests.support.postgres import reachable_directory
-from tests.support.service import QUIET, call_json, environment, serving, until_ready
+from tests.support.service import QUIET, call, call_json, environment, serving, until_ready
 
 WEBHOOK_COUNT = 1000
 AT_ONCE = 20
@@ -55,6 +56,17 @@ async def test_a_database_that_is_killed_comes_back_and_the_service_goes_on() ->
             jobs = (await call_json("status", env=env))["jobs"]
             assert sum(jobs.values()) == 6
             assert process.returncode is None
+
+
+async def test_an_address_that_is_taken_ends_the_start() -> None:
+    with reachable_directory() as place, socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        env = environment(place / "data", MOODREEL_PORT=port, MOODREEL_MEDIA_DIRS=str(place))
+        status, _, err = await call("run", env=env)
+    assert status == 2
+    assert f"cannot listen at 127.0.0.1:{port}" in " ".join(err.split())
 
 
 async def until_changed(pid_file: Path, before: int) -> None:

@@ -226,7 +226,8 @@ async def test_a_job_that_was_taken_but_never_arrived_is_not_lost(
 TAKEN_BUT_LOST = """
 insert into procrastinate_jobs (queue_name, task_name, args, status, priority, worker_id)
 select 'moodreel', 'analyze',
-       '{"server": "folder", "item_id": "film", "announce": true, "force": false}', 'doing', 10, id
+       '{"server": "folder", "item_id": "film",
+         "announce": true, "even_history": false, "force": false}', 'doing', 10, id
   from procrastinate_workers
 """
 
