@@ -26,7 +26,8 @@ class ServiceSettings(Configuration):
     data_dir: Path = Field(
         default_factory=_default_data_dir,
         alias="MOODREEL_DATA_DIR",
-        description="Where the embedded database and the webhook token are kept.",
+        description="Where the embedded database and the webhook token are kept. Default: "
+        "/var/lib/moodreel for root, else where the user's applications keep their data.",
     )
     host: str = Field(
         default="127.0.0.1",

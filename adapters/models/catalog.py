@@ -1,9 +1,10 @@
 """The models Moodreel knows by name. A new model is a new row.
 
-Revisions, sizes and checksums are those that the Hub publishes, as recorded by at least two
-independent projects that download the same files; where only one did, or none, ``sha256`` is None
-and ``moodreel models verify`` says "not pinned". Preprocessing, tokenizer and calibration values
-come from the repositories' own configurations (docs/explanation/architecture.md, "Models").
+Revisions, sizes and checksums are those that public projects which download the same files have
+pinned; most were found in two or more. They have not been held against the Hub itself, which could
+not be reached: ``moodreel models verify`` does that on a machine that can. Where none was found,
+``sha256`` is None and it says "not pinned". Preprocessing, tokenizer and calibration values are
+those of the models' papers, cards and reference implementations.
 """
 
 from __future__ import annotations

@@ -47,7 +47,8 @@ class ModelSettings(Configuration):
     models_dir: Path = Field(
         default_factory=lambda: platformdirs.user_cache_path("moodreel") / "models",
         alias="MOODREEL_MODELS_DIR",
-        description="Where models are kept. Files put into `NAME/` inside it are used as they are.",
+        description="Where models are kept. Files put into `NAME/` inside it are used as they are. "
+        "Default: `moodreel/models` where the user's applications keep their caches.",
     )
     download: bool = Field(
         default=True,

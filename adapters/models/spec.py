@@ -119,11 +119,6 @@ class Model:
         """Of all files whose size is known."""
         return sum(file.size_bytes or 0 for file in self.files)
 
-    @property
-    def is_pinned(self) -> bool:
-        """Whether every file has a published checksum."""
-        return all(file.sha256 for file in self.files)
-
     def file(self, role: Role) -> ModelFile:
         """The file of a role.
 

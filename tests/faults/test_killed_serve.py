@@ -11,10 +11,12 @@ from pathlib import Path
 from uuid import UUID
 
 import aiohttp
+import psycopg
 
+from adapters.database.embedded import EmbeddedPostgres
 from tests.support.jellyfin import API_KEY
 from tests.support.postgres import reachable_directory
-from tests.support.service import QUIET, call, call_json, environment, serving, until_ready
+from tests.support.service import QUIET, call, call_json, environment, running, serving, until_ready
 
 WEBHOOK_COUNT = 1000
 AT_ONCE = 20
@@ -56,6 +58,38 @@ async def test_a_database_that_is_killed_comes_back_and_the_service_goes_on() ->
             jobs = (await call_json("status", env=env))["jobs"]
             assert sum(jobs.values()) == 6
             assert process.returncode is None
+
+
+async def test_the_database_passes_to_whoever_is_left() -> None:
+    with reachable_directory() as place:
+        env = environment(
+            place / "data", JELLYFIN_URL="http://127.0.0.1:9", JELLYFIN_API_KEY=API_KEY
+        )
+        pid_file = place / "data" / "postgres" / "pgdata" / "postmaster.pid"
+        async with serving("serve", env=env) as (owner, address):
+            assert await flood(address, range(3)) == {0, 1, 2}
+            before = server_pid(pid_file)
+            async with running("work", env=env) as worker:
+                async with asyncio.timeout(30):
+                    while not count_workers(place / "data"):  # noqa: ASYNC110  another process
+                        await asyncio.sleep(0.1)
+                owner.terminate()
+                assert await owner.wait() == 0
+                assert before is not None
+                await until_changed(pid_file, before)
+                jobs = (await call_json("status", env=env))["jobs"]
+                assert sum(jobs.values()) == 3
+                assert worker.returncode is None
+
+
+def count_workers(data_dir: Path) -> int:
+    """Workers that said that they live, seen by a third process on the same database."""
+    postgres = EmbeddedPostgres(data_dir / "postgres")
+    with psycopg.connect(postgres.start()) as sql:
+        assert not postgres.is_owner
+        row = sql.execute("select count(*) from procrastinate.procrastinate_workers").fetchone()
+    postgres.stop()
+    return int(row[0]) if row else 0
 
 
 async def test_an_address_that_is_taken_ends_the_start() -> None:
