@@ -169,5 +169,5 @@ def _spaced(text: str) -> str:
 
 def _printable(name: str) -> str:
     """A name that any database and any JSON takes: undecodable bytes become question marks."""
-    encoded = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(char if char.isprintable() else " " for char in encoded)
+    whole = re.sub("[\ud800-\udfff]", "\ufffd", name)
+    return "".join(char if char.isprintable() else " " for char in whole)
