@@ -225,6 +225,8 @@ class Modality(StrEnum):
     SOUND = "sound"
     SIGNAL = "signal"
     METADATA = "metadata"
+    CAPTION = "caption"
+    """A language model's words for a picture."""
 
 
 class ScoreKind(StrEnum):
@@ -243,6 +245,12 @@ class Calibration:
     kind: ScoreKind
     logit_scale: float
     logit_bias: float = 0.0
+    centre: tuple[float, ...] = ()
+    """``(D,)`` mean of the unit vectors of much and various media: what all of it has in common.
+    A text's cosine with it is what the text gets from anything at all, and is taken off. Empty
+    where nobody measured it (``moodreel models calibrate``)."""
+    flat_range: float | None = None
+    """Cosines of texts that lie closer together than this are all alike; None: not measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +259,31 @@ class Shot:
 
     start_s: float
     end_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankedFrame:
+    """A frame that could stand for its scene."""
+
+    time_s: float
+    quality: float
+    """Sharpness and exposure, in [0, 1]; 0 for black, white and blur."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodingNote:
+    """How a scene's vectors came to be, or why there are none."""
+
+    model: str
+    dimension: int
+    device: str
+    """What the model ran on: ``cpu``, ``cuda``, ``openvino``, ..."""
+    frame_count: int = 0
+    """Frames of the scene that were encoded."""
+    inference_ms: float = 0.0
+    """Of all of them."""
+    error: str = ""
+    """Why frames of it have no vector, such as a time limit that was exceeded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -263,9 +296,20 @@ class Scene:
     """The time of its best frame."""
     quality: float
     """Of that frame: sharpness and exposure."""
+    frames: tuple[RankedFrame, ...] = ()
+    """The best frames, the best first; ``keyframe_s`` is the first one's time."""
     tags: tuple[str, ...] = ()
+    caption: str = ""
+    """What a language model sees in its best frame; untrusted text."""
     embedding: Float32 | None = None
-    """``(D,)`` unit vector of the item's embedding model; None without one."""
+    """``(D,)`` unit vector of the item's embedding model, the mean of its three best frames; None
+    without a model, or when none of its frames could be encoded."""
+    keyframe_embedding: Float32 | None = None
+    """``(D,)`` unit vector of the best frame alone."""
+    sound_embedding: Float32 | None = None
+    """``(E,)`` unit vector of what is heard in it, of the item's sound embedding model."""
+    encoding: EncodingNote | None = None
+    """None without a picture model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,6 +363,60 @@ class Highlight:
     peak_s: float
     score: float
     reasons: tuple[str, ...] = ()
+    caption: str = ""
+    """What a language model sees at its peak; untrusted text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Colour:
+    """One colour of a palette."""
+
+    rgb: str
+    """``#rrggbb``."""
+    share: float
+    """Of all pixels, in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureAnalysis:
+    """What the eye says of the whole item, without a model. Medians over what is not black."""
+
+    luma: float
+    """Mean light of a picture, 0 black to 1 white."""
+    contrast: float
+    """Standard deviation of luma within a picture, 0 to 0.5."""
+    saturation: float
+    """0 grey to 1."""
+    warmth: float
+    """Red minus blue, -1 to 1."""
+    motion: float
+    """Movement per second, 0 still to 1."""
+    sharpness: float
+    """Variance of the Laplacian; blurred below about 50."""
+    cuts_per_min: float = 0.0
+    palette: tuple[Colour, ...] = ()
+    """At most six, the most frequent first."""
+    picture_area: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    """Left, top, right and bottom of what is not a black bar, as shares of the frame."""
+
+
+class Discomfort(StrEnum):
+    """What some people want to be warned of."""
+
+    FLASHING = "flashing"
+    """Three or more flashes within a second (WCAG 2.2, 2.3.1)."""
+    SUDDEN_LOUDNESS = "sudden_loudness"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComfortWarning:
+    """A stretch that may hurt."""
+
+    kind: Discomfort
+    start_s: float
+    end_s: float
+    amount: float
+    """Flashes a second, or the jump in loudness in LU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,11 +427,22 @@ class SoundAnalysis:
     """Mean RMS level, full scale is 0."""
     dynamic_range_db: float
     """Between the 10th and 95th percentile of short-time levels."""
+    loudness_lufs: float | None = None
+    """Integrated loudness, K-weighted and gated (ITU-R BS.1770, EBU R 128), of the mono mix; None
+    for silence."""
+    loudness_range_lu: float | None = None
+    """EBU Tech 3342."""
     tempo_bpm: float | None = None
+    key: str = ""
+    """The tonic, ``C`` to ``B`` with sharps, or empty where there is no key to speak of."""
     mode: str = ""
     """``major``, ``minor``, or empty where there is no key to speak of."""
     brightness_hz: float = 0.0
     """Mean spectral centroid."""
+    flatness: float = 0.0
+    """Mean spectral flatness: 0 a tone, 1 white noise."""
+    onset_rate_hz: float = 0.0
+    """Sounds that begin, a second."""
     silence_ratio: float = 0.0
     tags: tuple[str, ...] = ()
     summary: str = ""
@@ -352,6 +461,17 @@ class SoundCaption:
     tags: tuple[str, ...] = ()
     mood: str = ""
     confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureCaption:
+    """What a language model saw. All of it is untrusted text, already bounded in length."""
+
+    text: str
+    tags: tuple[str, ...] = ()
+    mood: str = ""
+    worth: float | None = None
+    """How much of a highlight it is, in the model's own judgement, in [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -375,13 +495,17 @@ class Analysis:
     """What made it: version, models and vocabulary. Another value means an outdated analysis."""
     embedding_model: str = ""
     """Whose vectors the scenes carry; empty without a model."""
+    sound_embedding_model: str = ""
+    """Whose sound vectors the scenes carry; the same name means the same space."""
     shots: tuple[Shot, ...] = ()
     scenes: tuple[Scene, ...] = ()
     tags: tuple[Tag, ...] = ()
     moods: tuple[Mood, ...] = ()
     mood_curve: tuple[MoodPoint, ...] = ()
     highlights: tuple[Highlight, ...] = ()
+    picture: PictureAnalysis | None = None
     audio: SoundAnalysis | None = None
+    comfort: tuple[ComfortWarning, ...] = ()
     best_match: ItemMatch | None = None
     models: tuple[str, ...] = ()
     missing_models: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ MoodreelError
 │   ├── BadPayloadError        a webhook's body has another shape than its sender's
 │   └── UnknownOutcomeError    it may have happened: never repeat it unasked
 ├── MissingModelError   go on without: the weights are not on this machine
+├── ModelTimeoutError   go on without these pictures or sounds: they took too long
 ├── StaleTokenError     drop the work: another worker has taken the item over
 └── ConfigurationError  tell the operator: a setting is wrong or absent
 
@@ -78,6 +79,10 @@ class MissingModelError(MoodreelError):
     def __init__(self, model: str, message: str) -> None:
         super().__init__(message)
         self.model = model
+
+
+class ModelTimeoutError(MoodreelError):
+    """A model was stopped because it took longer than it may."""
 
 
 class StaleTokenError(MoodreelError):

@@ -29,7 +29,7 @@ from service.ports import (
     SoundCaptioner,
     SoundTagger,
 )
-from service.senses import Heard, Seen, Senses
+from service.senses import Ears, Eyes, Heard, Seen
 from service.vocabulary import Vocabulary
 
 REVISION = 1
@@ -98,7 +98,8 @@ class Examiner:
         self._shelf = shelf
         self._vocabulary = vocabulary
         self._pool = pool
-        self._senses = Senses(pool)
+        self._eyes = Eyes(pool)
+        self._ears = Ears(pool)
         self._sampling = sampling
         self._guard_spoilers = guard_spoilers
         self._captioner = captioner
@@ -174,7 +175,7 @@ class Examiner:
             with notes.timed("words"):
                 concepts = await self._embed(vocabulary, encoder)
         with notes.timed("watch"):
-            seen = await self._senses.watch(media, encoder, self._sampling)
+            seen = await self._eyes.watch(media, encoder, self._sampling)
         return (seen if len(seen.signals) else None), concepts
 
     async def _listen(self, media: OpenMedia, notes: _Notes) -> Heard | None:
@@ -182,7 +183,7 @@ class Examiner:
             return None
         tagger = await _open(self._shelf.open_tagger, notes)
         with notes.timed("listen"):
-            heard = await self._senses.listen(media, tagger)
+            heard = await self._ears.listen(media, tagger)
         return heard if len(heard.signals) else None
 
     async def _embed(self, vocabulary: Vocabulary, encoder: Encoder) -> Concepts:

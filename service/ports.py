@@ -31,6 +31,7 @@ from service.domain import (
     MediaInfo,
     MediaItem,
     MediaLocation,
+    PictureCaption,
     SamplePlan,
     SoundCaption,
     UInt8,
@@ -114,8 +115,8 @@ class MediaReader(Protocol):
         """
 
 
-class Encoder(Protocol):
-    """A model that puts pictures and texts into one space."""
+class TextEncoder(Protocol):
+    """A model's side for texts. Two encoders of one name share one space."""
 
     @property
     def name(self) -> str: ...
@@ -124,13 +125,71 @@ class Encoder(Protocol):
     def dimension(self) -> int: ...
 
     @property
-    def calibration(self) -> Calibration: ...
-
-    def encode_images(self, images: Sequence[UInt8]) -> Float32:
-        """Embed ``(H, W, 3)`` RGB pictures: ``(N, D)`` unit vectors."""
+    def device(self) -> str:
+        """What it runs on: ``cpu``, ``cuda``, ``openvino``, ..."""
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
         """Embed texts: ``(N, D)`` unit vectors."""
+
+
+class Encoder(TextEncoder, Protocol):
+    """A model that puts pictures and texts into one space."""
+
+    @property
+    def calibration(self) -> Calibration:
+        """Of cosines between pictures and texts."""
+
+    def encode_images(self, images: Sequence[UInt8], *, timeout_s: float | None = None) -> Float32:
+        """Embed ``(H, W, 3)`` RGB pictures: ``(N, D)`` unit vectors.
+
+        Raises:
+            ModelTimeoutError: Not done within the limit, and stopped.
+        """
+
+
+@runtime_checkable
+class MotionEncoder(Encoder, Protocol):
+    """An encoder that sees movement: it takes short clips instead of single pictures."""
+
+    @property
+    def clip_frames(self) -> int:
+        """Pictures that make a clip."""
+
+    @property
+    def clip_s(self) -> float:
+        """The time that a clip spans."""
+
+    def encode_clips(
+        self, clips: Sequence[Sequence[UInt8]], *, timeout_s: float | None = None
+    ) -> Float32:
+        """Embed clips of ``clip_frames`` pictures ``(H, W, 3)`` in order: ``(N, D)``, unit."""
+
+
+class SoundEncoder(TextEncoder, Protocol):
+    """A model that puts sounds and texts into one space; with pictures too, if it is joint."""
+
+    @property
+    def sound_calibration(self) -> Calibration:
+        """Of cosines between sounds and texts."""
+
+    @property
+    def sample_rate_hz(self) -> int: ...
+
+    @property
+    def window_s(self) -> float:
+        """The length of sound that one vector is made of; shorter ones are repeated or padded."""
+
+    def encode_sounds(
+        self, windows: Sequence[Float32], *, timeout_s: float | None = None
+    ) -> Float32:
+        """Embed mono ``(N,)`` samples in [-1, 1] of any length: one unit vector each.
+
+        What is longer than ``window_s`` is cut into windows, evenly and always the same way, and
+        averaged.
+
+        Raises:
+            ModelTimeoutError: Not done within the limit, and stopped.
+        """
 
 
 class SoundTagger(Protocol):
@@ -168,6 +227,25 @@ class SoundCaptioner(Protocol):
     async def aclose(self) -> None: ...
 
 
+class PictureCaptioner(Protocol):
+    """A language model that looks."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def describe(self, frames: Sequence[Frame], *, title: str) -> Sequence[PictureCaption]:
+        """Say what is seen in a few frames of an item: one caption each, in their order.
+
+        Raises:
+            TransientError: No answer within the time limit, twice.
+            PermanentError: The answer is not what was asked for, twice.
+        """
+
+    async def check(self) -> Sequence[Finding]: ...
+
+    async def aclose(self) -> None: ...
+
+
 class ModelShelf(Protocol):
     """The models of this machine."""
 
@@ -180,6 +258,12 @@ class ModelShelf(Protocol):
 
     async def open_tagger(self) -> SoundTagger:
         """The configured sound tagger. Raises as ``open_encoder`` does."""
+
+    async def open_sound_encoder(self) -> SoundEncoder:
+        """The configured sound-and-text model: the picture model itself where that one is joint.
+
+        Raises as ``open_encoder`` does.
+        """
 
     @property
     def fingerprint(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,16 +87,27 @@ class ClipEncoder:
     def calibration(self) -> Calibration:
         return self._spec.calibration
 
-    def encode_images(self, images: Sequence[UInt8]) -> Float32:
-        """Embed ``(H, W, 3)`` RGB pictures of any size: ``(N, D)`` unit vectors."""
+    @property
+    def device(self) -> str:
+        """What the picture tower runs on. Loads it."""
+        return self._images.device
+
+    def encode_images(self, images: Sequence[UInt8], *, timeout_s: float | None = None) -> Float32:
+        """Embed ``(H, W, 3)`` RGB pictures of any size: ``(N, D)`` unit vectors.
+
+        Raises:
+            ModelTimeoutError: Not done within the limit, and stopped.
+        """
         if not len(images):
             return self._nothing()
         pixels = _pick(self._images.inputs(), PIXEL_INPUTS)
         output = self._output(self._images.outputs(), IMAGE_OUTPUTS)
+        until_s = None if timeout_s is None else time.monotonic() + timeout_s
         rows = [
             self._images.run(
                 {pixels.name: to_pixels(batch, self._spec.image).astype(pixels.dtype, copy=False)},
                 output,
+                timeout_s=None if until_s is None else max(0.0, until_s - time.monotonic()),
             )
             for batch in _batches(images, self._batch_size)
         ]

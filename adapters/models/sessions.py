@@ -11,14 +11,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from service.errors import ConfigurationError, MissingModelError, TransientError
+from service.errors import (
+    ConfigurationError,
+    MissingModelError,
+    ModelTimeoutError,
+    TransientError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -147,23 +152,37 @@ class Session:
         with self._use() as session:
             return tuple(map(_describe, session.get_outputs()))
 
-    def run(self, feeds: Mapping[str, Array], output: str) -> Array:
-        """Run the graph.
+    @property
+    def device(self) -> str:
+        """What the graph runs on, by its short name. Loads it."""
+        with self._use() as session:
+            first = session.get_providers()[0]
+        return next(name for name, provider in PROVIDERS.items() if provider == first)
+
+    def run(
+        self, feeds: Mapping[str, Array], output: str, *, timeout_s: float | None = None
+    ) -> Array:
+        """Run the graph; with a limit, stop it inside when the time is over.
 
         Raises:
             MissingModelError: The file is not here, or is no ONNX graph.
             ConfigurationError: The graph wants other inputs than these.
+            ModelTimeoutError: It was not done within the limit.
             TransientError: It ran out of memory, or the device failed.
         """
-        with self._use() as session:
+        with self._use() as session, _Limit(timeout_s) as limit:
             try:
-                result: Array = session.run([output], dict(feeds))[0]
+                result: Array = session.run([output], dict(feeds), limit.options)[0]
             except ort_errors.InvalidArgument as error:
                 shapes = {name: f"{array.dtype}{array.shape}" for name, array in feeds.items()}
                 raise ConfigurationError(
                     f"{self._model}: {self._path.name} does not take {shapes}: {error}"
                 ) from error
             except (ort_errors.Fail, ort_errors.RuntimeException, ort_errors.EPFail) as error:
+                if limit.is_over:
+                    raise ModelTimeoutError(
+                        f"{self._model}: {self._path.name} took longer than {timeout_s:g} s"
+                    ) from error
                 raise TransientError(
                     f"{self._model}: {self._path.name} failed to run: {error}", max_attempts=2
                 ) from error
@@ -244,6 +263,30 @@ class Session:
             },
         )
         return session
+
+
+class _Limit:
+    """Tells a run to end when its time is over; onnxruntime looks between two operators."""
+
+    def __init__(self, timeout_s: float | None) -> None:
+        self.options = ort.RunOptions()
+        self.options.log_severity_level = QUIET
+        self.is_over = False
+        self._timer = None if timeout_s is None else threading.Timer(timeout_s, self._end)
+
+    def __enter__(self) -> Self:
+        if self._timer:
+            self._timer.daemon = True
+            self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer:
+            self._timer.cancel()
+
+    def _end(self) -> None:
+        self.is_over = True
+        self.options.terminate = True
 
 
 def _native_options(options: SessionOptions) -> ort.SessionOptions:

@@ -21,6 +21,7 @@ from adapters.models.texts import TextMemory
 from adapters.models.yamnet import YamnetTagger
 from service.domain import Finding, Severity
 from service.errors import ConfigurationError, MissingModelError
+from service.ports import SoundEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +96,10 @@ class Shelf:
             if self._tagger is None:
                 self._tagger = await asyncio.to_thread(self._make_tagger)
             return self._tagger
+
+    async def open_sound_encoder(self) -> SoundEncoder:
+        """The configured sound-and-text model. Raises as ``open_encoder`` does."""
+        raise MissingModelError("", "no sound-and-text model is configured")
 
     @property
     def fingerprint(self) -> str:

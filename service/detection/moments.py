@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,14 +20,28 @@ COLUMNS_AT_ONCE = 128
 """Bounds the memory of long films: sums need double precision."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodingFailure:
+    """A frame or window that a model could not encode."""
+
+    time_s: float
+    error: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Moments:
-    """Encoded frames in order of time."""
+    """Encoded frames, or stretches of sound, in order of time."""
 
     times_s: Float64
     """``(M,)``, rising."""
     vectors: Float32
-    """``(M, V, D)`` unit vectors: V views of each frame, the full frame first."""
+    """``(M, V, D)`` unit vectors: V views of each frame, the full frame first; of sound one."""
+    device: str = ""
+    """What the model ran on."""
+    encode_ms: Float64 | None = None
+    """``(M,)`` what each cost; None when it was not measured."""
+    failures: tuple[EncodingFailure, ...] = ()
+    """What has no vector, in order of time."""
 
     def __len__(self) -> int:
         return len(self.times_s)
@@ -63,7 +77,7 @@ def pool_moments(moments: Moments, window_s: float = CONTEXT_S) -> Moments:
     for start in range(0, flat.shape[1], COLUMNS_AT_ONCE):
         columns = slice(start, start + COLUMNS_AT_ONCE)
         pooled[:, columns] = _average(flat[:, columns], times, edges, window_s)
-    return Moments(times_s=times, vectors=unit(pooled.reshape(moments.vectors.shape)))
+    return replace(moments, vectors=unit(pooled.reshape(moments.vectors.shape)))
 
 
 def _average(flat: Float32, times: Float64, edges: Float64, window_s: float) -> Float64:

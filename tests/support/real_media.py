@@ -74,7 +74,9 @@ class StandinClip:
         self._tokenizer.enable_truncation(77)
         self._tokenizer.enable_padding(pad_id=49407, pad_token="<|endoftext|>")
 
-    def encode_images(self, images: Sequence[UInt8]) -> Float32:
+    device = "cpu"
+
+    def encode_images(self, images: Sequence[UInt8], *, timeout_s: float | None = None) -> Float32:
         pixels = np.stack([_clip_pixels(image) for image in images])
         batches = [
             self._vision.run(["image_embeds"], {"pixel_values": pixels[i : i + 16]})[0]

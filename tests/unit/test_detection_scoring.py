@@ -120,7 +120,9 @@ class WordEncoder:
     def __init__(self):
         self.calls = []
 
-    def encode_images(self, images):
+    device = "cpu"
+
+    def encode_images(self, images, *, timeout_s=None):
         raise AssertionError("no pictures here")
 
     def encode_texts(self, texts):

@@ -1,0 +1,36 @@
+"""Things that are read on the event loop and worked on in a pool."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Executor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def each_batch(
+    pool: Executor,
+    things: AsyncIterator[T],
+    take: Callable[[Sequence[T]], None],
+    *,
+    size: int,
+) -> None:
+    """Hand things over in batches, in order, while the next ones are being read."""
+    loop = asyncio.get_running_loop()
+    busy: asyncio.Future[None] | None = None
+    batch: list[T] = []
+    try:
+        async for thing in things:
+            batch.append(thing)
+            if len(batch) == size:
+                if busy is not None:
+                    await busy
+                busy, batch = loop.run_in_executor(pool, take, batch), []
+    finally:
+        # The pool must be done with the numbers before anybody reads or drops them.
+        if busy is not None:
+            await busy
+    if batch:
+        await loop.run_in_executor(pool, take, batch)
