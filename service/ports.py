@@ -233,6 +233,10 @@ class PictureCaptioner(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def frame_count(self) -> int:
+        """How many frames of an item it wants to see at most."""
+
     async def describe(self, frames: Sequence[Frame], *, title: str) -> Sequence[PictureCaption]:
         """Say what is seen in a few frames of an item: one caption each, in their order.
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
+import soxr
 
 from service.detection.heard import HeardSounds, gather_sounds
-from service.detection.sound import SoundMeter, SoundSignals
+from service.detection.moments import EncodingFailure, Moments, gather_moments
+from service.detection.sound import SILENCE_DBFS, SoundMeter, SoundSignals
 from service.domain import AudioWindow, Float32
-from service.ports import OpenMedia, SoundTagger
+from service.errors import ModelTimeoutError, TransientError
+from service.ports import OpenMedia, SoundEncoder, SoundTagger
 from service.senses.batches import each_batch
 
 LISTENING_RATE_HZ = 16_000
@@ -17,6 +23,11 @@ LISTENING_RATE_HZ = 16_000
 WINDOW_S = 10.0
 CAPTIONED_WINDOWS = 3
 """From the first, middle and last third: what a language model gets to hear."""
+ENCODED_WINDOWS = 240
+"""Of one item at most, spread evenly: forty minutes in full, every third window of a film of two
+hours. Sound lasts longer than a picture, and each window costs as much as many pictures."""
+GIVE_UP_AFTER = 3
+"""Failures in a row after which a model is not asked any more about this item."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -26,6 +37,8 @@ class Heard:
     signals: SoundSignals
     sounds: HeardSounds | None = None
     """None without a tagger."""
+    moments: Moments | None = None
+    """Windows in the space of the sound encoder, one view each; None without one."""
     windows: Sequence[AudioWindow] = ()
     """A few, for a captioner."""
 
@@ -35,35 +48,121 @@ class Ears:
 
     Args:
         pool: A bounded pool for CPU work.
+        window_timeout_s: How long an encoder may take for one window; None for as long as it likes.
     """
 
-    def __init__(self, pool: Executor) -> None:
+    def __init__(self, pool: Executor, *, window_timeout_s: float | None = None) -> None:
         self._pool = pool
+        self._window_timeout_s = window_timeout_s
 
-    async def listen(self, media: OpenMedia, tagger: SoundTagger | None) -> Heard:
-        """Hear the whole, window by window."""
+    async def listen(
+        self,
+        media: OpenMedia,
+        tagger: SoundTagger | None,
+        encoder: SoundEncoder | None = None,
+    ) -> Heard:
+        """Hear the whole, window by window, at the highest rate that any model asks for."""
         meter = SoundMeter()
+        duration_s = media.info.duration_s
         answers: list[tuple[float, float, Float32]] = []
         kept: dict[int, AudioWindow] = {}
-        duration_s = media.info.duration_s
+        inner = _InnerEar(encoder, duration_s, self._window_timeout_s) if encoder else None
 
         def hear(windows: Sequence[AudioWindow]) -> None:
             for window in windows:
-                meter.add(window)
-                kept.setdefault(_third(window, duration_s), window)
-                if tagger is not None and window.samples.size:
-                    duration = window.samples.size / window.sample_rate_hz
-                    found = tagger.score_window(window.samples)
-                    answers.append((window.start_s, duration, found))
+                low = resample(window, tagger.sample_rate_hz if tagger else LISTENING_RATE_HZ)
+                meter.add(low)
+                kept.setdefault(_third(low, duration_s), low)
+                if tagger is not None and low.samples.size:
+                    found = tagger.score_window(low.samples)
+                    answers.append((low.start_s, low.samples.size / low.sample_rate_hz, found))
+                if inner is not None:
+                    inner.hear(window)
 
-        rate_hz = tagger.sample_rate_hz if tagger else LISTENING_RATE_HZ
-        windows = media.read_audio(sample_rate_hz=rate_hz, window_s=WINDOW_S, hop_s=WINDOW_S)
+        rates_hz = [model.sample_rate_hz for model in (tagger, encoder) if model is not None]
+        windows = media.read_audio(
+            sample_rate_hz=max(rates_hz, default=LISTENING_RATE_HZ),
+            window_s=WINDOW_S,
+            hop_s=WINDOW_S,
+        )
         await each_batch(self._pool, windows, hear, size=1)
         return Heard(
             signals=meter.signals(),
             sounds=gather_sounds(answers, tagger.labels, tagger.name) if tagger else None,
+            moments=inner.moments() if inner else None,
             windows=[kept[third] for third in sorted(kept)],
         )
+
+
+class _InnerEar:
+    """Puts windows into the space of an encoder; what fails is noted, and the rest goes on."""
+
+    def __init__(self, encoder: SoundEncoder, duration_s: float, timeout_s: float | None) -> None:
+        self._encoder = encoder
+        self._timeout_s = timeout_s
+        self._stride = max(1, int(np.ceil(duration_s / WINDOW_S / ENCODED_WINDOWS)))
+        self._count = 0
+        self._failed_in_a_row = 0
+        self._times_s: list[float] = []
+        self._vectors: list[Float32] = []
+        self._encode_ms: list[float] = []
+        self._failures: list[EncodingFailure] = []
+
+    def hear(self, window: AudioWindow) -> None:
+        is_due = self._count % self._stride == 0
+        self._count += 1
+        if is_due and not _is_silent(window.samples):
+            self._encode(resample(window, self._encoder.sample_rate_hz))
+
+    def moments(self) -> Moments:
+        found = gather_moments(
+            self._times_s,
+            np.concatenate(self._vectors)
+            if self._vectors
+            else np.zeros((0, self._encoder.dimension), np.float32),
+        )
+        return replace(
+            found,
+            device=self._encoder.device if self._vectors else "",
+            encode_ms=np.array(self._encode_ms),
+            failures=tuple(self._failures),
+        )
+
+    def _encode(self, window: AudioWindow) -> None:
+        middle_s = window.start_s + window.samples.size / window.sample_rate_hz / 2
+        if self._failed_in_a_row >= GIVE_UP_AFTER:
+            self._failures.append(EncodingFailure(time_s=middle_s, error="given up before"))
+            return
+        began_at = time.perf_counter()
+        try:
+            vectors = self._encoder.encode_sounds([window.samples], timeout_s=self._timeout_s)
+        except (ModelTimeoutError, TransientError) as error:
+            self._failed_in_a_row += 1
+            self._failures.append(EncodingFailure(time_s=middle_s, error=str(error)))
+            return
+        self._failed_in_a_row = 0
+        self._times_s.append(middle_s)
+        self._vectors.append(vectors)
+        self._encode_ms.append(1000.0 * (time.perf_counter() - began_at))
+
+
+def resample(window: AudioWindow, rate_hz: int) -> AudioWindow:
+    """The same sound at another rate."""
+    if window.sample_rate_hz == rate_hz or not window.samples.size:
+        return replace(window, sample_rate_hz=rate_hz)
+    samples = soxr.resample(window.samples, window.sample_rate_hz, rate_hz)
+    return AudioWindow(
+        start_s=window.start_s, samples=np.asarray(samples, np.float32), sample_rate_hz=rate_hz
+    )
+
+
+def _is_silent(samples: Float32) -> bool:
+    """Whether even its loudest tenth of a window is silence: such a window says nothing."""
+    if not samples.size:
+        return True
+    pieces = np.array_split(np.nan_to_num(samples), 10)
+    loudest = max(float(np.mean(piece.astype(np.float64) ** 2)) for piece in pieces if piece.size)
+    return 10.0 * float(np.log10(max(loudest, 1e-12))) < SILENCE_DBFS
 
 
 def _third(window: AudioWindow, duration_s: float) -> int:
