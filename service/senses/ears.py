@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -24,8 +25,8 @@ WINDOW_S = 10.0
 CAPTIONED_WINDOWS = 3
 """From the first, middle and last third: what a language model gets to hear."""
 ENCODED_WINDOWS = 240
-"""Of one item at most, spread evenly: forty minutes in full, every third window of a film of two
-hours. Sound lasts longer than a picture, and each window costs as much as many pictures."""
+"""Forty minutes in full, every third window of a film of two hours: a window costs as much as many
+pictures."""
 GIVE_UP_AFTER = 3
 """Failures in a row after which a model is not asked any more about this item."""
 
@@ -49,11 +50,19 @@ class Ears:
     Args:
         pool: A bounded pool for CPU work.
         window_timeout_s: How long an encoder may take for one window; None for as long as it likes.
+        encoded_windows: Of one item at most, spread evenly.
     """
 
-    def __init__(self, pool: Executor, *, window_timeout_s: float | None = None) -> None:
+    def __init__(
+        self,
+        pool: Executor,
+        *,
+        window_timeout_s: float | None = None,
+        encoded_windows: int = ENCODED_WINDOWS,
+    ) -> None:
         self._pool = pool
         self._window_timeout_s = window_timeout_s
+        self._encoded_windows = encoded_windows
 
     async def listen(
         self,
@@ -66,7 +75,8 @@ class Ears:
         duration_s = media.info.duration_s
         answers: list[tuple[float, float, Float32]] = []
         kept: dict[int, AudioWindow] = {}
-        inner = _InnerEar(encoder, duration_s, self._window_timeout_s) if encoder else None
+        stride = max(1, math.ceil(duration_s / WINDOW_S / self._encoded_windows))
+        inner = _InnerEar(encoder, stride, self._window_timeout_s) if encoder else None
 
         def hear(windows: Sequence[AudioWindow]) -> None:
             for window in windows:
@@ -97,10 +107,10 @@ class Ears:
 class _InnerEar:
     """Puts windows into the space of an encoder; what fails is noted, and the rest goes on."""
 
-    def __init__(self, encoder: SoundEncoder, duration_s: float, timeout_s: float | None) -> None:
+    def __init__(self, encoder: SoundEncoder, stride: int, timeout_s: float | None) -> None:
         self._encoder = encoder
         self._timeout_s = timeout_s
-        self._stride = max(1, int(np.ceil(duration_s / WINDOW_S / ENCODED_WINDOWS)))
+        self._stride = stride
         self._count = 0
         self._failed_in_a_row = 0
         self._times_s: list[float] = []
