@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from adapters.models.families import CLIP, MOBILECLIP, SIGLIP, SIGLIP2, YAMNET
-from adapters.models.spec import Model, ModelFile, Role
+from adapters.models.spec import Interpolation, Model, ModelFile, Role
 from service.errors import ConfigurationError
 
 DEFAULT_VISUAL_MODEL = "siglip-b16-224"
@@ -40,6 +40,11 @@ CLIP_TOKENIZER = _tokenizer(
     "tokenizer.json",
     2_224_119,
     "f7f3b7af117d467b58374797691a6438d3e6b9e9cef800dfd5dced7f697a90cd",
+)
+SIGLIP2_TOKENIZER = _tokenizer(
+    "tokenizer.json",
+    34_363_039,
+    "cb9140fae3ac5122c972d37adf83e1248471a38147ad76f8215c8872c6fd8322",
 )
 
 SIGLIP_ROW = Model(
@@ -142,10 +147,53 @@ ROWS: tuple[Model, ...] = (
                 1_129_469_657,
                 "d3de4a6bbbfcb429b6615ac496790353cf4a4fc0f19fbbe7179e523ae60daaef",
             ),
+            SIGLIP2_TOKENIZER,
+        ),
+    ),
+    Model(
+        name="siglip2-b16-224",
+        summary="SigLIP 2 B/16 for smaller pictures, full precision, many languages",
+        spec=replace(SIGLIP2, image=replace(SIGLIP2.image, size=224)),
+        repository="onnx-community/siglip2-base-patch16-224-ONNX",
+        revision="ba1f3b0843f24bc5417d38e19c37b287d719b2f4",
+        licence="Apache-2.0",
+        files=(
+            _image(
+                "onnx/vision_model.onnx",
+                371_807_752,
+                "c0573e3f4140c3a7c4e9cc5912bd6b26a033b46a6a8e8af26cbea262b163bcad",
+            ),
+            _text(
+                "onnx/text_model.onnx",
+                1_129_469_657,
+                "baf12d941beabafafb14f7b4adb38dc15be18681b964a84410ec53d9d65e6293",
+            ),
+            SIGLIP2_TOKENIZER,
+        ),
+    ),
+    Model(
+        name="siglip2-b32-256",
+        summary="SigLIP 2 B/32, full precision, many languages: the fastest of them; from Immich",
+        # Immich's exports carry open_clip's preprocessing, which is bicubic.
+        spec=replace(SIGLIP2, image=replace(SIGLIP2.image, interpolation=Interpolation.BICUBIC)),
+        repository="immich-app/ViT-B-32-SigLIP2-256__webli",
+        revision="762c736d366fc253e9453021144f9fe71789b075",
+        licence="Apache-2.0",
+        files=(
+            _image(
+                "visual/model.onnx",
+                378_359_772,
+                "e96b8a3d32ab1b683aa12c45312342b4a10d4befef5f195f5cf84eadf1938696",
+            ),
+            _text(
+                "textual/model.onnx",
+                1_129_435_819,
+                "ba6e09d2dbb3d7ac0f9e2935676db92dceebddfd06c1462b67019caa90eeea20",
+            ),
             _tokenizer(
-                "tokenizer.json",
-                34_363_039,
-                "cb9140fae3ac5122c972d37adf83e1248471a38147ad76f8215c8872c6fd8322",
+                "textual/tokenizer.json",
+                34_362_885,
+                "220c63d496e0c14e63eb656c91e0215e926202e4c74b1f089e09f1920d779b04",
             ),
         ),
     ),

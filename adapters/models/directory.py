@@ -2,10 +2,11 @@
 
 What is inferred without a ``model.toml``:
 
-- which file is which: ``vision_model*.onnx`` or ``visual/model.onnx`` (pictures),
-  ``text_model*.onnx`` or ``textual/model.onnx`` (texts), ``tokenizer.json`` beside either; the
-  full precision before the 8 bit one; a graph beside a ``*.csv`` of class names is a
-  sound tagger;
+- which file is which: ``vision_model*.onnx``, ``visual_model.onnx`` or ``visual/model.onnx``
+  (pictures), ``text_model*.onnx`` or ``textual/model.onnx`` (texts), ``tokenizer.json`` beside
+  either; the full precision before the 8 bit one; ``visual_projection.onnx`` and
+  ``text_projection.onnx`` where an export keeps them apart; a graph beside a ``*.csv`` of class
+  names is a sound tagger;
 - the family: from ``config.json`` (transformers' ``model_type``, open_clip's ``text_cfg``), else a
   picture tower whose output is ``pooler_output`` and no ``image_embeds`` is SigLIP; SigLIP 2 where
   the tokenizer knows more than 100,000 tokens; anything else is CLIP;
@@ -40,6 +41,7 @@ from adapters.models.spec import (
     Resize,
     Role,
     SoundSpec,
+    TextInput,
     VisualSpec,
 )
 from service.domain import ScoreKind
@@ -60,6 +62,7 @@ USUAL_PATHS = {
         "onnx/vision_model.onnx",
         "onnx/vision_model_quantized.onnx",
         "visual/model.onnx",
+        "visual_model.onnx",
     ),
     Role.TEXT_TOWER: (
         "text_model.onnx",
@@ -69,10 +72,13 @@ USUAL_PATHS = {
         "textual/model.onnx",
     ),
     Role.TOKENIZER: ("tokenizer.json", "textual/tokenizer.json"),
+    Role.IMAGE_PROJECTION: ("visual_projection.onnx",),
+    Role.TEXT_PROJECTION: ("text_projection.onnx",),
     Role.TAGGER: ("*.onnx",),
     Role.LABELS: ("*.csv",),
 }
 VISUAL_ROLES = (Role.IMAGE_TOWER, Role.TEXT_TOWER, Role.TOKENIZER)
+OPTIONAL_ROLES = (Role.IMAGE_PROJECTION, Role.TEXT_PROJECTION)
 SOUND_ROLES = (Role.TAGGER, Role.LABELS)
 SIGLIP2_VOCABULARY = 100_000
 """SigLIP has 32,000 tokens, CLIP 49,408, SigLIP 2 256,000."""
@@ -127,8 +133,11 @@ def _find_files(directory: Path, told: Mapping[str, Any]) -> tuple[ModelFile, ..
     for roles in (VISUAL_ROLES, SOUND_ROLES):
         if all(role in found for role in roles):
             sums: dict[str, str] = told.get("sha256", {})
+            extra = OPTIONAL_ROLES if roles == VISUAL_ROLES else ()
             return tuple(
-                ModelFile(role=role, path=found[role], sha256=sums.get(role)) for role in roles
+                ModelFile(role=role, path=found[role], sha256=sums.get(role))
+                for role in (*roles, *extra)
+                if role in found
             )
     missing = ", ".join(role for role in VISUAL_ROLES if role not in found)
     raise MissingModelError(
@@ -165,26 +174,49 @@ def _infer_visual(
     edge = tower.inputs()[0].shape[-1]
     outputs = {port.name for port in tower.outputs()}
     tower.close()
+    is_split = any(file.role is Role.IMAGE_PROJECTION for file in files)
     if isinstance(told, VisualSpec):
         spec = told
-    elif _is_siglip(directory, outputs):
+    elif _is_siglip(directory, outputs, is_split=is_split):
         vocabulary = Tokenizer.from_file(str(directory / files[2].path)).get_vocab_size()
         spec = SIGLIP2 if vocabulary > SIGLIP2_VOCABULARY else SIGLIP
     else:
         spec = CLIP
     image = replace(spec.image, size=edge or spec.image.size)
     text = replace(spec.text, end_id=None, pad_id=None if spec is CLIP else spec.text.pad_id)
-    return replace(spec, dimension=None, image=_read_preprocessing(directory, image), text=text)
+    return replace(
+        spec,
+        dimension=None,
+        image=_read_preprocessing(directory, image),
+        text=_read_text_rules(directory, text),
+    )
 
 
-def _is_siglip(directory: Path, outputs: set[str]) -> bool:
+def _is_siglip(directory: Path, outputs: set[str], *, is_split: bool) -> bool:
     config = _read_json(directory / "config.json")
     text = config.get("text_cfg", {})
     if text:  # Immich keeps open_clip's description of the model
-        return bool(text.get("tokenizer_kwargs", {}).get("clean") == "canonicalize")
+        return _is_canonical(text)
     if "model_type" in config:
         return str(config["model_type"]).startswith("siglip")
-    return "pooler_output" in outputs and "image_embeds" not in outputs
+    return "pooler_output" in outputs and "image_embeds" not in outputs and not is_split
+
+
+def _is_canonical(text_cfg: Mapping[str, Any]) -> bool:
+    return bool(text_cfg.get("tokenizer_kwargs", {}).get("clean") == "canonicalize")
+
+
+def _read_text_rules(directory: Path, text: TextInput) -> TextInput:
+    """What transformers or open_clip wrote of the text tower, over the family's values."""
+    config = _read_json(directory / "config.json")
+    open_clip, transformers = config.get("text_cfg", {}), config.get("text_config", {})
+    length = open_clip.get("context_length") or transformers.get("max_position_embeddings")
+    return replace(
+        text,
+        context_length=int(length) if length else text.context_length,
+        canonicalize=text.canonicalize or _is_canonical(open_clip),
+        lower_case=text.lower_case or _is_canonical(open_clip),
+    )
 
 
 def _read_preprocessing(directory: Path, image: ImageInput) -> ImageInput:

@@ -55,6 +55,8 @@ SIGLIP2_TEXT = TextInput(
 SIGLIP2_CALIBRATION = Calibration(
     kind=ScoreKind.SIGMOID, logit_scale=112.66889954, logit_bias=-16.7717247
 )
+"""Of B/16-224's released weights. Those of B/16-256 and B/32-256 were not to be had: theirs differ
+a little, as those of the larger ones do (L/16-384: 108.0 and -16.35)."""
 
 CLIP = VisualSpec(dimension=512, image=CLIP_IMAGE, text=CLIP_TEXT, calibration=CLIP_CALIBRATION)
 SIGLIP = VisualSpec(

@@ -15,6 +15,9 @@ class Role(StrEnum):
     IMAGE_TOWER = "image_tower"
     TEXT_TOWER = "text_tower"
     TOKENIZER = "tokenizer"
+    IMAGE_PROJECTION = "image_projection"
+    TEXT_PROJECTION = "text_projection"
+    """From a tower's own output into the common space, where an export keeps that apart."""
     TAGGER = "tagger"
     LABELS = "labels"
 

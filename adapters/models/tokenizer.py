@@ -16,7 +16,10 @@ from service.errors import MissingModelError
 
 Int64 = npt.NDArray[np.int64]
 
-PUNCTUATION = str.maketrans("", "", string.punctuation)
+WITHOUT_PUNCTUATION = str.maketrans("_", " ", string.punctuation.replace("_", ""))
+"""As big_vision cleaned the texts SigLIP was trained on: an underscore parts two words."""
+END_TOKENS = ("<|endoftext|>", "<eos>", "</s>")
+"""Of CLIP, Gemma (SigLIP 2) and SentencePiece (SigLIP), for tokenizers that do not add theirs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,8 +63,9 @@ class TextTokenizer:
             texts: At least one.
             length: Of the graph's input where it is fixed; else the row's padding rule holds.
         """
-        rows = [self._encode_one(text) for text in texts]
         wanted = self._wanted
+        limit = min(wanted.context_length, length or wanted.context_length)
+        rows = [self._encode_one(text, limit) for text in texts]
         longest = wanted.context_length if wanted.pads_to_context else max(map(len, rows))
         columns = length or max(longest, 1)
         pad_id = wanted.pad_id if wanted.pad_id is not None else self._end_id
@@ -72,23 +76,24 @@ class TextTokenizer:
             mask[index, : len(row)] = 1
         return Tokens(ids, mask)
 
-    def _encode_one(self, text: str) -> list[int]:
+    def _encode_one(self, text: str, limit: int) -> list[int]:
         ids = list(self._tokenizer.encode(self._clean(text)).ids)
         if self._end_id is None:
-            return ids[: self._wanted.context_length]
+            return ids[:limit]
         if not ids or ids[-1] != self._end_id:
             ids.append(self._end_id)
-        if len(ids) > self._wanted.context_length:
-            ids = [*ids[: self._wanted.context_length - 1], self._end_id]
-        return ids
+        return ids if len(ids) <= limit else [*ids[: limit - 1], self._end_id]
 
     def _clean(self, text: str) -> str:
         if self._wanted.canonicalize:
-            text = " ".join(text.translate(PUNCTUATION).split())
+            text = " ".join(text.translate(WITHOUT_PUNCTUATION).split())
         return text.lower() if self._wanted.lower_case else text
 
     def _find_end_id(self) -> int | None:
         if self._wanted.end_id is not None:
             return self._wanted.end_id
         ends = self._tokenizer.encode("").ids
-        return ends[-1] if ends else None
+        if ends:
+            return ends[-1]
+        known = (self._tokenizer.token_to_id(token) for token in END_TOKENS)
+        return next((end for end in known if end is not None), None)
