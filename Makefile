@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+EXPORT := $(VENV)/.export-ready
 POSTGREST := tests/postgrest/node_modules/.ready
 
 .DEFAULT_GOAL := help
@@ -18,6 +19,13 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# PyTorch, for the tests of exports. Pinned without hashes: which build of it is right (CUDA's, the
+# CPU's) differs by machine. Where there is none, those tests are skipped and say so.
+$(EXPORT): requirements-export.lock $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-export.lock \
+	  || echo "PyTorch could not be installed: the tests of model exports are skipped"
 	@touch $@
 
 # The real PostgREST, for the suite that runs the store over Supabase's own protocol.
@@ -38,7 +46,7 @@ check: $(READY)  ## format, lint, import contracts, types
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-test: $(READY) $(POSTGREST) check  ## everything that must hold
+test: $(READY) $(EXPORT) $(POSTGREST) check  ## everything that must hold
 	$(BIN)/pytest -q
 
 bench: $(READY)  ## speed and memory, as ratios against a baseline of the same run
@@ -52,6 +60,9 @@ jellyfin-qwen-smoke: $(READY)  ## captions of a song reach the database
 
 lock:  ## pin what pyproject.toml asks for (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
+	sed -E 's/ \\$$//; /--hash/d' requirements.lock > requirements-export.lock
+	uv pip compile pyproject.toml --extra export --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header --quiet --constraint requirements-export.lock | grep -vE '^(cuda|nvidia|triton)' > requirements-export.tmp
+	mv requirements-export.tmp requirements-export.lock
 
 clean:
 	rm -rf $(VENV) tests/postgrest/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
