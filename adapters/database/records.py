@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -14,6 +15,8 @@ from pydantic import TypeAdapter
 from service.domain import (
     Analysis,
     Claim,
+    ComfortWarning,
+    EncodingNote,
     Float32,
     Highlight,
     ItemMatch,
@@ -23,6 +26,8 @@ from service.domain import (
     MediaItem,
     Mood,
     MoodPoint,
+    PictureAnalysis,
+    RankedFrame,
     Scene,
     Shot,
     SoundAnalysis,
@@ -34,17 +39,22 @@ _MATCHES = TypeAdapter(tuple[ItemMatch, ...])
 _STATUS = TypeAdapter(ItemStatus)
 _CLAIM = TypeAdapter(Claim)
 _TIME = TypeAdapter(datetime)
+_FRAMES = TypeAdapter(tuple[RankedFrame, ...])
+_NOTE = TypeAdapter(EncodingNote | None)
 _PARTS: dict[str, TypeAdapter[Any]] = {
     "duration_s": TypeAdapter(float),
     "media": TypeAdapter(MediaInfo | None),
     "pipeline": TypeAdapter(str),
     "embedding_model": TypeAdapter(str),
+    "sound_embedding_model": TypeAdapter(str),
     "shots": TypeAdapter(tuple[Shot, ...]),
     "tags": TypeAdapter(tuple[Tag, ...]),
     "moods": TypeAdapter(tuple[Mood, ...]),
     "mood_curve": TypeAdapter(tuple[MoodPoint, ...]),
     "highlights": TypeAdapter(tuple[Highlight, ...]),
+    "picture": TypeAdapter(PictureAnalysis | None),
     "audio": TypeAdapter(SoundAnalysis | None),
+    "comfort": TypeAdapter(tuple[ComfortWarning, ...]),
     "best_match": TypeAdapter(ItemMatch | None),
     "models": TypeAdapter(tuple[str, ...]),
     "missing_models": TypeAdapter(tuple[str, ...]),
@@ -55,6 +65,13 @@ _PARTS: dict[str, TypeAdapter[Any]] = {
 
 _NUMBERED = ("scenes", "tags", "moods", "highlights")
 """Kept as rows, which have an order only by their position."""
+
+_VECTORS = {"scene": "embedding", "keyframe": "keyframe_embedding", "sound": "sound_embedding"}
+"""Kinds of vectors in the database, and where a scene has them."""
+
+LONGEST_TEXT = 2_000
+"""Characters that are kept of an error or of what a language model wrote. Captioners bound their
+answers to a third of it; this holds for whatever comes."""
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """Postgres keeps neither NUL nor half a surrogate pair; both come from broken file metadata."""
@@ -89,7 +106,10 @@ def dump_item(item: MediaItem) -> Json:
 
 
 def dump_analysis(analysis: Analysis) -> Json:
-    """An analysis as one document; vectors are texts that a ``halfvec`` reads."""
+    """An analysis as one document.
+
+    Vectors lie beside the scenes, kind by kind: positions, with texts that a ``halfvec`` reads.
+    """
     document = {
         name: adapter.dump_python(getattr(analysis, name), mode="json")
         for name, adapter in _PARTS.items()
@@ -98,8 +118,13 @@ def dump_analysis(analysis: Analysis) -> Json:
     for name in _NUMBERED:
         for position, row in enumerate(document[name]):
             row["position"] = position
+    for row in document["highlights"]:
+        row["caption"] = row["caption"][:LONGEST_TEXT]
     cleaned: Json = storable(document)
-    return cleaned | {"item": dump_item(analysis.item)}
+    return cleaned | {
+        "item": dump_item(analysis.item),
+        "vectors": {kind: _dump_kind(analysis.scenes, field) for kind, field in _VECTORS.items()},
+    }
 
 
 def load_analysis(document: Json) -> Analysis:
@@ -154,14 +179,30 @@ def _short(half: np.float16) -> str:
 
 
 def _dump_scene(scene: Scene) -> Json:
+    note: Json | None = _NOTE.dump_python(scene.encoding, mode="json")
     return {
         "start_s": float(scene.start_s),
         "end_s": float(scene.end_s),
         "keyframe_s": float(scene.keyframe_s),
         "quality": float(scene.quality),
+        "frames": _FRAMES.dump_python(scene.frames, mode="json"),
         "tags": list(scene.tags),
-        "embedding": None if scene.embedding is None else dump_vectors(scene.embedding[None])[0],
+        "caption": scene.caption[:LONGEST_TEXT],
+        "encoding": note and note | {"error": note["error"][:LONGEST_TEXT]},
     }
+
+
+def _dump_kind(scenes: Sequence[Scene], field: str) -> list[tuple[int, str]]:
+    """Positions and vectors of the scenes that have one of this kind."""
+    found = [
+        (position, vector)
+        for position, scene in enumerate(scenes)
+        if (vector := getattr(scene, field)) is not None
+    ]
+    if not found:
+        return []
+    positions, vectors = zip(*found, strict=True)
+    return list(zip(positions, dump_vectors(np.stack(vectors)), strict=True))
 
 
 def _load_scene(row: Json) -> Scene:
@@ -170,5 +211,8 @@ def _load_scene(row: Json) -> Scene:
         end_s=float(row["end_s"]),
         keyframe_s=float(row["keyframe_s"]),
         quality=float(row["quality"]),
+        frames=_FRAMES.validate_python(row["frames"]),
         tags=tuple(row["tags"]),
+        caption=row["caption"],
+        encoding=_NOTE.validate_python(row["encoding"]),
     )

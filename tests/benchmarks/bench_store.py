@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
-import numpy as np
 import psycopg
 
 from adapters.database.embedded import EmbeddedPostgres
 from adapters.database.records import dump_analysis, dump_vectors
 from adapters.database.store import DatabaseStore
-from service.domain import Analysis, Float32, ItemRef
+from service.domain import Analysis, Float32, ItemRef, Scene
 from tests.support.postgres import reachable_directory
 from tests.support.postgrest import BINARY
 from tests.support.stores import (
     MODEL,
+    SOUND_MODEL,
     Database,
     make_full_analysis,
     make_item,
@@ -31,6 +32,7 @@ DIMENSION = 512
 ITEMS = 500
 SCENES_PER_ITEM = 100
 ASKED = 16
+KINDS = {"scene": MODEL, "keyframe": MODEL, "sound": SOUND_MODEL}
 REFS = 5_000
 ROUNDS = 3
 
@@ -47,7 +49,7 @@ def run() -> list[Row]:
             saved_s = asyncio.run(measure(database, lambda store: save(store, analysis)))
             loaded_s = asyncio.run(measure(database, lambda store: store.load(analysis.item.ref)))
             rows += [
-                row("save 1,000 scenes x 512", saved_s, "executemany of the rows", plain_s),
+                row("save 1,000 scenes x 3 x 512", saved_s, "executemany of the rows", plain_s),
                 row("load them", loaded_s, "saving them", saved_s),
             ]
             rows += compare(database)
@@ -107,21 +109,28 @@ def insert_plainly(database: Database, analysis: Analysis) -> float:
     with psycopg.connect(database.dsn) as connection:
         connection.execute(
             "create temp table plain (position int primary key, start_s float8, end_s float8, "
-            "embedding extensions.halfvec)"
+            "scene extensions.halfvec, keyframe extensions.halfvec, sound extensions.halfvec)"
         )
 
         def insert() -> None:
             scenes = [
-                (index, scene.start_s, scene.end_s, str(scene.embedding.tolist()))
+                (index, scene.start_s, scene.end_s, *map(as_text, vectors_of(scene)))
                 for index, scene in enumerate(analysis.scenes)
-                if scene.embedding is not None
             ]
             with connection.cursor() as cursor:
                 cursor.execute("delete from plain")
-                cursor.executemany("insert into plain values (%s, %s, %s, %s)", scenes)
+                cursor.executemany("insert into plain values (%s, %s, %s, %s, %s, %s)", scenes)
             connection.commit()
 
         return best_of(insert)
+
+
+def vectors_of(scene: Scene) -> tuple[Float32 | None, ...]:
+    return scene.embedding, scene.keyframe_embedding, scene.sound_embedding
+
+
+def as_text(vector: Float32 | None) -> str | None:
+    return None if vector is None else str(vector.tolist())
 
 
 def compare(database: Database) -> list[Row]:
@@ -143,7 +152,10 @@ def compare(database: Database) -> list[Row]:
 
 
 def fill(database: Database) -> Float32:
-    """Put random scenes in the tables; returns their vectors."""
+    """Put random scenes in the tables, each with three vectors as saved; returns the first ones.
+
+    Kind after kind within an item, as ``moodreel_save`` writes them.
+    """
     vectors = unit_vectors(ITEMS * SCENES_PER_ITEM, DIMENSION, seed=2)
     with psycopg.connect(database.dsn, autocommit=True) as admin:
         admin.execute(
@@ -152,8 +164,10 @@ def fill(database: Database) -> Float32:
             [ITEMS],
         )
         admin.execute(
-            "insert into media_analyses select id, 1, '', 'p', 1, %s, null, '[]', '[]', null, "
-            "'{}', '{}', '{}', '{}', now() from media_items where server = 'folder'",
+            "insert into media_analyses (media_item_id, token, revision, pipeline, duration_s, "
+            "embedding_model, shots, mood_curve, models, missing_models, warnings, seconds, "
+            "saved_at) select id, 1, '', 'p', 1, %s, '[]', '[]', '{}', '{}', '{}', '{}', now() "
+            "from media_items where server = 'folder'",
             [MODEL],
         )
         admin.execute(
@@ -162,9 +176,16 @@ def fill(database: Database) -> Float32:
             [SCENES_PER_ITEM - 1],
         )
         found = admin.execute("select id from media_items where server = 'folder' order by id")
-        ids = np.repeat([number for (number,) in found.fetchall()], SCENES_PER_ITEM)
-        with admin.cursor() as cursor, cursor.copy("copy scene_embeddings from stdin") as copy:
-            for index, text in enumerate(dump_vectors(vectors)):
-                copy.write_row((ids[index], index % SCENES_PER_ITEM, MODEL, DIMENSION, text))
+        ids = [number for (number,) in found.fetchall()]
+        texts = dump_vectors(vectors)
+        columns = "(media_item_id, position, kind, model, dimension, embedding)"
+        with (
+            admin.cursor() as cursor,
+            cursor.copy(f"copy scene_embeddings {columns} from stdin".encode()) as copy,
+        ):
+            for number, (kind, model) in itertools.product(range(ITEMS), KINDS.items()):
+                for position in range(SCENES_PER_ITEM):
+                    text = texts[number * SCENES_PER_ITEM + position]
+                    copy.write_row((ids[number], position, kind, model, DIMENSION, text))
         admin.execute("analyze")
     return vectors

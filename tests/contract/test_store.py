@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
+from psycopg.rows import dict_row
 
 from service.domain import (
+    EncodingNote,
+    Highlight,
     ItemRef,
+    Scene,
     Severity,
     SoundAnalysis,
 )
 from tests.support.stores import (
+    MODEL,
+    SOUND_MODEL,
     analyses,
     analyzed,
     fields,
     make_analysis,
     make_full_analysis,
+    make_full_scenes,
     make_item,
     make_scenes,
     unit_vectors,
@@ -69,7 +79,7 @@ async def test_a_new_analysis_replaces_all_of_the_former(store):
     assert loaded is not None
     assert fields(loaded) == fields(plain)
     counts = await store.counts()
-    assert (counts["scenes"], counts["embeddings"]) == (0, 0)
+    assert (counts["scenes"], counts["embeddings"], counts["sound_embeddings"]) == (0, 0, 0)
     saved_at = await store.saved_at(analysis.item.ref)
     assert saved_at is not None
     assert former_saved_at is not None
@@ -113,6 +123,93 @@ async def test_characters_that_postgres_cannot_keep_are_replaced(store):
     assert (await store.list_events())[0]["payload"] == {"title": "\ufffd"}
 
 
+async def test_what_a_language_model_wrote_is_cleaned_and_bounded(store):
+    wild = "a\x00b \ud800 '); drop table media_items; --" + "long " * 10_000
+    scene = Scene(
+        start_s=0,
+        end_s=1,
+        keyframe_s=0.5,
+        quality=1,
+        caption=wild,
+        encoding=EncodingNote(model=wild[:9], dimension=2, device="cpu", error=wild),
+    )
+    highlight = Highlight(start_s=0, end_s=1, peak_s=0.5, score=1, caption=wild)
+    analysis = await analyzed(store, "1", scenes=(scene,), highlights=(highlight,))
+    loaded = await store.load(analysis.item.ref)
+    assert loaded is not None
+    [kept], [best] = loaded.scenes, loaded.highlights
+    assert kept.encoding is not None
+    for written in (kept.caption, kept.encoding.error, best.caption):
+        assert written.startswith("a\ufffdb \ufffd '); drop table media_items; --long ")
+        assert len(written) == 2_000
+    assert kept.encoding.model == "a\ufffdb \ufffd ');"
+
+
+async def test_each_kind_of_vector_is_kept_under_its_own_model(store, database):
+    scenes = make_full_scenes(2, 4)
+    silent = replace(scenes[1], sound_embedding=None)
+    unseen = replace(scenes[0], embedding=None, keyframe_embedding=None)
+    await analyzed(
+        store,
+        "1",
+        scenes=(scenes[0], silent, unseen),
+        embedding_model=MODEL,
+        sound_embedding_model=SOUND_MODEL,
+    )
+    with psycopg.connect(database.dsn) as admin:
+        rows = admin.execute(
+            "select kind, position, model, dimension, embedding::text from scene_embeddings"
+        ).fetchall()
+    kept = {(kind, position): json.loads(text) for kind, position, _, _, text in rows}
+    assert {(kind, model, dimension) for kind, _, model, dimension, _ in rows} == {
+        ("scene", MODEL, 4),
+        ("keyframe", MODEL, 4),
+        ("sound", SOUND_MODEL, 4),
+    }
+    assert kept == {
+        ("scene", 0): pytest.approx(scenes[0].embedding, abs=1e-3),
+        ("scene", 1): pytest.approx(scenes[1].embedding, abs=1e-3),
+        ("keyframe", 0): pytest.approx(scenes[0].keyframe_embedding, abs=1e-3),
+        ("keyframe", 1): pytest.approx(scenes[1].keyframe_embedding, abs=1e-3),
+        ("sound", 0): pytest.approx(scenes[0].sound_embedding, abs=1e-3),
+        ("sound", 2): pytest.approx(scenes[0].sound_embedding, abs=1e-3),
+    }
+
+
+async def test_how_each_scenes_vectors_came_to_be_can_be_read_as_a_table(store, database):
+    first, second, third = make_full_scenes(3, 4)
+    assert second.encoding is not None
+    error = replace(second.encoding, frame_count=0, inference_ms=0.0, error="not within 2 s")
+    failed = replace(second, embedding=None, keyframe_embedding=None, encoding=error)
+    analysis = await analyzed(
+        store,
+        "1",
+        scenes=(first, failed, replace(third, encoding=None)),
+        embedding_model=MODEL,
+    )
+    with psycopg.connect(database.dsn, row_factory=dict_row) as admin:
+        rows = admin.execute("select * from scene_clip_metadata order by position").fetchall()
+    assert [row["has_embedding"] for row in rows] == [True, False]
+    assert [row["error"] for row in rows] == ["one frame: no answer within 2 s", "not within 2 s"]
+    assert (
+        rows[0].items()
+        >= {
+            "server": "jellyfin",
+            "item_id": "1",
+            "position": 0,
+            "keyframe_s": 5.0,
+            "model_name": MODEL,
+            "embed_dim": 4,
+            "normalized": True,
+            "device": "cpu",
+            "frame_quality": 0.5,
+            "frame_count": 12,
+            "inference_time_ms": 140.5,
+            "created_at": await store.saved_at(analysis.item.ref),
+        }.items()
+    )
+
+
 async def test_the_loudness_of_silence_is_kept(store):
     silence = SoundAnalysis(loudness_dbfs=-math.inf, dynamic_range_db=0.0)
     analysis = await analyzed(store, "1", audio=silence)
@@ -128,7 +225,7 @@ async def test_an_analysis_larger_than_a_request_is_saved_whole(store, pieces):
     assert loaded is not None
     assert fields(loaded) == fields(without_vectors(analysis))
     counts = await store.counts()
-    assert (counts["scenes"], counts["embeddings"]) == (700, 700)
+    assert (counts["scenes"], counts["embeddings"], counts["sound_embeddings"]) == (700, 700, 700)
     assert pieces() == 0
 
 

@@ -19,6 +19,7 @@ from tests.support.stores import (
     fields,
     make_analysis,
     make_item,
+    make_scenes,
     state_of,
     unit_vectors,
     with_vectors,
@@ -141,6 +142,7 @@ async def test_counts_name_every_state(store):
         "items_deleted": 1,
         "scenes": 2,
         "embeddings": 2,
+        "sound_embeddings": 0,
         "publications_sending": 1,
         "publications_sent": 0,
         "publications_failed": 0,
@@ -190,6 +192,21 @@ async def test_vectors_of_another_model_or_dimension_do_not_compare(store):
     assert await store.nearest_items(plane, "another model", exclude=other) == []
     assert [m.ref.item_id for m in await store.nearest_items(plane, MODEL, exclude=other)] == ["1"]
     assert [m.ref.item_id for m in await store.nearest_items(space, MODEL, exclude=other)] == ["2"]
+
+
+async def test_vectors_of_sounds_and_single_frames_do_not_answer_for_scenes(store):
+    """Even where a joint model put all of them into one space, under one name."""
+    east, north = np.array([1.0, 0.0], np.float32), np.array([0.0, 1.0], np.float32)
+    [scene] = make_scenes(east[None])
+    await analyzed(
+        store,
+        "1",
+        scenes=(replace(scene, keyframe_embedding=north, sound_embedding=north),),
+        embedding_model=MODEL,
+        sound_embedding_model=MODEL,
+    )
+    [match] = await store.nearest_items(north[None], MODEL, exclude=make_item("2").ref)
+    assert match.score == pytest.approx(0.0, abs=1e-3)
 
 
 async def test_a_vector_of_zeros_is_near_nothing(store):

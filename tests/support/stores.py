@@ -20,6 +20,10 @@ from service.domain import (
     Analysis,
     AudioStream,
     Chapter,
+    Colour,
+    ComfortWarning,
+    Discomfort,
+    EncodingNote,
     Evidence,
     Float32,
     Highlight,
@@ -32,6 +36,8 @@ from service.domain import (
     Modality,
     Mood,
     MoodPoint,
+    PictureAnalysis,
+    RankedFrame,
     Scene,
     Shot,
     SoundAnalysis,
@@ -44,6 +50,7 @@ from tests.support.postgrest import URL, PostgRest, key, postgrest
 
 TRANSPORTS = ("psycopg", "postgrest")
 MODEL = "clip-vit-b-32"
+SOUND_MODEL = "clap"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +116,35 @@ def make_scenes(vectors: Float32) -> tuple[Scene, ...]:
     )
 
 
+def make_full_scenes(count: int, dimension: int) -> tuple[Scene, ...]:
+    """Scenes in which every field says something, with all three kinds of vectors."""
+    scenes = make_scenes(unit_vectors(count, dimension))
+    keyframes = unit_vectors(count, dimension, seed=1)
+    sounds = unit_vectors(count, dimension, seed=2)
+    return tuple(
+        replace(
+            scene,
+            frames=(
+                RankedFrame(time_s=scene.keyframe_s, quality=0.5),
+                RankedFrame(time_s=scene.keyframe_s + 2.0, quality=0.25),
+            ),
+            tags=("beach", "sun"),
+            caption="Waves roll onto a beach.",
+            keyframe_embedding=keyframe,
+            sound_embedding=sound,
+            encoding=EncodingNote(
+                model=MODEL,
+                dimension=dimension,
+                device="cpu",
+                frame_count=12,
+                inference_ms=140.5,
+                error="one frame: no answer within 2 s",
+            ),
+        )
+        for scene, keyframe, sound in zip(scenes, keyframes, sounds, strict=True)
+    )
+
+
 def unit_vectors(count: int, dimension: int, *, seed: int = 0) -> Float32:
     """Random directions, ``(count, dimension)``."""
     vectors = np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
@@ -161,11 +197,9 @@ def make_full_analysis(scene_count: int = 3, dimension: int = 8) -> Analysis:
         ),
         pipeline="moodreel-0.1.0/clip-vit-b-32/1a2b",
         embedding_model=MODEL,
+        sound_embedding_model=SOUND_MODEL,
         shots=(Shot(start_s=0.0, end_s=1.0 / 3.0), Shot(start_s=1.0 / 3.0, end_s=1324.04)),
-        scenes=tuple(
-            replace(scene, tags=("beach", "sun"))
-            for scene in make_scenes(unit_vectors(scene_count, dimension))
-        ),
+        scenes=make_full_scenes(scene_count, dimension),
         tags=(
             Tag(
                 label="beach",
@@ -194,20 +228,45 @@ def make_full_analysis(scene_count: int = 3, dimension: int = 8) -> Analysis:
         ),
         highlights=(
             Highlight(
-                start_s=10.0, end_s=20.0, peak_s=14.5, score=0.9, reasons=("a goal", "applause")
+                start_s=10.0,
+                end_s=20.0,
+                peak_s=14.5,
+                score=0.9,
+                reasons=("a goal", "applause"),
+                caption="Two people embrace.",
             ),
+        ),
+        picture=PictureAnalysis(
+            luma=0.41,
+            contrast=0.22,
+            saturation=0.3,
+            warmth=-0.05,
+            motion=0.12,
+            sharpness=640.0,
+            cuts_per_min=11.5,
+            palette=(Colour(rgb="#10a0ff", share=0.5), Colour(rgb="#e0d0b0", share=0.25)),
+            picture_area=(0.0, 0.125, 1.0, 0.875),
         ),
         audio=SoundAnalysis(
             loudness_dbfs=-23.5,
             dynamic_range_db=12.25,
+            loudness_lufs=-24.1,
+            loudness_range_lu=7.5,
             tempo_bpm=120.5,
+            key="F#",
             mode="minor",
             brightness_hz=1800.0,
+            flatness=0.125,
+            onset_rate_hz=1.75,
             silence_ratio=0.05,
             tags=("sea", "speech"),
             summary="Waves, and people who laugh.",
             mood="carefree",
             confidence=0.66,
+        ),
+        comfort=(
+            ComfortWarning(kind=Discomfort.FLASHING, start_s=61.0, end_s=63.5, amount=9.5),
+            ComfortWarning(kind=Discomfort.SUDDEN_LOUDNESS, start_s=90.0, end_s=91.0, amount=21.0),
         ),
         best_match=ItemMatch(
             ref=ItemRef(server="folder", item_id="a/b.mkv"), title="Another", score=0.8125
@@ -221,7 +280,10 @@ def make_full_analysis(scene_count: int = 3, dimension: int = 8) -> Analysis:
 
 def without_vectors(analysis: Analysis) -> Analysis:
     """What a store gives back of an analysis."""
-    scenes = tuple(replace(scene, embedding=None) for scene in analysis.scenes)
+    scenes = tuple(
+        replace(scene, embedding=None, keyframe_embedding=None, sound_embedding=None)
+        for scene in analysis.scenes
+    )
     return replace(analysis, scenes=scenes)
 
 
@@ -229,8 +291,7 @@ def fields(analysis: Analysis) -> dict[str, object]:
     """An analysis as values that compare: records that may carry arrays do not."""
     values = {name: getattr(analysis, name) for name in analysis.__slots__}
     values["scenes"] = [
-        (scene.start_s, scene.end_s, scene.keyframe_s, scene.quality, scene.tags, scene.embedding)
-        for scene in analysis.scenes
+        {name: getattr(scene, name) for name in scene.__slots__} for scene in analysis.scenes
     ]
     return values
 
@@ -268,6 +329,37 @@ items = st.builds(
     duration_s=st.none() | finite,
     added_at=st.none() | st.datetimes(min_value=datetime(1, 1, 2), timezones=st.just(UTC)),  # noqa: DTZ001  hypothesis adds the zone
 )
+scenes = st.builds(
+    Scene,
+    start_s=finite,
+    end_s=finite,
+    keyframe_s=finite,
+    quality=finite,
+    frames=st.lists(st.builds(RankedFrame, time_s=finite, quality=finite), max_size=3).map(tuple),
+    tags=texts,
+    caption=text,
+    encoding=st.none()
+    | st.builds(
+        EncodingNote,
+        model=text,
+        dimension=st.integers(0, 4096),
+        device=text,
+        frame_count=st.integers(0, 99),
+        inference_ms=finite,
+        error=text,
+    ),
+)
+pictures = st.builds(
+    PictureAnalysis,
+    luma=finite,
+    contrast=finite,
+    saturation=finite,
+    warmth=finite,
+    motion=finite,
+    sharpness=finite,
+    cuts_per_min=finite,
+    palette=st.lists(st.builds(Colour, rgb=text, share=finite), max_size=2).map(tuple),
+)
 analyses = st.builds(
     make_analysis,
     items,
@@ -279,16 +371,40 @@ analyses = st.builds(
     ).map(tuple),
     highlights=st.lists(
         st.builds(
-            Highlight, start_s=finite, end_s=finite, peak_s=finite, score=finite, reasons=texts
+            Highlight,
+            start_s=finite,
+            end_s=finite,
+            peak_s=finite,
+            score=finite,
+            reasons=texts,
+            caption=text,
         ),
         max_size=3,
     ).map(tuple),
+    scenes=st.lists(scenes, max_size=2).map(tuple),
+    picture=st.none() | pictures,
+    comfort=st.lists(
+        st.builds(
+            ComfortWarning,
+            kind=st.sampled_from(Discomfort),
+            start_s=finite,
+            end_s=finite,
+            amount=finite,
+        ),
+        max_size=2,
+    ).map(tuple),
+    sound_embedding_model=text,
     audio=st.none()
     | st.builds(
         SoundAnalysis,
         loudness_dbfs=finite,
         dynamic_range_db=finite,
+        loudness_lufs=st.none() | finite,
+        loudness_range_lu=st.none() | finite,
         tempo_bpm=st.none() | finite,
+        key=text,
+        flatness=finite,
+        onset_rate_hz=finite,
         tags=texts,
         summary=text,
     ),

@@ -1,0 +1,125 @@
+"""Databases of released versions, with data in them, are brought up to date and lose nothing."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack, aclosing
+from dataclasses import replace
+
+import numpy as np
+import psycopg
+import pytest
+
+from adapters.database import migrate
+from service.domain import (
+    Analysis,
+    Float32,
+    Highlight,
+    Json,
+    Scene,
+    SoundAnalysis,
+)
+from tests.support.postgrest import postgrest
+from tests.support.stores import (
+    MODEL,
+    TRANSPORTS,
+    Database,
+    fields,
+    make_analysis,
+    make_full_analysis,
+    make_item,
+    without_vectors,
+)
+
+RELEASED = "20261120080100"
+"""The schema of 0.1.0."""
+
+
+def as_released(dsn: str) -> None:
+    """Make a database as the released version left it, with one analysed item."""
+    with psycopg.connect(dsn, autocommit=True) as admin:
+        admin.execute(migrate._HISTORY.encode())
+        for migration in migrate.migrations():
+            if migration.version > RELEASED:
+                break
+            admin.execute(migration.sql.encode())
+            admin.execute(
+                "insert into supabase_migrations.schema_migrations (version, name) values (%s, %s)",
+                [migration.version, migration.name],
+            )
+        admin.execute("select moodreel_begin(%s)", [json.dumps({"item": OLD_ITEM})])
+        admin.execute("select moodreel_save(%s)", [json.dumps(OLD_REQUEST)])
+
+
+OLD_ITEM: Json = {
+    "ref": {"server": "jellyfin", "item_id": "1"}, "kind": "movie", "title": "Film 1",
+    "revision": "a", "overview": "", "year": None, "genres": [], "keywords": [], "series": "",
+    "season_number": None, "episode_number": None, "artist": "", "album": "",
+    "duration_s": None, "added_at": None, "url": "",
+}  # fmt: skip
+OLD_REQUEST: Json = {
+    "server": "jellyfin", "item_id": "1", "token": 1,
+    "analysis": {
+        "item": OLD_ITEM, "duration_s": 60.0, "media": None, "pipeline": "p1",
+        "embedding_model": MODEL, "shots": [], "mood_curve": [], "best_match": None,
+        "models": [MODEL], "missing_models": [], "warnings": [], "seconds": {"probe": 0.5},
+        "scenes": [
+            {"position": 0, "start_s": 0.0, "end_s": 30.0, "keyframe_s": 5.0, "quality": 0.5,
+             "tags": ["beach"], "embedding": "[1,0]"},
+            {"position": 1, "start_s": 30.0, "end_s": 60.0, "keyframe_s": 35.0, "quality": 0.25,
+             "tags": [], "embedding": None},
+        ],
+        "tags": [], "moods": [],
+        "highlights": [{"position": 0, "start_s": 1.0, "end_s": 2.0, "peak_s": 1.5, "score": 0.9,
+                        "reasons": ["a goal"]}],
+        "audio": {"loudness_dbfs": -23.5, "dynamic_range_db": 12.0, "tempo_bpm": 120.0,
+                  "mode": "minor", "brightness_hz": 1800.0, "silence_ratio": 0.0, "tags": [],
+                  "summary": "Waves.", "mood": "", "confidence": None},
+    },
+}  # fmt: skip
+"""What 0.1.0 sent."""
+
+
+def old_analysis() -> Analysis:
+    """What this version reads of it: what was not measured then has its default."""
+    return make_analysis(
+        embedding_model=MODEL,
+        scenes=(
+            Scene(start_s=0.0, end_s=30.0, keyframe_s=5.0, quality=0.5, tags=("beach",)),
+            Scene(start_s=30.0, end_s=60.0, keyframe_s=35.0, quality=0.25),
+        ),
+        highlights=(Highlight(start_s=1.0, end_s=2.0, peak_s=1.5, score=0.9, reasons=("a goal",)),),
+        audio=SoundAnalysis(
+            loudness_dbfs=-23.5,
+            dynamic_range_db=12.0,
+            tempo_bpm=120.0,
+            mode="minor",
+            brightness_hz=1800.0,
+            summary="Waves.",
+        ),
+        models=(MODEL,),
+        seconds={"probe": 0.5},
+    )
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_what_a_released_version_saved_is_kept_and_replaced(transport, database_dsn):
+    as_released(database_dsn)
+    assert await migrate.apply(database_dsn)
+    with ExitStack() as stack:
+        server = None if transport == "psycopg" else stack.enter_context(postgrest(database_dsn))
+        database = Database(dsn=database_dsn, server=server)
+        async with aclosing(await database.open_store()) as store:
+            loaded = await store.load(make_item().ref)
+            assert loaded is not None
+            assert fields(loaded) == fields(old_analysis())
+            counts = await store.counts()
+            assert (counts["scenes"], counts["embeddings"], counts["sound_embeddings"]) == (2, 1, 0)
+            east: Float32 = np.array([[1.0, 0.0]], np.float32)
+            [match] = await store.nearest_items(east, MODEL, exclude=make_item("2").ref)
+            assert match.ref == make_item().ref
+            again = replace(make_full_analysis(), item=make_item())
+            await store.save(again, await store.begin(make_item()))
+            loaded = await store.load(make_item().ref)
+            assert loaded is not None
+            assert fields(loaded) == fields(without_vectors(again))
