@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from adapters.captioners.answers import BadAnswerError, parse_answer
+from adapters.captioners.answers import BadAnswerError, parse_sound_answer
 from adapters.captioners.qwen_audio import (
     QwenAudioCaptioner,
     QwenAudioSettings,
@@ -23,7 +23,8 @@ from adapters.captioners.qwen_audio import (
 )
 from service.domain import AudioWindow, Severity, SoundCaption
 from service.errors import ConfigurationError, MoodreelError, PermanentError, TransientError
-from tests.support.receivers import Answer, StandInQwen, serve
+from tests.support.chat_models import StandInQwen
+from tests.support.receivers import Answer, serve
 
 TONE = "A steady tone."
 
@@ -237,7 +238,7 @@ def test_a_captioner_without_an_address_is_a_mistake_of_the_operator(bare_enviro
 
 def test_an_answer_may_be_wrapped_in_prose_or_a_fence():
     fenced = 'Sure!\n```json\n{"summary": "Rain.", "tags": ["Rain", "rain ", ""]}\n```\nBye.'
-    assert parse_answer(fenced) == SoundCaption(summary="Rain.", tags=("rain",))
+    assert parse_sound_answer(fenced) == SoundCaption(summary="Rain.", tags=("rain",))
 
 
 def test_an_answer_is_cleaned_and_bounded():
@@ -248,7 +249,7 @@ def test_an_answer_is_cleaned_and_bounded():
         "confidence": 1,
         "path": "/etc/passwd",
     }
-    caption = parse_answer(json.dumps(said))
+    caption = parse_sound_answer(json.dumps(said))
     assert caption.summary.startswith("a b ccc")
     assert len(caption.summary) == 600
     assert (len(caption.tags), len(caption.tags[0]), len(caption.mood)) == (12, 40, 40)
@@ -273,14 +274,14 @@ def test_an_answer_is_cleaned_and_bounded():
 )
 def test_an_answer_of_the_wrong_types_is_refused(said):
     with pytest.raises(BadAnswerError):
-        parse_answer(json.dumps(said))
+        parse_sound_answer(json.dumps(said))
 
 
 @given(text=st.text(st.characters()))
 def test_no_answer_breaks_the_parser(text):
     for said in (text, f"{{{text}}}", json.dumps({"summary": text, "tags": [text]})):
         try:
-            caption = parse_answer(said)
+            caption = parse_sound_answer(said)
         except MoodreelError:
             continue
         assert caption.summary.strip()

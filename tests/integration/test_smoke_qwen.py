@@ -7,8 +7,9 @@ from psycopg.rows import dict_row
 from service.domain import AnalyzeJob
 from service.settings import ServiceSettings
 from service.wiring import open_moodreel
+from tests.support.chat_models import StandInQwen
 from tests.support.media import SceneSpec, write_song
-from tests.support.receivers import StandInQwen, serve
+from tests.support.receivers import serve
 from tests.support.service import environment
 
 HEARD = {"summary": "A steady tone.", "tags": ["tone", "electronic"], "mood": "calm"}

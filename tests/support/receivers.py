@@ -1,4 +1,4 @@
-"""The other side of every channel, on this machine: Discord, a signed webhook, a language model.
+"""The other side of every channel, on this machine: Discord, a signed webhook.
 
 Each is an aiohttp application that is at least as strict as what it stands in for, records what
 it took, and answers as it is told. ``serve`` puts one on a free port of 127.0.0.1; the tests and
@@ -11,10 +11,8 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import io
 import json
 import time
-import wave
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -23,10 +21,12 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
 from aiohttp import web
 
 Json = dict[str, Any]
+
+DRIP_S = 0.02
+"""Far below any time limit of a test: it never looks idle."""
 
 
 @asynccontextmanager
@@ -53,6 +53,12 @@ class Answer:
     """Take the request and never answer."""
     after: bool = False
     """Do the usual work first, then answer this: the sender cannot know that it was done."""
+    stalls: bool = False
+    """Send half of the body, and never the rest."""
+    drips: bool = False
+    """Send the body, and then a blank now and then, for ever."""
+    breaks: bool = False
+    """Send half of the body, and drop the connection."""
 
 
 class Script:
@@ -75,7 +81,24 @@ class Script:
             await request.read()
         if answer.hangs:
             await asyncio.Event().wait()
+        if answer.stalls or answer.drips or answer.breaks:
+            return await _send_badly(request, answer)
         return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+
+
+async def _send_badly(request: web.Request, answer: Answer) -> web.StreamResponse:
+    body = answer.body.encode() if isinstance(answer.body, str) else answer.body
+    response = web.StreamResponse(status=answer.status, headers=answer.headers)
+    await response.prepare(request)
+    await response.write(body if answer.drips else body[: len(body) // 2])
+    if answer.stalls:
+        await asyncio.Event().wait()
+    while answer.drips:
+        await response.write(b" ")
+        await asyncio.sleep(DRIP_S)
+    assert request.transport is not None
+    request.transport.abort()
+    return response
 
 
 class StandInDiscord:
@@ -262,98 +285,3 @@ class HttpReceiver:
     async def _elsewhere(self, _request: web.Request) -> web.Response:
         self.redirect_count += 1
         return web.Response(status=200)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hearing:
-    """What the stand-in model was given to listen to."""
-
-    durations_s: list[float]
-    peaks: list[float]
-    prompt: str
-
-
-class StandInQwen:
-    """An OpenAI-compatible server of one listening model, strict about what it is sent.
-
-    It does listen: its usual answer tells sound from silence, so a test sees that sound arrived.
-    """
-
-    MODEL = "Qwen/Qwen2-Audio-7B-Instruct"
-
-    def __init__(self, *, api_key: str = "", has_json_mode: bool = True) -> None:
-        self.hearings: list[Hearing] = []
-        self.script = Script()
-        self._api_key = api_key
-        self._has_json_mode = has_json_mode
-        self.app = web.Application(
-            middlewares=[self.script.middleware], client_max_size=8 * 1024 * 1024
-        )
-        self.app.router.add_get("/v1/models", self._list)
-        self.app.router.add_post("/v1/chat/completions", self._complete)
-
-    def say(self, content: str) -> None:
-        """Order this as the model's next words."""
-        self.script.answers.append(Answer(body=json.dumps(_completion(content))))
-
-    def _is_stranger(self, request: web.Request) -> bool:
-        expected = f"Bearer {self._api_key}"
-        return bool(self._api_key) and request.headers.get("authorization") != expected
-
-    async def _list(self, request: web.Request) -> web.Response:
-        if self._is_stranger(request):
-            return web.json_response({"error": {"message": "no"}}, status=401)
-        return web.json_response({"object": "list", "data": [{"id": self.MODEL}]})
-
-    async def _complete(self, request: web.Request) -> web.Response:
-        if self._is_stranger(request):
-            return web.json_response({"error": {"message": "no"}}, status=401)
-        body = await request.json()
-        if body["model"] != self.MODEL:
-            return web.json_response({"error": {"message": "no such model"}}, status=404)
-        if "response_format" in body and not self._has_json_mode:
-            return web.json_response({"error": {"message": "response_format"}}, status=400)
-        try:
-            hearing = _listen(body)
-        except (KeyError, ValueError, TypeError, AssertionError, wave.Error, EOFError) as error:
-            return web.json_response({"error": {"message": repr(error)}}, status=400)
-        self.hearings.append(hearing)
-        is_silent = max(hearing.peaks) < 0.01
-        caption = {
-            "summary": "Silence." if is_silent else "A steady tone.",
-            "tags": [] if is_silent else ["tone", "electronic"],
-            "mood": "still" if is_silent else "calm",
-            "confidence": 0.72,
-        }
-        return web.json_response(_completion(json.dumps(caption)))
-
-
-def _completion(content: str) -> Json:
-    message = {"role": "assistant", "content": content}
-    return {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "model": StandInQwen.MODEL,
-        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-    }
-
-
-def _listen(body: Json) -> Hearing:
-    """Decode what OpenAI's reference calls ``input_audio`` parts."""
-    (message,) = body["messages"]
-    assert message["role"] == "user"
-    durations_s, peaks, texts = [], [], []
-    for part in message["content"]:
-        if part["type"] == "text":
-            texts.append(part["text"])
-            continue
-        assert part["type"] == "input_audio"
-        assert part["input_audio"]["format"] == "wav"
-        data = base64.b64decode(part["input_audio"]["data"], validate=True)
-        with wave.open(io.BytesIO(data)) as file:
-            assert (file.getnchannels(), file.getsampwidth()) == (1, 2)
-            durations_s.append(file.getnframes() / file.getframerate())
-            samples = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
-            peaks.append(float(np.abs(samples.astype(np.float64)).max(initial=0)) / 32768)
-    assert durations_s
-    return Hearing(durations_s=durations_s, peaks=peaks, prompt="\n".join(texts))
