@@ -104,14 +104,18 @@ def find_highlights(
 
 
 def fuse_voices(voices: Sequence[Voice], duration_s: float) -> Curve | None:
-    """The weighted mean of all voices at all times at which any of them was measured."""
+    """What all voices say together, at all times at which any of them was measured.
+
+    The root of the weighted mean of squares: a voice that is sure is not outvoted by those that
+    have nothing to say (what is only heard is not seen), and still those that agree say most.
+    """
     present = [voice for voice in voices if len(voice.times_s) and voice.weight > 0.0]
     if not present or duration_s <= 0.0:
         return None
     times = np.unique(np.concatenate([voice.times_s for voice in present]).clip(0.0, duration_s))
     total = sum(voice.weight for voice in present)
-    values = sum(voice.weight / total * voice.at(times) for voice in present)
-    return Curve(times_s=times, values=np.asarray(values, np.float64))
+    squares = sum(voice.weight / total * voice.at(times) ** 2 for voice in present)
+    return Curve(times_s=times, values=np.sqrt(np.asarray(squares, np.float64)))
 
 
 def _explain(voices: Sequence[Voice], time_s: float) -> tuple[str, ...]:

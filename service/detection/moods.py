@@ -39,6 +39,8 @@ NEARBY = 0.5
 DECIDED = 0.3
 """Nearer to the middle of the circumplex, signals say that there is little mood at all; the moods
 that happen to lie there (mysterious) would else win everything that is average."""
+UNMOVED = 1e-3
+"""Weight of no mood at all: that of one that fits to three hundredths."""
 HAS_RHYTHM = 4
 """Shots from which on their pace says something."""
 
@@ -50,7 +52,6 @@ class _Course:
     times_s: Float64
     strengths: Float32
     """``(N, M)``."""
-    trust: float
 
 
 def find_moods(
@@ -64,37 +65,36 @@ def find_moods(
     context: Moments | None = None,
     concepts: Concepts | None = None,
     heard: HeardSounds | None = None,
+    listened: Moments | None = None,
+    sound_concepts: Concepts | None = None,
 ) -> tuple[tuple[Mood, ...], tuple[MoodPoint, ...]]:
     """The item's moods, the strongest first, and the curve of valence and arousal.
 
-    Whatever is absent drops out; with signals alone confidences stay below their trust.
+    Picture, sound and signals are independent witnesses; a tagger and a sound-text model are one,
+    and the surer of them counts. Whatever is absent drops out; with signals alone confidences stay
+    below their trust.
     """
     words = vocabulary.moods
     grid = _grid(duration_s)
     if not words or not len(grid):
         return (), ()
     plane = np.array([[word.valence, word.arousal] for word in words], np.float32)
-    courses = [
-        course
-        for course in (
-            _from_picture(words, context, concepts),
-            _from_sounds(words, heard),
-            _from_signals(
-                plane,
-                grid,
-                picture=picture,
-                shots=shots,
-                sound=sound,
-                analysis=analysis,
-            ),
-        )
-        if course is not None
+    signals = _from_signals(
+        plane, grid, picture=picture, shots=shots, sound=sound, analysis=analysis
+    )
+    witnesses = [
+        (TRUST_PICTURE, [_from_vectors(words, context, concepts)]),
+        (TRUST_SOUND, [_from_sounds(words, heard), _from_vectors(words, listened, sound_concepts)]),
+        (TRUST_SIGNALS, [signals]),
     ]
-    if not courses:
+    doubts = []
+    for trust, courses in witnesses:
+        said = [_resample(course, grid) for course in courses if course is not None]
+        if said:
+            doubts.append(1.0 - trust * np.max(said, axis=0))
+    if not doubts:
         return (), ()
-    doubt = np.ones((len(grid), len(words)), np.float32)
-    for course in courses:
-        doubt *= 1.0 - course.trust * _resample(course, grid)
+    doubt: Float32 = np.prod(doubts, axis=0)
     strength = 1.0 - doubt
     return _choose(words, strength.mean(axis=0)), _curve(grid, strength, plane)
 
@@ -136,10 +136,11 @@ def _choose(words: Sequence[MoodWord], scores: Float32) -> tuple[Mood, ...]:
 def _curve(grid: Float64, strength: Float32, plane: Float32) -> tuple[MoodPoint, ...]:
     """The strengths' centre of mass on the circumplex.
 
-    Squared, so that the moods that fit outweigh the many that fit a little.
+    Squared, so that the moods that fit outweigh the many that fit a little. Where nothing is said,
+    the mood is in the middle.
     """
-    weight = strength**2 + 1e-9
-    points = weight @ plane / weight.sum(axis=1, keepdims=True)
+    weight = strength**2
+    points = weight @ plane / (weight.sum(axis=1, keepdims=True) + UNMOVED)
     return tuple(
         MoodPoint(
             time_s=round(float(time_s), 3),
@@ -150,7 +151,7 @@ def _curve(grid: Float64, strength: Float32, plane: Float32) -> tuple[MoodPoint,
     )
 
 
-def _from_picture(
+def _from_vectors(
     words: Sequence[MoodWord], context: Moments | None, concepts: Concepts | None
 ) -> _Course | None:
     if context is None or concepts is None or not len(context) or not concepts.moods:
@@ -166,14 +167,14 @@ def _from_picture(
     for index, word in enumerate(words):
         if word.label in columns:
             strengths[:, index] = scores[:, columns[word.label]]
-    return _Course(times_s=context.times_s, strengths=strengths, trust=TRUST_PICTURE)
+    return _Course(times_s=context.times_s, strengths=strengths)
 
 
 def _from_sounds(words: Sequence[MoodWord], heard: HeardSounds | None) -> _Course | None:
     if heard is None or not len(heard.times_s):
         return None
     strengths = np.stack([heard.score(word.sounds) for word in words], axis=1)
-    return _Course(times_s=heard.times_s, strengths=strengths, trust=TRUST_SOUND)
+    return _Course(times_s=heard.times_s, strengths=strengths)
 
 
 def _from_signals(
@@ -191,7 +192,7 @@ def _from_signals(
     distance = np.linalg.norm(place[:, None, :] - plane[None, :, :], axis=2)
     decided = np.minimum(np.linalg.norm(place, axis=1, keepdims=True) / DECIDED, 1.0)
     strengths = (decided * np.exp(-0.5 * (distance / NEARBY) ** 2)).astype(np.float32)
-    return _Course(times_s=grid, strengths=strengths, trust=TRUST_SIGNALS)
+    return _Course(times_s=grid, strengths=strengths)
 
 
 def place_signals(
@@ -268,7 +269,7 @@ def _signed(values: Float32, low: float, high: float) -> Float32:
 
 
 def _at(grid: Float64, times_s: Float64, values: Float32) -> Float32:
-    course = _Course(times_s=times_s, strengths=values[:, None], trust=1.0)
+    course = _Course(times_s=times_s, strengths=values[:, None])
     return _resample(course, grid)[:, 0]
 
 

@@ -19,6 +19,9 @@ TYPICAL_LOGIT, TYPICAL_LEAD = 4.0, 9.0
 """How far apart, in logits, the two sides of a contrast and the first and the middle of many
 concepts may lie at most before all scores are plain yes or no. CLIP's cosines differ by 0.1 at
 most, which is 10 logits at its scale of 100; models that spread wider are tempered."""
+FLAT_SHARE = 0.1
+"""Texts whose cosines differ by less than a tenth of a model's usual spread, from its best text of
+an item to the middle one, are all alike. CLIP's 0.1 make 0.01."""
 AMONG_BEST = 10
 """Rank among all concepts at which a concept counts half: a picture shows a handful of things."""
 
@@ -53,8 +56,7 @@ def score_concepts(
     logits = _logits(vectors, np.concatenate([concepts, background]), calibration)
     if calibration.kind is ScoreKind.SIGMOID:
         return _best_view(_stand_alone(expit(logits), count))
-    lead = logits[..., :count].max(axis=-1) - np.median(logits, axis=-1)
-    return _best_view(_compete(logits * _temper(lead, TYPICAL_LEAD), count, kinds))
+    return _best_view(_compete(logits * _temper_leads(logits, count, calibration), count, kinds))
 
 
 def _best_view(scores: Float32) -> Float32:
@@ -101,12 +103,48 @@ def score_contrast(
     Returns:
         ``(N,)`` probability of the positive side, and ``(N, P)`` the cosines with its prompts.
     """
-    cosines = (vectors @ np.concatenate([positive, negative]).T).max(axis=1)
+    texts = np.concatenate([positive, negative])
+    cosines = compare(vectors, texts, calibration).max(axis=1)
     wanted, unwanted = cosines[:, : len(positive)], cosines[:, len(positive) :]
     margin = _side(wanted, calibration.logit_scale) - _side(unwanted, calibration.logit_scale)
     logits = calibration.logit_scale * margin
     tempered = logits * _temper(np.abs(logits), TYPICAL_LOGIT)
     return expit(tempered).astype(np.float32), np.asarray(wanted, np.float32)
+
+
+def compare(vectors: Float32, texts: Float32, calibration: Calibration) -> Float32:
+    """Cosines, less what each text gets from anything at all.
+
+    Some texts are near to every picture (hubs: Radovanovic et al. 2010; Bogolin et al. 2022 for
+    captions). How near, the measured centre of much and various media says. Taken off is only what
+    sets the texts apart: their mean stays, so that cosines keep the level that the model's own bias
+    and anchors were made for.
+
+    Args:
+        vectors: ``(..., D)`` unit vectors.
+        texts: ``(T, D)`` unit vectors.
+        calibration: Without a centre nothing is taken off.
+
+    Returns:
+        ``(..., T)``.
+
+    Raises:
+        ValueError: The centre was measured in a space of another dimension.
+    """
+    cosines = vectors @ texts.T
+    if calibration.centre:
+        usual = texts @ np.array(calibration.centre, np.float32)
+        cosines = cosines - (usual - usual.mean())
+    return np.asarray(cosines, np.float32)
+
+
+def _temper_leads(logits: Float32, count: int, calibration: Calibration) -> float:
+    """Once for the model where its spread was measured, else by the item at hand."""
+    if calibration.flat_range is not None:
+        spread = calibration.flat_range / FLAT_SHARE
+        return _temper(np.array([calibration.logit_scale * spread], np.float32), TYPICAL_LEAD)
+    lead = logits[..., :count].max(axis=-1) - np.median(logits, axis=-1)
+    return _temper(np.asarray(lead, np.float32), TYPICAL_LEAD)
 
 
 def _temper(sizes: Float32, typical: float) -> float:
@@ -122,7 +160,7 @@ def _side(cosines: Float32, scale: float) -> Float32:
 
 
 def _logits(vectors: Float32, texts: Float32, calibration: Calibration) -> Float32:
-    cosines = vectors @ texts.T
+    cosines = compare(vectors, texts, calibration)
     return np.asarray(calibration.logit_scale * cosines + calibration.logit_bias, np.float32)
 
 

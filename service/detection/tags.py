@@ -13,8 +13,15 @@ from service.detection.concepts import Concepts
 from service.detection.heard import HeardSounds
 from service.detection.moments import Moments
 from service.detection.properties import Property
-from service.detection.scoring import score_concepts
-from service.domain import Evidence, Float32, MediaItem, Modality, Scene, Tag
+from service.detection.scoring import compare, score_concepts
+from service.domain import (
+    Evidence,
+    Float32,
+    MediaItem,
+    Modality,
+    Scene,
+    Tag,
+)
 from service.vocabulary import TagWord, Vocabulary
 
 Float64 = npt.NDArray[np.float64]
@@ -30,26 +37,40 @@ SOUND_SUPPORT = 2
 PICTURE_SUPPORT, SUPPORT_SHARE = 8, 0.005
 """Moments, about 2 s, and share of all moments that must agree: the more moments an item has, the
 more often one of them looks like anything by chance."""
+LISTENED_SUPPORT = 1
+"""Vectors of a sound-text model that must agree: each is made of ten seconds already."""
 KEYWORD_SCORE, TITLE_SCORE = 0.9, 0.5
 """People who tag mean it; words in titles are often meant otherwise."""
 
 
 def find_picture_tags(context: Moments | None, concepts: Concepts | None) -> tuple[Tag, ...]:
     """Zero-shot tags of pooled moments; concepts of one kind compete with each other."""
-    if context is None or concepts is None:
+    return _find_zero_shot(context, concepts, Modality.PICTURE, PICTURE_SUPPORT)
+
+
+def find_listened_tags(listened: Moments | None, concepts: Concepts | None) -> tuple[Tag, ...]:
+    """Zero-shot tags of stretches of sound, by concepts of ``embed_sound_concepts``."""
+    return _find_zero_shot(listened, concepts, Modality.SOUND, LISTENED_SUPPORT)
+
+
+def _find_zero_shot(
+    moments: Moments | None, concepts: Concepts | None, modality: Modality, support: int
+) -> tuple[Tag, ...]:
+    if moments is None or concepts is None:
         return ()
-    scores = score_tags(context, concepts)
+    scores = score_tags(moments, concepts)
     return _strongest_first(
         tag
         for column, word in enumerate(concepts.tags)
         if (
             tag := _tag(
                 word,
-                context.times_s,
+                moments.times_s,
                 scores[:, column],
-                modality=Modality.PICTURE,
+                modality=modality,
                 model=concepts.model,
-                support=max(PICTURE_SUPPORT, round(SUPPORT_SHARE * len(context))),
+                support=max(support, round(SUPPORT_SHARE * len(moments))),
+                prompt=word.prompts[0],
             )
         )
     )
@@ -139,6 +160,7 @@ def _tag(
     modality: Modality,
     model: str,
     support: int,
+    prompt: str = "",
 ) -> Tag | None:
     """A tag from its scores over time: the mean of its best moments; None when too weak."""
     if not len(scores):
@@ -147,7 +169,6 @@ def _tag(
     score = float(best.mean())
     if score < MIN_SCORE:
         return None
-    prompt = word.prompts[0] if modality is Modality.PICTURE else ""
     evidence = tuple(
         Evidence(
             time_s=round(float(times_s[index]), 3),
@@ -174,26 +195,34 @@ def _best_moments(times_s: Float64, scores: Float32) -> list[int]:
 def merge_tags(*groups: Iterable[Tag]) -> tuple[Tag, ...]:
     """One tag per label, the strongest first; sources that agree strengthen each other.
 
-    Their scores combine as independent witnesses: ``1 - (1 - a)(1 - b)``.
+    Modalities are independent witnesses, whose scores combine as ``1 - (1 - a)(1 - b)``. Two models
+    that heard the same sound are not, for what misleads the one misleads the other: of them the
+    surer one counts. All keep their evidence.
     """
-    merged: dict[str, Tag] = {}
+    merged: dict[str, list[Tag]] = {}
     for tag in (tag for group in groups for tag in group):
-        known = merged.get(tag.label)
-        merged[tag.label] = tag if known is None else _combine(known, tag)
-    return _strongest_first(merged.values())
+        merged.setdefault(tag.label, []).append(tag)
+    return _strongest_first(_combine(tags) for tags in merged.values())
 
 
 def _strongest_first(tags: Iterable[Tag]) -> tuple[Tag, ...]:
     return tuple(sorted(tags, key=lambda tag: (-tag.score, tag.label)))
 
 
-def _combine(first: Tag, second: Tag) -> Tag:
-    score = 1.0 - (1.0 - first.score) * (1.0 - second.score)
-    return replace(first, score=round(score, 4), evidence=(*first.evidence, *second.evidence))
+def _combine(tags: Sequence[Tag]) -> Tag:
+    witnesses: dict[tuple[Modality, ...], float] = {}
+    for tag in tags:
+        senses = tuple(sorted({evidence.modality for evidence in tag.evidence}))
+        witnesses[senses] = max(witnesses.get(senses, 0.0), tag.score)
+    score = 1.0 - float(np.prod([1.0 - score for score in witnesses.values()]))
+    evidence = tuple(evidence for tag in tags for evidence in tag.evidence)
+    return replace(tags[0], score=round(score, 4), evidence=evidence)
 
 
 def match_tags(tags: Sequence[Tag], scenes: Sequence[Scene], concepts: Concepts | None) -> Float32:
     """Best cosine of each tag with the item's scenes; NaN for tags that have no prompts.
+
+    Less what a text gets from any picture, where that was measured.
 
     Returns:
         ``(N,)`` in the order of the tags.
@@ -203,7 +232,7 @@ def match_tags(tags: Sequence[Tag], scenes: Sequence[Scene], concepts: Concepts 
     if concepts is None or not embedded:
         return cosines
     columns = {word.label: column for column, word in enumerate(concepts.tags)}
-    best = (np.stack(embedded) @ concepts.tag_vectors.T).max(axis=0)
+    best = compare(np.stack(embedded), concepts.tag_vectors, concepts.calibration).max(axis=0)
     for row, tag in enumerate(tags):
         if tag.label in columns:
             cosines[row] = best[columns[tag.label]]

@@ -20,11 +20,24 @@ from service.detection.sound import SoundSignals
 from service.domain import Float32, Shot
 from service.vocabulary import Vocabulary
 
-PICTURE_WEIGHT, SOUND_WEIGHT, SIGNAL_WEIGHT = 0.5, 0.25, 0.25
-"""A picture model knows most of what happens; laughter and bangs add, movement and loudness
-alone do not prove anything."""
 REASON_SHARE = 0.5
 """A second reason is told when it is at least half as strong as the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceWeights:
+    """How much each modality counts: shares of what is there; one of 0 is not asked.
+
+    The defaults are ours: a picture model knows most of what happens; laughter and bangs add;
+    movement and loudness alone prove little.
+    """
+
+    picture: float = 0.5
+    sound: float = 0.25
+    signals: float = 0.25
+
+
+WEIGHTS = VoiceWeights()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,30 +81,60 @@ SILENT = Voice(
 
 
 def hear_picture(
-    context: Moments | None, concepts: Concepts | None, weight: float = PICTURE_WEIGHT
+    context: Moments | None, concepts: Concepts | None, weight: float = WEIGHTS.picture
 ) -> Voice:
     """Highlight prompts, positive against negative, at pooled moments."""
-    if context is None or concepts is None or not len(context):
+    return _hear_prompts(context, concepts, "looks like", weight)
+
+
+def hear_sounds(
+    heard: HeardSounds | None,
+    vocabulary: Vocabulary,
+    weight: float = WEIGHTS.sound,
+    *,
+    listened: Moments | None = None,
+    concepts: Concepts | None = None,
+) -> Voice:
+    """Sounds that make a highlight, such as laughter and applause.
+
+    A tagger and a sound-text model hear the same sound, so the surer of them speaks.
+
+    Args:
+        heard: What a tagger heard.
+        vocabulary: Whose highlights name the tagger's classes; a wish of the user's own names none.
+        weight: Of sound.
+        listened: Vectors of a sound-text model, in a space of its own or in the pictures'.
+        concepts: Of ``embed_sound_concepts``: the same prompts against that model's sounds, by its
+            calibration for sounds. Pictures and sounds of a joint space lie apart in it (Liang et
+            al. 2022), so their cosines are never added.
+    """
+    return _surer(
+        _hear_classes(heard, vocabulary, weight),
+        _hear_prompts(listened, concepts, "sounds like", weight),
+    )
+
+
+def _hear_prompts(
+    moments: Moments | None, concepts: Concepts | None, verb: str, weight: float
+) -> Voice:
+    if moments is None or concepts is None or not len(moments):
         return SILENT
     if not concepts.positive or not concepts.negative:
         return SILENT
     chance, cosines = score_contrast(
-        context.vectors, concepts.positive_vectors, concepts.negative_vectors, concepts.calibration
+        moments.vectors, concepts.positive_vectors, concepts.negative_vectors, concepts.calibration
     )
     nearness = concepts.calibration.logit_scale * (cosines - cosines.max(axis=1, keepdims=True))
     return Voice(
-        times_s=context.times_s,
+        times_s=moments.times_s,
         strengths=ramp(chance, 0.5, 1.0),
         weight=weight,
-        labels=tuple(f"looks like {cue.label}" for cue in concepts.positive),
+        labels=tuple(f"{verb} {cue.label}" for cue in concepts.positive),
         shares=np.exp(nearness).astype(np.float32),
     )
 
 
-def hear_sounds(
-    heard: HeardSounds | None, vocabulary: Vocabulary, weight: float = SOUND_WEIGHT
-) -> Voice:
-    """Sounds that make a highlight, such as laughter and applause."""
+def _hear_classes(heard: HeardSounds | None, vocabulary: Vocabulary, weight: float) -> Voice:
     cues = [cue for cue in vocabulary.positive if cue.sounds]
     if heard is None or not len(heard.times_s) or not cues:
         return SILENT
@@ -105,11 +148,36 @@ def hear_sounds(
     )
 
 
+def _surer(first: Voice, second: Voice) -> Voice:
+    """Two witnesses of one modality as one voice."""
+    present = [voice for voice in (first, second) if len(voice.times_s)]
+    if len(present) < len((first, second)):
+        return present[0] if present else SILENT
+    times = np.union1d(first.times_s, second.times_s)
+    labels = tuple(dict.fromkeys((*first.labels, *second.labels)))
+    shares = np.zeros((len(times), len(labels)), np.float32)
+    for voice in present:
+        parts = voice.shares / np.maximum(voice.shares.max(axis=1, keepdims=True), 1e-9)
+        for label, column in zip(voice.labels, (parts * voice.strengths[:, None]).T, strict=True):
+            index = labels.index(label)
+            shares[:, index] = np.maximum(
+                shares[:, index], np.interp(times, voice.times_s, column.astype(np.float64))
+            )
+    strengths = np.maximum(first.at(times), second.at(times))
+    return Voice(
+        times_s=times,
+        strengths=np.asarray(strengths, np.float32),
+        weight=first.weight,
+        labels=labels,
+        shares=shares,
+    )
+
+
 def hear_signals(
     picture: PictureSignals | None,
     sound: SoundSignals | None,
     shots: Sequence[Shot] = (),
-    weight: float = SIGNAL_WEIGHT,
+    weight: float = WEIGHTS.signals,
 ) -> Voice:
     """Movement, loudness and beats above what is usual in the item.
 

@@ -46,11 +46,19 @@ def rerank_tags(
     clip: Float32,
     *,
     weight: float = CLIP_WEIGHT,
-    flat_range: float = FLAT_RANGE,
+    flat_range: float | None = None,
 ) -> tuple[Tag, ...]:
-    """The same tags with blended scores, the strongest first."""
+    """The same tags with blended scores, the strongest first.
+
+    Args:
+        tags: N candidates.
+        clip: ``(N,)`` cosines; NaN where there is none.
+        weight: Of CLIP, in [0, 1].
+        flat_range: As measured for the model (``Calibration.flat_range``); None: CLIP's own.
+    """
     base = np.array([tag.score for tag in tags], np.float32)
-    scores = rerank(base, clip, weight=weight, flat_range=flat_range)
+    flat = FLAT_RANGE if flat_range is None else flat_range
+    scores = rerank(base, clip, weight=weight, flat_range=flat)
     moved = (
         replace(tag, score=round(float(score), 4)) for tag, score in zip(tags, scores, strict=True)
     )

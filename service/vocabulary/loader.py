@@ -16,6 +16,7 @@ from service.vocabulary.words import HighlightCue, MoodWord, TagWord, Vocabulary
 
 BUILT_IN = Path(__file__).parent
 FILES = ("tags.yaml", "moods.yaml", "highlights.yaml", "templates.yaml")
+HIGHLIGHT_SECTIONS = {"positive", "negative", "background", "sound_background"}
 
 Sections = dict[str, dict[str, Any]]
 """Section, label, entry; a list section has one label, the empty one."""
@@ -26,7 +27,8 @@ def load_vocabulary(directory: Path | None = None) -> Vocabulary:
     """Read the built-in vocabulary and merge a user's directory over it.
 
     Files of the same names there may add entries, replace those of the same label, and remove one
-    with ``label: null``. Lists (``background``, templates) are replaced as a whole.
+    with ``label: null``. Lists (``background``, templates) are replaced as a whole; templates for
+    pictures or sounds also replace the built-in ones for families of models.
 
     Raises:
         ConfigurationError: The directory is missing, or something in it cannot be understood; the
@@ -35,16 +37,16 @@ def load_vocabulary(directory: Path | None = None) -> Vocabulary:
     if directory is not None and not directory.is_dir():
         raise ConfigurationError(f"vocabulary: {directory} is not a directory")
     tags, moods, highlights, templates = (_read_layers(name, directory) for name in FILES)
-    _refuse_sections("highlights.yaml", highlights, {"positive", "negative", "background"})
-    _refuse_sections("templates.yaml", templates, {"picture", "sound"})
+    _refuse_sections("highlights.yaml", highlights, HIGHLIGHT_SECTIONS)
+    _refuse_sections("templates.yaml", _without_families(templates), {"picture", "sound"})
     parts: dict[str, Any] = {
         "tags": _tag_words(tags),
         "moods": _entries("moods.yaml", moods.get("", {}), _mood_word),
         "positive": _entries("highlights.yaml", highlights.get("positive", {}), _cue),
         "negative": _entries("highlights.yaml", highlights.get("negative", {}), _cue),
         "background": _list("highlights.yaml", "background", highlights),
-        "picture_templates": _templates("picture", templates),
-        "sound_templates": _templates("sound", templates),
+        "sound_background": _list("highlights.yaml", "sound_background", highlights),
+        "templates": {name: _templates(name, templates) for name in sorted(templates)},
     }
     fingerprint = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
     return Vocabulary(**parts, fingerprint=fingerprint)
@@ -54,7 +56,11 @@ def _read_layers(name: str, directory: Path | None) -> Sections:
     """Merge a user's file over ours, label by label."""
     sections = _read_sections(BUILT_IN / name)
     if directory is not None and (directory / name).exists():
-        for section, entries in _read_sections(directory / name).items():
+        changes = _read_sections(directory / name)
+        for section in [ours for ours in sections if ours.partition("/")[0] in changes]:
+            if "/" in section:  # a family's sentences are a finer choice of what the user replaced
+                del sections[section]
+        for section, entries in changes.items():
             if "" in entries or section not in sections:
                 sections[section] = entries
             else:
@@ -121,6 +127,10 @@ def _refuse_sections(name: str, sections: Sections, known: set[str]) -> None:
         raise ConfigurationError(f"{name}: unknown section {section!r} (known: {_names(known)})")
 
 
+def _without_families(templates: Sections) -> Sections:
+    return {name.partition("/")[0]: entries for name, entries in templates.items()}
+
+
 def _names(known: set[str]) -> str:
     return ", ".join(sorted(known))
 
@@ -168,6 +178,7 @@ def _tag_word(
     label: str,
     prompts: object = (),
     sounds: object = (),
+    hears: object = (),
     words: object = (),
     signals: object = (),
 ) -> TagWord:
@@ -176,16 +187,23 @@ def _tag_word(
         kind=kind,
         prompts=_texts("prompts", prompts),
         sounds=_texts("sounds", sounds),
+        hears=_texts("hears", hears),
         words=tuple(text.casefold() for text in _texts("words", words)),
         signals=_texts("signals", signals),
     )
-    if not (word.prompts or word.sounds or word.words or word.signals):
-        raise ValueError("needs prompts, sounds, words or signals: else it is never found")
+    if not (word.prompts or word.sounds or word.hears or word.words or word.signals):
+        raise ValueError("needs prompts, sounds, hears, words or signals: else it is never found")
     return word
 
 
 def _mood_word(
-    *, label: str, valence: object, arousal: object, prompts: object = (), sounds: object = ()
+    *,
+    label: str,
+    valence: object,
+    arousal: object,
+    prompts: object = (),
+    sounds: object = (),
+    hears: object = (),
 ) -> MoodWord:
     return MoodWord(
         label=label,
@@ -193,15 +211,21 @@ def _mood_word(
         arousal=_coordinate("arousal", arousal),
         prompts=_texts("prompts", prompts),
         sounds=_texts("sounds", sounds),
+        hears=_texts("hears", hears),
     )
 
 
-def _cue(*, label: str, prompts: object = (), sounds: object = ()) -> HighlightCue:
+def _cue(
+    *, label: str, prompts: object = (), sounds: object = (), hears: object = ()
+) -> HighlightCue:
     cue = HighlightCue(
-        label=label, prompts=_texts("prompts", prompts), sounds=_texts("sounds", sounds)
+        label=label,
+        prompts=_texts("prompts", prompts),
+        sounds=_texts("sounds", sounds),
+        hears=_texts("hears", hears),
     )
-    if not (cue.prompts or cue.sounds):
-        raise ValueError("needs prompts or sounds: else it is never found")
+    if not (cue.prompts or cue.sounds or cue.hears):
+        raise ValueError("needs prompts, sounds or hears: else it is never found")
     return cue
 
 

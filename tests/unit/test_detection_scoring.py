@@ -141,8 +141,8 @@ def small_vocabulary(**changes):
         "positive": (HighlightCue(label="fun", prompts=("fun",)),),
         "negative": (HighlightCue(label="wall", prompts=("wall",)),),
         "background": ("a dog",),
-        "picture_templates": ("{}", "a photo of {}"),
-        "sound_templates": ("{}",),
+        "sound_background": (),
+        "templates": {"picture": ("{}", "a photo of {}"), "sound": ("{}",)},
         "fingerprint": "0",
     }
     return Vocabulary(**{**given, **changes})

@@ -22,6 +22,7 @@ from service.detection.tags import (
 from service.domain import (
     AudioWindow,
     Calibration,
+    Evidence,
     ItemRef,
     MediaItem,
     MediaKind,
@@ -132,10 +133,24 @@ def test_the_owner_s_own_words_count_more_than_a_title():
     assert named.evidence[0].modality is Modality.METADATA
 
 
-def test_sources_that_agree_strengthen_each_other_and_keep_their_evidence():
-    heard, read = (Tag(label="dog", kind="subject", score=score) for score in (0.5, 0.5))
-    merged = merge_tags([heard], [read, Tag(label="cat", kind="subject", score=0.6)])
-    assert [(tag.label, tag.score) for tag in merged] == [("dog", 0.75), ("cat", 0.6)]
+def found(label, score, modality, model="m"):
+    evidence = Evidence(time_s=1.0, score=score, modality=modality, model=model)
+    return Tag(label=label, kind="subject", score=score, evidence=(evidence,))
+
+
+def test_modalities_that_agree_strengthen_each_other_and_keep_their_evidence():
+    seen_dog, seen_cat = (found(label, 0.5, Modality.PICTURE) for label in ("dog", "cat"))
+    merged = merge_tags([seen_cat, seen_dog], [found("dog", 0.5, Modality.SOUND)])
+    assert [(tag.label, tag.score) for tag in merged] == [("dog", 0.75), ("cat", 0.5)]
+    senses = [evidence.modality for evidence in merged[0].evidence]
+    assert senses == [Modality.PICTURE, Modality.SOUND]
+
+
+def test_two_models_that_heard_the_same_are_no_more_sure_than_the_surer():
+    tagger, listener = (found("dog", score, Modality.SOUND) for score in (0.6, 0.7))
+    (tag,) = merge_tags([tagger], [listener])
+    assert tag.score == 0.7
+    assert len(tag.evidence) == 2
 
 
 def test_each_kind_keeps_its_best():

@@ -6,8 +6,9 @@ from collections import Counter
 import pytest
 
 from service.detection.properties import NAMES
+from service.domain import Modality
 from service.errors import ConfigurationError
-from service.vocabulary import load_vocabulary
+from service.vocabulary import load_vocabulary, name_sounds
 
 
 @pytest.fixture
@@ -90,8 +91,57 @@ def test_a_user_changes_moods_highlights_and_templates(user):
     assert "angry" not in moods
     assert "goal" in [cue.label for cue in vocabulary.positive]
     assert vocabulary.background == ("grey",)
-    assert vocabulary.picture_templates == ("a drawing of {}",)
-    assert vocabulary.sound_templates == load_vocabulary().sound_templates
+    assert vocabulary.templates_for(Modality.PICTURE, "clip-vit-b-32") == ("a drawing of {}",)
+    assert vocabulary.templates["sound"] == load_vocabulary().templates["sound"]
+
+
+def test_a_user_s_templates_count_for_families_of_models_too(user):
+    directory = user("templates.yaml", 'picture: ["a drawing of {}"]\nsound/clap: ["hear {}"]\n')
+    vocabulary = load_vocabulary(directory)
+    assert vocabulary.templates_for(Modality.PICTURE, "siglip-b16-224") == ("a drawing of {}",)
+    assert vocabulary.templates_for(Modality.SOUND, "clap-htsat") == ("hear {}",)
+    assert vocabulary.templates_for(Modality.SOUND, "other") != ("hear {}",)
+
+
+@pytest.mark.parametrize(
+    ("model", "family"),
+    [
+        ("siglip-b16-224", "picture/siglip"),
+        ("siglip2-b32-256", "picture/siglip"),
+        ("ViT-B-16-SigLIP__webli", "picture/siglip"),
+        ("clip-vit-b-32", "picture"),
+        ("clipclap", "picture"),
+        ("", "picture"),
+    ],
+)
+def test_a_family_s_sentences_are_for_models_whose_name_says_so(model, family):
+    vocabulary = load_vocabulary()
+    found = vocabulary.templates_for(Modality.PICTURE, model)
+    assert found == vocabulary.templates[family]
+
+
+def test_the_longest_family_name_counts(user):
+    sets = "picture/siglip: ['one {}']\npicture/siglip2: ['two {}']\npicture/siglip2-b32: ['b {}']"
+    vocabulary = load_vocabulary(user("templates.yaml", sets))
+    found = {
+        model: vocabulary.templates_for(Modality.PICTURE, model)[0]
+        for model in ("siglip-b16-224", "siglip2-b16-256", "siglip2-b32-256")
+    }
+    assert list(found.values()) == ["one {}", "two {}", "b {}"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        (("Baby cry, infant cry",), ("baby cry, infant cry",)),
+        (("Frying (food)", "Sizzle"), ("frying food", "sizzle")),
+        (("Bee, wasp, etc.",), ("bee, wasp",)),
+        (("Bark", "bark"), ("bark",)),
+        ((), ()),
+    ],
+)
+def test_classes_of_sounds_are_named_as_a_caption_would(classes, said):
+    assert name_sounds(classes) == said
 
 
 def test_the_fingerprint_changes_with_the_words_and_only_with_them(user, tmp_path):
@@ -119,6 +169,8 @@ def test_the_fingerprint_changes_with_the_words_and_only_with_them(user, tmp_pat
         ("highlights.yaml", "best: {x: {prompts: [y]}}", ["best", "positive"]),
         ("highlights.yaml", "positive: {x: {}}", ["x", "never found"]),
         ("templates.yaml", "picture: [no place]", ["picture", "{}"]),
+        ("templates.yaml", "smell/nose: ['{}']", ["smell", "picture"]),
+        ("highlights.yaml", "positive: {x: {hears: 3}}", ["x", "hears", "list"]),
     ],
 )
 def test_a_mistake_is_named_by_file_and_line_or_entry(user, name, text, told):
