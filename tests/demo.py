@@ -96,7 +96,12 @@ def make_library(library: Path, jellyfin_library: Path) -> None:
 
 def models_of(ours: Mapping[str, str]) -> dict[str, str]:
     """Models that the caller has; without them signals do."""
-    names = ("MOODREEL_VISUAL_MODEL", "MOODREEL_SOUND_MODEL", "MOODREEL_MODELS_DIR")
+    names = (
+        "MOODREEL_VISUAL_MODEL",
+        "MOODREEL_SOUND_MODEL",
+        "MOODREEL_SOUND_TEXT_MODEL",
+        "MOODREEL_MODELS_DIR",
+    )
     return {name: ours[name] for name in names if ours.get(name)}
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from adapters.models.catalog_sound import SOUND_TEXT_ROWS
 from adapters.models.families import CLIP, MOBILECLIP, SIGLIP, SIGLIP2, YAMNET
 from adapters.models.spec import Interpolation, Model, ModelFile, Role
 from service.errors import ConfigurationError
@@ -231,6 +232,7 @@ ROWS: tuple[Model, ...] = (
             _tokenizer("tokenizer.json", None, None),
         ),
     ),
+    *SOUND_TEXT_ROWS,
     Model(
         name=DEFAULT_SOUND_MODEL,
         summary="YAMNet: 521 AudioSet sounds",

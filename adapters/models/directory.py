@@ -2,28 +2,29 @@
 
 What is inferred without a ``model.toml``:
 
-- which file is which: ``vision_model*.onnx``, ``visual_model.onnx`` or ``visual/model.onnx``
-  (pictures), ``text_model*.onnx`` or ``textual/model.onnx`` (texts), ``tokenizer.json`` beside
-  either; the full precision before the 8 bit one; ``visual_projection.onnx`` and
-  ``text_projection.onnx`` where an export keeps them apart; a graph beside a ``*.csv`` of class
-  names is a sound tagger;
-- the family: from ``config.json`` (transformers' ``model_type``, open_clip's ``text_cfg``), else a
-  picture tower whose output is ``pooler_output`` and no ``image_embeds`` is SigLIP; SigLIP 2 where
-  the tokenizer knows more than 100,000 tokens; anything else is CLIP;
+- which file is which, by the names that exporters use (``adapters.models.layouts``): the full
+  precision before the 8 bit one;
+- the kind: graphs for pictures, sounds and texts are a joint model, before they are a picture
+  model or a sound-text model; a graph beside a ``*.csv`` of class names is a sound tagger;
+- a joint model's family: clipclap by ``clip_config.json``, LanguageBind by its ``video_model``;
+- a picture model's family: from ``config.json`` (transformers' ``model_type``, open_clip's
+  ``text_cfg``), else a picture tower whose output is ``pooler_output``, with no ``image_embeds``
+  and no projection beside it, is SigLIP; SigLIP 2 where the tokenizer knows more than 100,000
+  tokens; anything else is CLIP;
 - size, resizing, mean and deviation from ``preprocessor_config.json`` (transformers) or
   ``visual/preprocess_cfg.json`` (Immich, open_clip), else the graph's size and the family's values;
-- the end token from the tokenizer, and for CLIP the padding too.
+- context length and canonicalisation from ``config.json``; the end token from the tokenizer, and
+  for CLIP the padding too.
 
-``model.toml`` overrides: top level ``name``, ``family`` (clip, siglip, siglip2, mobileclip,
-yamnet), ``licence``, ``dimension``, ``output``; tables ``[files]`` by role, ``[image]``, ``[text]``
-and ``[calibration]`` with the fields of ``adapters.models.spec``, ``[sound]`` for taggers, and
-``[sha256]`` by role.
+``model.toml`` overrides: top level ``name``, ``family`` (one of ``FAMILIES``), ``licence``,
+``dimension``, ``output``; tables ``[files]`` by role, ``[image]``, ``[text]``, ``[calibration]``
+and, for a joint model, ``[sound_calibration]`` with the fields of ``adapters.models.spec``,
+``[sound]`` for taggers, and ``[sha256]`` by role.
 """
 
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,55 +32,48 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from adapters.models.families import CLIP, MOBILECLIP, SIGLIP, SIGLIP2, YAMNET
+from adapters.models.families import (
+    CLAP,
+    CLIP,
+    CLIPCLAP,
+    LANGUAGEBIND,
+    MOBILECLIP,
+    SIGLIP,
+    SIGLIP2,
+    YAMNET,
+)
+from adapters.models.layouts import DESCRIPTION, find_files, read_description
+from adapters.models.overrides import override
 from adapters.models.sessions import Session, SessionOptions
 from adapters.models.spec import (
     ImageInput,
     Interpolation,
+    JointFamily,
+    JointSpec,
     Model,
     ModelFile,
     Resize,
     Role,
     SoundSpec,
+    SoundTextSpec,
+    Spec,
     TextInput,
     VisualSpec,
 )
-from service.domain import ScoreKind
 from service.errors import ConfigurationError, MissingModelError
 
-DESCRIPTION = "model.toml"
-FAMILIES: dict[str, VisualSpec | SoundSpec] = {
+FAMILIES: dict[str, Spec] = {
     "clip": CLIP,
     "siglip": SIGLIP,
     "siglip2": SIGLIP2,
     "mobileclip": MOBILECLIP,
+    "clap": CLAP,
+    "clipclap": CLIPCLAP,
+    "languagebind": LANGUAGEBIND,
     "yamnet": YAMNET,
 }
-USUAL_PATHS = {
-    Role.IMAGE_TOWER: (
-        "vision_model.onnx",
-        "vision_model_quantized.onnx",
-        "onnx/vision_model.onnx",
-        "onnx/vision_model_quantized.onnx",
-        "visual/model.onnx",
-        "visual_model.onnx",
-    ),
-    Role.TEXT_TOWER: (
-        "text_model.onnx",
-        "text_model_quantized.onnx",
-        "onnx/text_model.onnx",
-        "onnx/text_model_quantized.onnx",
-        "textual/model.onnx",
-    ),
-    Role.TOKENIZER: ("tokenizer.json", "textual/tokenizer.json"),
-    Role.IMAGE_PROJECTION: ("visual_projection.onnx",),
-    Role.TEXT_PROJECTION: ("text_projection.onnx",),
-    Role.TAGGER: ("*.onnx",),
-    Role.LABELS: ("*.csv",),
-}
-VISUAL_ROLES = (Role.IMAGE_TOWER, Role.TEXT_TOWER, Role.TOKENIZER)
-OPTIONAL_ROLES = (Role.IMAGE_PROJECTION, Role.TEXT_PROJECTION)
-SOUND_ROLES = (Role.TAGGER, Role.LABELS)
+CLIPCLAP_CONFIG = "clip_config.json"
+"""Termite's; its ``model_type`` says ``clipclap``."""
 SIGLIP2_VOCABULARY = 100_000
 """SigLIP has 32,000 tokens, CLIP 49,408, SigLIP 2 256,000."""
 PILLOW_BILINEAR = 2
@@ -96,80 +90,69 @@ def read_directory(directory: Path) -> Model:
     name = directory.name
     if not directory.is_dir():
         raise MissingModelError(str(directory), f"{directory} is no directory")
-    told = _read_toml(directory / DESCRIPTION)
-    files = _find_files(directory, told)
-    spec = _spec_of(directory, files, told)
+    told = read_description(directory)
+    family = _told_family(directory, told)
+    kind, files = find_files(directory, told, type(family) if family else None)
+    spec = _spec_of(directory, kind, files, family)
     return Model(
         name=str(told.get("name", name)),
         summary=f"in {directory}",
         files=files,
-        spec=_override(spec, told, directory / DESCRIPTION),
+        spec=override(spec, told, directory / DESCRIPTION),
         licence=str(told.get("licence", "")),
         revision="",
         directory=directory,
     )
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def is_joint(directory: Path) -> bool:
+    """Whether a joint model lies there, by its files alone: opens no graph."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path}: {error}") from error
+        told = read_description(directory)
+        family = _told_family(directory, told)
+        kind, _ = find_files(directory, told, type(family) if family else None)
+    except (MissingModelError, ConfigurationError):
+        return False  # whoever opens it is told what is wrong
+    return kind is JointSpec
 
 
-def _find_files(directory: Path, told: Mapping[str, Any]) -> tuple[ModelFile, ...]:
-    named: dict[str, str] = told.get("files", {})
-    unknown = set(named) - set(Role)
-    if unknown:
-        raise ConfigurationError(
-            f"{directory / DESCRIPTION}: [files] names {', '.join(sorted(unknown))}; "
-            f"known: {', '.join(Role)}"
-        )
-    found = {
-        role: path for role in Role if (path := named.get(role) or _usual_path(directory, role))
-    }
-    for roles in (VISUAL_ROLES, SOUND_ROLES):
-        if all(role in found for role in roles):
-            sums: dict[str, str] = told.get("sha256", {})
-            extra = OPTIONAL_ROLES if roles == VISUAL_ROLES else ()
-            return tuple(
-                ModelFile(role=role, path=found[role], sha256=sums.get(role))
-                for role in (*roles, *extra)
-                if role in found
-            )
-    missing = ", ".join(role for role in VISUAL_ROLES if role not in found)
-    raise MissingModelError(
-        directory.name,
-        f"{directory} holds neither a picture-and-text model (no {missing}) nor a sound tagger "
-        "(a graph and a csv of class names)",
-    )
-
-
-def _usual_path(directory: Path, role: Role) -> str | None:
-    for pattern in USUAL_PATHS[role]:
-        for path in sorted(directory.glob(pattern)):
-            return path.relative_to(directory).as_posix()
-    return None
-
-
-def _spec_of(
-    directory: Path, files: tuple[ModelFile, ...], told: Mapping[str, Any]
-) -> VisualSpec | SoundSpec:
+def _told_family(directory: Path, told: Mapping[str, Any]) -> Spec | None:
     if "family" in told and told["family"] not in FAMILIES:
         raise ConfigurationError(
             f"{directory / DESCRIPTION}: family {told['family']!r} is unknown; "
             f"known: {', '.join(FAMILIES)}"
         )
-    if files[0].role is Role.TAGGER:
+    return FAMILIES.get(told.get("family", ""))
+
+
+def _spec_of(
+    directory: Path, kind: type[Spec], files: tuple[ModelFile, ...], family: Spec | None
+) -> Spec:
+    if kind is JointSpec:
+        joint = family if isinstance(family, JointSpec) else _infer_joint(directory, files)
+        return _infer_towers_of(joint, directory, files)
+    if kind is SoundTextSpec:
+        return replace(CLAP, dimension=None, text=replace(CLAP.text, end_id=None))
+    if kind is SoundSpec:
         return YAMNET
-    return _infer_visual(directory, files, FAMILIES.get(told.get("family", "")))
+    return _infer_visual(directory, files, family)
 
 
-def _infer_visual(
-    directory: Path, files: tuple[ModelFile, ...], told: VisualSpec | SoundSpec | None
-) -> VisualSpec:
+def _infer_joint(directory: Path, files: tuple[ModelFile, ...]) -> JointSpec:
+    """LanguageBind's clips are not CLIP's pictures; clipclap is the other joint model we know."""
+    if _read_json(directory / CLIPCLAP_CONFIG).get("model_type") == JointFamily.CLIPCLAP:
+        return CLIPCLAP
+    return LANGUAGEBIND if Path(files[0].path).stem.startswith("video") else CLIPCLAP
+
+
+def _infer_towers_of(joint: JointSpec, directory: Path, files: tuple[ModelFile, ...]) -> JointSpec:
+    if joint.family is JointFamily.CLIPCLAP:
+        return replace(joint, visual=_infer_visual(directory, files, joint.visual))
+    text = replace(joint.visual.text, end_id=None, pad_id=None)
+    return replace(joint, visual=replace(joint.visual, dimension=None, text=text))
+
+
+def _infer_visual(directory: Path, files: tuple[ModelFile, ...], told: Spec | None) -> VisualSpec:
     tower = Session(directory.name, directory / files[0].path, SessionOptions())
     edge = tower.inputs()[0].shape[-1]
     outputs = {port.name for port in tower.outputs()}
@@ -269,33 +252,3 @@ def _read_json(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: {error}") from error
-
-
-def _override(
-    spec: VisualSpec | SoundSpec, told: Mapping[str, Any], path: Path
-) -> VisualSpec | SoundSpec:
-    try:
-        if isinstance(spec, SoundSpec):
-            return replace(spec, **told.get("sound", {}))
-        return replace(
-            spec,
-            dimension=told.get("dimension", spec.dimension),
-            output=told.get("output", spec.output),
-            image=replace(spec.image, **_typed(told.get("image", {}))),
-            text=replace(spec.text, **told.get("text", {})),
-            calibration=replace(spec.calibration, **_typed(told.get("calibration", {}))),
-        )
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"{path}: {error}") from error
-
-
-def _typed(table: Mapping[str, Any]) -> dict[str, Any]:
-    kinds = {"resize": Resize, "interpolation": Interpolation, "kind": ScoreKind}
-    return {
-        key: kinds[key](value)
-        if key in kinds
-        else tuple(value)
-        if isinstance(value, list)
-        else value
-        for key, value in table.items()
-    }

@@ -5,11 +5,16 @@ Values are those of the families' own published configurations.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from adapters.models.spec import (
     ImageInput,
     Interpolation,
+    JointFamily,
+    JointSpec,
     Resize,
     SoundSpec,
+    SoundTextSpec,
     TextInput,
     VisualSpec,
 )
@@ -77,5 +82,30 @@ MOBILECLIP = VisualSpec(
     text=TextInput(context_length=77, pad_id=0, end_id=49407, pads_to_context=True),
     calibration=CLIP_CALIBRATION,
 )
+CLAP = SoundTextSpec(
+    dimension=512,
+    text=TextInput(context_length=77, pad_id=1, end_id=2, pads_to_context=False),
+    calibration=Calibration(kind=ScoreKind.SOFTMAX, logit_scale=1 / 0.07),
+)
+"""RoBERTa's tokens. The temperature that training began with (LAION CLAP, ``logit_scale_a``); the
+towers alone do not carry the learned one, which is near 18."""
+CLIPCLAP = JointSpec(
+    family=JointFamily.CLIPCLAP,
+    visual=CLIP,
+    sound_calibration=Calibration(kind=ScoreKind.SOFTMAX, logit_scale=1 / 0.07),
+)
+"""The projection is trained at a temperature of 0.07 (Termite's ``clipclap``)."""
+LANGUAGEBIND = JointSpec(
+    family=JointFamily.LANGUAGEBIND,
+    visual=VisualSpec(
+        dimension=768,
+        image=replace(CLIP_IMAGE, interpolation=Interpolation.BILINEAR),
+        text=TextInput(context_length=77, pad_id=49407, end_id=49407, pads_to_context=True),
+        calibration=CLIP_CALIBRATION,
+    ),
+    sound_calibration=CLIP_CALIBRATION,
+)
+"""Every modality has its own logit scale, which begins as CLIP's; an export's ``model.toml`` has
+the learned ones."""
 YAMNET = SoundSpec(sample_rate_hz=16_000, window_samples=15_600, hop_samples=7_800)
 """One patch of 0.975 s; the next begins half a patch later, as the reference does."""

@@ -8,10 +8,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from adapters.models.catalog import CATALOG, ROWS, find_model
-from adapters.models.directory import read_directory
+from adapters.models.directory import is_joint, read_directory
 from adapters.models.hub import FileCheck, ModelHub, Progress
+from adapters.models.providers import choose_providers
+from adapters.models.sessions import SessionOptions
 from adapters.models.settings import OFF, ModelSettings
-from adapters.models.spec import Model
+from adapters.models.spec import JointSpec, Model
 
 
 class State(StrEnum):
@@ -37,6 +39,20 @@ def open_hub(settings: ModelSettings) -> ModelHub:
     return ModelHub(settings.models_dir, offline=settings.offline)
 
 
+def session_options(settings: ModelSettings) -> SessionOptions:
+    """What models may use, as the settings say.
+
+    Raises:
+        ConfigurationError: A provider is unknown, or this onnxruntime was built without it.
+    """
+    return SessionOptions(
+        providers=choose_providers(settings.providers),
+        threads=settings.threads,
+        idle_s=settings.idle_s,
+        openvino_device=settings.openvino_device,
+    )
+
+
 def locate_model(
     settings: ModelSettings, name: str, *, catalog: Mapping[str, Model] = CATALOG
 ) -> Model | Path:
@@ -54,6 +70,20 @@ def locate_model(
     return placed if placed.is_dir() else find_model(name)
 
 
+def hears_with_its_eyes(settings: ModelSettings, *, catalog: Mapping[str, Model] = CATALOG) -> bool:
+    """Whether the picture model is joint, and is the sound-and-text model for want of another.
+
+    Raises:
+        ConfigurationError: The picture model's name is unknown.
+    """
+    if settings.visual_model == OFF or "sound_text_model" in settings.model_fields_set:
+        return False
+    located = locate_model(settings, settings.visual_model, catalog=catalog)
+    if isinstance(located, Model):
+        return isinstance(located.spec, JointSpec)
+    return is_joint(located)
+
+
 def find(settings: ModelSettings, name: str) -> Model:
     """The model of a name or directory.
 
@@ -68,7 +98,7 @@ def find(settings: ModelSettings, name: str) -> Model:
 def list_models(settings: ModelSettings) -> Sequence[Listing]:
     """Every row of the catalog, and configured directories. Reads no file's content."""
     hub = open_hub(settings)
-    configured = {settings.visual_model, settings.sound_model} - {OFF}
+    configured = _configured_names(settings)
     models = [*ROWS, *(find(settings, name) for name in sorted(configured - set(CATALOG)))]
     return [
         Listing(
@@ -101,6 +131,13 @@ def verify(settings: ModelSettings, name: str) -> Sequence[FileCheck]:
         ConfigurationError: No model is called so.
     """
     return open_hub(settings).check(find(settings, name), fresh=True)
+
+
+def _configured_names(settings: ModelSettings) -> set[str]:
+    names = {settings.visual_model, settings.sound_model}
+    if not hears_with_its_eyes(settings):
+        names.add(settings.sound_text_model)
+    return names - {OFF}
 
 
 def _state(hub: ModelHub, model: Model) -> State:

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
 from adapters.models.catalog import DEFAULT_SOUND_MODEL, DEFAULT_VISUAL_MODEL
+from adapters.models.catalog_sound import DEFAULT_SOUND_TEXT_MODEL
 from adapters.models.clip import DEFAULT_BATCH_SIZE
 from service.configuration import Configuration
 
@@ -43,6 +44,12 @@ class ModelSettings(Configuration):
         DEFAULT_SOUND_MODEL,
         alias="MOODREEL_SOUND_MODEL",
         description="The sound tagger: a name, a directory, or `none`.",
+    )
+    sound_text_model: str = Field(
+        DEFAULT_SOUND_TEXT_MODEL,
+        alias="MOODREEL_SOUND_TEXT_MODEL",
+        description="The sound-and-text model: a name, a directory, or `none`. Unless it is set, a "
+        "picture model that hears as well (LanguageBind, clipclap) is this one too.",
     )
     models_dir: Path = Field(
         default_factory=lambda: platformdirs.user_cache_path("moodreel") / "models",
@@ -86,6 +93,13 @@ class ModelSettings(Configuration):
         alias="MOODREEL_MODEL_PROVIDERS",
         description="What models may run on, separated by commas: cuda, migraphx, rocm, openvino, "
         "coreml, directml, cpu. Default: the best that this onnxruntime has.",
+    )
+
+    openvino_device: str = Field(
+        "",
+        alias="MOODREEL_OPENVINO_DEVICE",
+        description="What OpenVINO runs models on: CPU, GPU (Intel's) or NPU. Default: its own "
+        "choice, the CPU.",
     )
 
     @field_validator("providers", mode="before")

@@ -6,22 +6,32 @@ import asyncio
 import hashlib
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from adapters.models.catalog import CATALOG
-from adapters.models.clip import ClipEncoder
 from adapters.models.directory import read_directory
-from adapters.models.hub import ModelHub, Verdict
-from adapters.models.inventory import locate_model, open_hub
-from adapters.models.sessions import SessionOptions, choose_providers
+from adapters.models.hub import FileCheck, ModelHub, Verdict
+from adapters.models.inventory import hears_with_its_eyes, locate_model, open_hub, session_options
+from adapters.models.opening import HearingEncoder, Opened, PictureEncoder, open_model
 from adapters.models.settings import OFF, ModelSettings
-from adapters.models.spec import Model, Role, SoundSpec, VisualSpec
+from adapters.models.spec import (
+    KINDS,
+    JointSpec,
+    Model,
+    Role,
+    SoundSpec,
+    SoundTextSpec,
+    Spec,
+    VisualSpec,
+)
 from adapters.models.texts import TextMemory
 from adapters.models.yamnet import YamnetTagger
 from service.domain import Finding, Severity
 from service.errors import ConfigurationError, MissingModelError
-from service.ports import SoundEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +41,26 @@ SMALL_FILE_BYTES = 1_000_000
 """Up to this size a file's content is part of a directory's fingerprint; beyond, its size is."""
 
 Located = Model | Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What a setting puts a model to use for."""
+
+    setting: str
+    field: str
+    """Of ``ModelSettings``."""
+    kinds: tuple[type[Spec], ...]
+
+
+VISUAL = Place(setting="MOODREEL_VISUAL_MODEL", field="visual_model", kinds=(VisualSpec, JointSpec))
+TAGGER = Place(setting="MOODREEL_SOUND_MODEL", field="sound_model", kinds=(SoundSpec,))
+SOUND_TEXT = Place(
+    setting="MOODREEL_SOUND_TEXT_MODEL",
+    field="sound_text_model",
+    kinds=(SoundTextSpec, JointSpec),
+)
+PLACES = (VISUAL, TAGGER, SOUND_TEXT)
 
 
 class Shelf:
@@ -60,104 +90,96 @@ class Shelf:
     ) -> None:
         self._settings = settings
         self._hub = hub or open_hub(settings)
+        self._catalog = catalog
         self._clock = clock
-        self._options = SessionOptions(
-            providers=choose_providers(settings.providers),
-            threads=settings.threads,
-            idle_s=settings.idle_s,
-        )
-        self._visual = _locate(settings, settings.visual_model, catalog)
-        self._sound = _locate(settings, settings.sound_model, catalog)
-        if isinstance(self._visual, Model) and not isinstance(self._visual.spec, VisualSpec):
-            raise _wrong_kind("MOODREEL_VISUAL_MODEL", self._visual)
-        if isinstance(self._sound, Model) and not isinstance(self._sound.spec, SoundSpec):
-            raise _wrong_kind("MOODREEL_SOUND_MODEL", self._sound)
-        self._encoder: ClipEncoder | None = None
-        self._tagger: YamnetTagger | None = None
-        self._encoder_lock = asyncio.Lock()
-        self._tagger_lock = asyncio.Lock()
+        self._options = session_options(settings)
+        for place in PLACES:
+            located = self._locate(place)
+            if isinstance(located, Model) and not isinstance(located.spec, place.kinds):
+                raise _wrong_kind(place, located)
+        self._opened: dict[Located, tuple[Model, Opened]] = {}
+        self._locks: defaultdict[Located, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._failures: dict[str, tuple[float, str]] = {}
 
-    async def open_encoder(self) -> ClipEncoder:
+    async def open_encoder(self) -> PictureEncoder:
         """The configured picture-and-text model; always the same one.
 
         Raises:
             MissingModelError: Its files are neither here nor to be had; ``model`` is empty where
                 the owner turned it off.
         """
-        async with self._encoder_lock:
-            if self._encoder is None:
-                self._encoder = await asyncio.to_thread(self._make_encoder)
-            return self._encoder
+        return cast("PictureEncoder", await self._open(VISUAL))
 
     async def open_tagger(self) -> YamnetTagger:
         """The configured sound tagger; always the same one. Raises as ``open_encoder`` does."""
-        async with self._tagger_lock:
-            if self._tagger is None:
-                self._tagger = await asyncio.to_thread(self._make_tagger)
-            return self._tagger
+        return cast("YamnetTagger", await self._open(TAGGER))
 
-    async def open_sound_encoder(self) -> SoundEncoder:
-        """The configured sound-and-text model. Raises as ``open_encoder`` does."""
-        raise MissingModelError("", "no sound-and-text model is configured")
+    async def open_sound_encoder(self) -> HearingEncoder:
+        """The configured sound-and-text model; always the same one, and the picture model itself
+        where that one is joint and no other is asked for. Raises as ``open_encoder`` does.
+        """
+        return cast("HearingEncoder", await self._open(SOUND_TEXT))
 
     @property
     def fingerprint(self) -> str:
         """Names and revisions of the configured models, whether or not their files are here."""
-        return "+".join(_fingerprint(located) for located in (self._visual, self._sound))
+        return "+".join(_fingerprint(self._locate(place)) for place in PLACES)
 
     async def check(self) -> Sequence[Finding]:
         """Which models are here, which are not, and how to get them. Downloads nothing."""
-        return [
-            await asyncio.to_thread(self._check_one, located, setting)
-            for located, setting in (
-                (self._visual, "MOODREEL_VISUAL_MODEL"),
-                (self._sound, "MOODREEL_SOUND_MODEL"),
-            )
-        ]
+        return [await asyncio.to_thread(self._check_one, place) for place in PLACES]
 
     async def aclose(self) -> None:
         """Free the models' memory. What is opened afterwards loads anew."""
-        for opened in (self._encoder, self._tagger):
-            if opened is not None:
-                await asyncio.to_thread(opened.close)
-        self._encoder = self._tagger = None
+        opened = [model for _, model in self._opened.values()]
+        self._opened.clear()
+        for model in opened:
+            await asyncio.to_thread(model.close)
 
-    def _make_encoder(self) -> ClipEncoder:
-        model, paths = self._prepare(self._visual, "MOODREEL_VISUAL_MODEL")
-        if not isinstance(model.spec, VisualSpec):
-            raise _wrong_kind("MOODREEL_VISUAL_MODEL", model)
-        return ClipEncoder(
-            model.name,
-            model.spec,
-            paths,
+    async def _open(self, place: Place) -> Opened:
+        located = self._locate(place)
+        if located is None:
+            raise MissingModelError("", f"{place.setting} is {OFF}")
+        async with self._locks[located]:
+            if located not in self._opened:
+                self._opened[located] = await asyncio.to_thread(self._make, located)
+            model, opened = self._opened[located]
+        if not isinstance(model.spec, place.kinds):
+            raise _wrong_kind(place, model)
+        return opened
+
+    def _make(self, located: Located) -> tuple[Model, Opened]:
+        model = _describe(located)
+        return model, open_model(
+            model,
+            self._prepare(model),
             self._options,
             batch_size=self._settings.batch_size,
-            memory=self._text_memory(model.name),
+            memory=self._text_memory(model.name, located),
         )
 
-    def _text_memory(self, name: str) -> TextMemory:
+    def _text_memory(self, name: str, located: Located) -> TextMemory:
         """Named by the model's fingerprint: two directories may share a name."""
-        digest = hashlib.sha256(_fingerprint(self._visual).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(_fingerprint(located).encode()).hexdigest()[:16]
         return TextMemory(self._settings.models_dir / "texts" / f"{name}-{digest}.npz")
 
-    def _make_tagger(self) -> YamnetTagger:
-        model, paths = self._prepare(self._sound, "MOODREEL_SOUND_MODEL")
-        if not isinstance(model.spec, SoundSpec):
-            raise _wrong_kind("MOODREEL_SOUND_MODEL", model)
-        return YamnetTagger(model.name, model.spec, paths, self._options)
+    def _locate(self, place: Place) -> Located | None:
+        """Looks each time: a volume with a joint model may be mounted later."""
+        name = getattr(self._settings, place.field)
+        if place is SOUND_TEXT and hears_with_its_eyes(self._settings, catalog=self._catalog):
+            name = self._settings.visual_model
+        if name == OFF:
+            return None
+        return locate_model(self._settings, name, catalog=self._catalog)
 
-    def _prepare(self, located: Located | None, setting: str) -> tuple[Model, dict[Role, Path]]:
-        if located is None:
-            raise MissingModelError("", f"{setting} is {OFF}")
-        model = _read(located)
+    def _prepare(self, model: Model) -> dict[Role, Path]:
         try:
-            return model, self._hub.paths(model)
+            return self._hub.paths(model)
         except MissingModelError:
             if not self._settings.download:
                 raise
         self._fetch_once(model)
-        return model, self._hub.paths(model)
+        return self._hub.paths(model)
 
     def _fetch_once(self, model: Model) -> None:
         """Fetch, unless that failed a moment ago."""
@@ -175,12 +197,15 @@ class Shelf:
             raise
         self._failures.pop(model.name, None)
 
-    def _check_one(self, located: Located | None, setting: str) -> Finding:
+    def _check_one(self, place: Place) -> Finding:
+        located = self._locate(place)
         if located is None:
-            return Finding(subject=setting, severity=Severity.OK, message="turned off")
+            return Finding(subject=place.setting, severity=Severity.OK, message="turned off")
         subject = f"models/{located.name}"
         try:
-            model = _read(located)
+            model = _describe(located)
+            if not isinstance(model.spec, place.kinds):
+                raise _wrong_kind(place, model)
             checks = self._hub.check(model)
             self._hub.paths(model)
         except MissingModelError as error:
@@ -188,26 +213,30 @@ class Shelf:
             return Finding(subject=subject, severity=Severity.WARNING, message=str(error), fix=fix)
         except ConfigurationError as error:
             return Finding(subject=subject, severity=Severity.ERROR, message=str(error))
-        notes = ["here"]
-        unpinned = sum(check.verdict is Verdict.NOT_PINNED for check in checks)
-        if unpinned:
-            notes.append(f"{unpinned} of {len(checks)} files have no published checksum")
-        if model.is_research_only:
-            notes.append(f"its licence ({model.licence}) is for research only")
-        return Finding(subject=subject, severity=Severity.OK, message="; ".join(notes))
+        return Finding(
+            subject=subject, severity=Severity.OK, message=_describe_state(model, checks)
+        )
 
 
-def _locate(settings: ModelSettings, name: str, catalog: Mapping[str, Model]) -> Located | None:
-    return None if name == OFF else locate_model(settings, name, catalog=catalog)
-
-
-def _read(located: Located) -> Model:
+def _describe(located: Located) -> Model:
     return located if isinstance(located, Model) else read_directory(located)
 
 
-def _wrong_kind(setting: str, model: Model) -> ConfigurationError:
-    kind = "a sound tagger" if isinstance(model.spec, SoundSpec) else "a picture-and-text model"
-    return ConfigurationError(f"{setting}: {model.name} is {kind}")
+def _describe_state(model: Model, checks: Sequence[FileCheck]) -> str:
+    notes = ["here"]
+    if isinstance(model.spec, JointSpec):
+        notes.append("sees and hears")
+    unpinned = sum(check.verdict is Verdict.NOT_PINNED for check in checks)
+    if unpinned:
+        notes.append(f"{unpinned} of {len(checks)} files have no published checksum")
+    if model.is_research_only:
+        notes.append(f"its licence ({model.licence}) is for research only")
+    return "; ".join(notes)
+
+
+def _wrong_kind(place: Place, model: Model) -> ConfigurationError:
+    wanted = " or ".join(KINDS[kind] for kind in place.kinds)
+    return ConfigurationError(f"{place.setting}: {model.name} is a {model.kind} (wanted: {wanted})")
 
 
 def _fingerprint(located: Located | None) -> str:

@@ -18,6 +18,8 @@ class Role(StrEnum):
     IMAGE_PROJECTION = "image_projection"
     TEXT_PROJECTION = "text_projection"
     """From a tower's own output into the common space, where an export keeps that apart."""
+    AUDIO_TOWER = "audio_tower"
+    AUDIO_PROJECTION = "audio_projection"
     TAGGER = "tagger"
     LABELS = "labels"
 
@@ -93,12 +95,51 @@ class VisualSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SoundTextSpec:
+    """A model that puts sounds and texts into one space (CLAP)."""
+
+    dimension: int | None
+    text: TextInput
+    calibration: Calibration
+    """Of cosines between sounds and texts."""
+
+
+class JointFamily(StrEnum):
+    """How a joint model sees and hears."""
+
+    CLIPCLAP = "clipclap"
+    """Single pictures as CLIP does; sounds as CLAP does, projected into CLIP's space."""
+    LANGUAGEBIND = "languagebind"
+    """Short clips; sounds as a picture of their filter bank energies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointSpec:
+    """A model that puts pictures, sounds and texts into one space."""
+
+    family: JointFamily
+    visual: VisualSpec
+    sound_calibration: Calibration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SoundSpec:
     """A model that scores a waveform against a closed set of classes."""
 
     sample_rate_hz: int
     window_samples: int
     hop_samples: int
+
+
+Spec = VisualSpec | SoundTextSpec | JointSpec | SoundSpec
+
+KINDS: dict[type[Spec], str] = {
+    VisualSpec: "picture-and-text model",
+    SoundTextSpec: "sound-and-text model",
+    JointSpec: "joint model",
+    SoundSpec: "sound tagger",
+}
+"""What people call a model that is described so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +149,7 @@ class Model:
     name: str
     summary: str
     files: tuple[ModelFile, ...]
-    spec: VisualSpec | SoundSpec
+    spec: Spec
     licence: str = ""
     is_research_only: bool = False
     """Never a default: whoever wants it names it, and thereby accepts its licence."""
@@ -116,6 +157,11 @@ class Model:
     revision: str = "main"
     directory: Path | None = None
     """Where its files lie, for a model that is no row of the catalog."""
+
+    @property
+    def kind(self) -> str:
+        """In words, such as ``joint model``."""
+        return KINDS[type(self.spec)]
 
     @property
     def size_bytes(self) -> int:

@@ -29,6 +29,7 @@ async def list_(as_json: AsJson = False) -> None:
             [
                 {
                     "name": listing.model.name,
+                    "kind": listing.model.kind,
                     "state": listing.state.value,
                     "configured": listing.is_configured,
                     "size_bytes": listing.model.size_bytes,
@@ -38,12 +39,13 @@ async def list_(as_json: AsJson = False) -> None:
             ]
         )
         return
-    table = Table("", "name", "state", "MB", "licence", box=None, padding=(0, 2, 0, 0))
+    table = Table("", "name", "kind", "state", "MB", "licence", box=None, padding=(0, 2, 0, 0))
     for listing in listings:
         size = listing.model.size_bytes
         table.add_row(
             "*" if listing.is_configured else "",
             escape(listing.model.name),
+            listing.model.kind,
             listing.state.value,
             f"{size / 1e6:.0f}" if size else "",
             listing.model.licence,

@@ -35,6 +35,7 @@ def env(tmp_path, database_dsn):
         DATABASE_URL=database_dsn,
         MOODREEL_VISUAL_MODEL="none",
         MOODREEL_SOUND_MODEL="none",
+        MOODREEL_SOUND_TEXT_MODEL="none",
     )
 
 

@@ -19,9 +19,15 @@ from adapters.models.shelf import RETRY_AFTER_S, Shelf
 from adapters.models.spec import Model, ModelFile, Role, VisualSpec
 from service.domain import Severity
 from service.errors import ConfigurationError, MissingModelError
-from service.ports import Encoder, ModelShelf, SoundTagger
+from service.ports import Encoder, ModelShelf, MotionEncoder, SoundEncoder, SoundTagger
 from tests.support.model_hub import HubServer, serve_hub
 from tests.support.models import colour_model, files_of, loudness_tagger, solid
+from tests.support.sound_models import (
+    LOW_HZ,
+    clap_model,
+    languagebind_model,
+    tone,
+)
 
 
 class Clock:
@@ -39,6 +45,7 @@ def settings(tmp_path: Path) -> ModelSettings:
     return ModelSettings(
         visual_model=str(colour_model(tmp_path / "colours")),
         sound_model=str(loudness_tagger(tmp_path / "loudness")),
+        sound_text_model=str(clap_model(tmp_path / "tones")),
         models_dir=tmp_path / "models",
         offline=True,
         threads=1,
@@ -57,6 +64,9 @@ async def test_directories_serve_as_models(settings):
     assert encoder.encode_images([solid((255, 0, 0))]).shape == (1, 3)
     assert tagger.labels == ("Noise", "Silence")
     assert tagger.score_window(np.ones(16_000, dtype=np.float32)).shape == (2, 2)
+    listener: SoundEncoder = await shelf.open_sound_encoder()
+    low = tone(LOW_HZ, sample_rate_hz=listener.sample_rate_hz)
+    np.testing.assert_allclose(listener.encode_sounds([low]), [[1, 0, 0]], atol=1e-6)
     await shelf.aclose()
 
 
@@ -68,12 +78,17 @@ async def test_a_model_is_opened_once_however_many_ask(settings):
 
 
 async def test_what_is_turned_off_is_not_missing(settings):
-    shelf = Shelf(change(settings, visual_model="none", sound_model="none"))
+    shelf = Shelf(
+        change(settings, visual_model="none", sound_model="none", sound_text_model="none")
+    )
     with pytest.raises(MissingModelError, match="MOODREEL_VISUAL_MODEL is none") as caught:
         await shelf.open_encoder()
     assert caught.value.model == ""
     assert {finding.severity for finding in await shelf.check()} == {Severity.OK}
-    assert shelf.fingerprint == "none+none"
+    with pytest.raises(MissingModelError, match="MOODREEL_SOUND_TEXT_MODEL is none") as caught:
+        await shelf.open_sound_encoder()
+    assert caught.value.model == ""
+    assert shelf.fingerprint == "none+none+none"
 
 
 async def test_a_catalog_model_that_is_not_here_is_missing_with_the_way_out(settings):
@@ -81,7 +96,7 @@ async def test_a_catalog_model_that_is_not_here_is_missing_with_the_way_out(sett
     with pytest.raises(MissingModelError, match="moodreel models pull siglip-b16-224") as caught:
         await shelf.open_encoder()
     assert caught.value.model == "siglip-b16-224"
-    visual, sound = await shelf.check()
+    visual, sound, _ = await shelf.check()
     assert visual.subject == "models/siglip-b16-224"
     assert visual.severity is Severity.WARNING
     assert visual.fix == "moodreel models pull siglip-b16-224"
@@ -132,13 +147,99 @@ async def test_after_closing_a_model_opens_again(settings):
 
 
 def test_the_fingerprint_names_models_and_changes_with_them(settings, tmp_path):
-    rows = change(settings, visual_model="siglip-b16-224", sound_model="yamnet")
-    assert Shelf(rows).fingerprint == "siglip-b16-224@46490526+yamnet@ac2ca3bd"
+    rows = change(
+        settings,
+        visual_model="siglip-b16-224",
+        sound_model="yamnet",
+        sound_text_model="clap-htsat-unfused",
+    )
+    assert Shelf(rows).fingerprint == (
+        "siglip-b16-224@46490526+yamnet@ac2ca3bd+clap-htsat-unfused@main"
+    )
     before = Shelf(settings).fingerprint
     assert before.startswith("colours@")
     assert Shelf(settings).fingerprint == before
     (tmp_path / "colours" / "model.toml").write_text("dimension = 3\n", encoding="utf-8")
     assert Shelf(settings).fingerprint != before
+
+
+# Models that see and hear ------------------------------------------------------------------------
+
+
+def joint_settings(tmp_path: Path, directory: Path, **values: object) -> ModelSettings:
+    return ModelSettings.model_validate(
+        {
+            "visual_model": str(directory),
+            "sound_model": "none",
+            "models_dir": tmp_path / "models",
+            "offline": True,
+            "threads": 1,
+            **values,
+        }
+    )
+
+
+@pytest.mark.parametrize("make", [languagebind_model])
+async def test_a_joint_picture_model_is_the_sound_model_too(tmp_path, make):
+    shelf = Shelf(joint_settings(tmp_path, make(tmp_path / "joint")))
+    encoder, listener = await shelf.open_encoder(), await shelf.open_sound_encoder()
+    assert encoder is listener
+    low = tone(LOW_HZ, sample_rate_hz=listener.sample_rate_hz)
+    red, heard = encoder.encode_images([solid((255, 0, 0))]), listener.encode_sounds([low])
+    assert (red @ heard.T).item() == pytest.approx(1, abs=1e-6)
+    assert [finding.severity for finding in await shelf.check()] == [Severity.OK] * 3
+    visual, _, sound_text = shelf.fingerprint.split("+")
+    assert visual == sound_text
+    await shelf.aclose()
+
+
+async def test_a_sound_model_that_is_asked_for_goes_before_joint_ears(tmp_path):
+    joint = languagebind_model(tmp_path / "joint")
+    tones = str(clap_model(tmp_path / "tones"))
+    shelf = Shelf(joint_settings(tmp_path, joint, sound_text_model=tones))
+    assert isinstance(await shelf.open_encoder(), MotionEncoder)
+    assert (await shelf.open_sound_encoder()).name == "tones"
+    off = Shelf(joint_settings(tmp_path, joint, sound_text_model="none"))
+    with pytest.raises(MissingModelError) as caught:
+        await off.open_sound_encoder()
+    assert caught.value.model == ""
+    await shelf.aclose()
+
+
+async def test_joint_ears_may_serve_beside_another_picture_model(settings, tmp_path):
+    joint = languagebind_model(tmp_path / "joint")
+    shelf = Shelf(change(settings, sound_text_model=str(joint)))
+    assert (await shelf.open_sound_encoder()).name == "joint"
+    assert (await shelf.open_encoder()).name == "colours"
+    await shelf.aclose()
+
+
+async def test_a_joint_model_that_is_mounted_later_hears_from_then_on(tmp_path):
+    shelf = Shelf(joint_settings(tmp_path, tmp_path / "later"))
+    with pytest.raises(MissingModelError, match="clap-htsat-unfused"):
+        await shelf.open_sound_encoder()
+    languagebind_model(tmp_path / "later")
+    assert await shelf.open_sound_encoder() is await shelf.open_encoder()
+    await shelf.aclose()
+
+
+async def test_a_missing_sound_model_is_told_with_the_way_out(settings):
+    shelf = Shelf(change(settings, sound_text_model="clap-htsat-unfused"))
+    with pytest.raises(MissingModelError) as caught:
+        await shelf.open_sound_encoder()
+    assert caught.value.model == "clap-htsat-unfused"
+    assert (await shelf.check())[2].fix == "moodreel models pull clap-htsat-unfused"
+
+
+async def test_a_picture_model_does_not_hear(settings):
+    shelf = Shelf(change(settings, sound_text_model=settings.visual_model))
+    await shelf.open_encoder()
+    with pytest.raises(
+        ConfigurationError, match="SOUND_TEXT_MODEL: colours is a picture-and-text model"
+    ):
+        await shelf.open_sound_encoder()
+    assert (await shelf.check())[2].severity is Severity.ERROR
+    await shelf.aclose()
 
 
 # The Hub ----------------------------------------------------------------------------------------
@@ -254,6 +355,17 @@ def test_listing_says_what_is_here(settings, tmp_path):
     assert listed["colours"].state is State.HERE
     assert listed["colours"].is_configured
     assert not listed["yamnet"].is_configured
+    assert listed["tones"].model.kind == "sound-and-text model"
+    assert listed["yamnet"].model.kind == "sound tagger"
+
+
+def test_listing_does_not_ask_for_ears_that_a_joint_model_has(tmp_path):
+    joint = joint_settings(tmp_path, languagebind_model(tmp_path / "joint"))
+    listed = {listing.model.name: listing for listing in list_models(joint)}
+    assert listed["joint"].model.kind == "joint model"
+    assert not listed["clap-htsat-unfused"].is_configured
+    without = {listing.model.name: listing for listing in list_models(ModelSettings())}
+    assert without["clap-htsat-unfused"].is_configured
 
 
 def test_verifying_reads_every_file(settings):

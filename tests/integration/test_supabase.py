@@ -75,6 +75,7 @@ async def settings(tmp_path, database_dsn, project, monkeypatch) -> AsyncIterato
             MOODREEL_SETTLE_S="0",
             MOODREEL_VISUAL_MODEL="none",
             MOODREEL_SOUND_MODEL="none",
+            MOODREEL_SOUND_TEXT_MODEL="none",
         )
         for name, value in env.items():
             monkeypatch.setenv(name, value)

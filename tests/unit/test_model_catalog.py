@@ -13,7 +13,8 @@ from adapters.models.catalog import (
     ROWS,
     find_model,
 )
-from adapters.models.spec import Model, Role, SoundSpec, VisualSpec
+from adapters.models.catalog_sound import DEFAULT_SOUND_TEXT_MODEL
+from adapters.models.spec import Model, Role, SoundSpec, SoundTextSpec, VisualSpec
 from service.domain import ScoreKind
 from service.errors import ConfigurationError
 
@@ -23,6 +24,8 @@ def test_a_row_has_its_files_its_licence_and_plausible_checksums(model: Model):
     roles = {file.role for file in model.files}
     if isinstance(model.spec, VisualSpec):
         assert roles == {Role.IMAGE_TOWER, Role.TEXT_TOWER, Role.TOKENIZER}
+    elif isinstance(model.spec, SoundTextSpec):
+        assert roles == {Role.AUDIO_TOWER, Role.TEXT_TOWER, Role.TOKENIZER}
     else:
         assert roles == {Role.TAGGER, Role.LABELS}
     assert model.licence
@@ -67,6 +70,15 @@ def test_scores_of_siglip_are_sigmoids_with_a_bias_and_those_of_clip_are_not():
 
 def test_research_licences_are_marked():
     assert find_model("mobileclip-s2").is_research_only
+
+
+def test_the_default_sound_text_model_is_small_and_free_to_use():
+    model = find_model(DEFAULT_SOUND_TEXT_MODEL)
+    assert round(model.size_bytes / 1e6) == 161
+    assert model.licence == "Apache-2.0"
+    assert isinstance(model.spec, SoundTextSpec)
+    assert model.spec.calibration.kind is ScoreKind.SOFTMAX
+    assert 14 < model.spec.calibration.logit_scale < 18
 
 
 def test_an_unknown_name_lists_the_known_ones():
