@@ -9,7 +9,15 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    ValidationError,
+)
 
 from service.domain import PictureCaption, SoundCaption
 from service.errors import PermanentError
@@ -84,7 +92,7 @@ class _Answer(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
 
-    tags: list[_Line] = []
+    tags: Annotated[list[_Line], FailFast()] = []
     mood: _Line = ""
 
     def shown_tags(self) -> tuple[str, ...]:
@@ -117,7 +125,7 @@ def _read(shape: type[AnswerT], text: str) -> AnswerT:
             return shape.model_validate(found)
         except ValidationError as error:
             first = first or error
-    wrong = sorted({".".join(map(str, e["loc"])) for e in first.errors()}) if first else ["JSON"]
+    wrong = sorted({str(e["loc"][0]) for e in first.errors()}) if first else ["JSON"]
     raise BadAnswerError(
         f"the captioner's answer is not as asked for: {', '.join(wrong)}"
     ) from first

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,11 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import pytest_asyncio
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from adapters.captioners.answers import BadAnswerError, parse_sound_answer
 from adapters.captioners.qwen_audio import (
     QwenAudioCaptioner,
     QwenAudioSettings,
@@ -22,7 +18,7 @@ from adapters.captioners.qwen_audio import (
     open_captioner,
 )
 from service.domain import AudioWindow, Severity, SoundCaption
-from service.errors import ConfigurationError, MoodreelError, PermanentError, TransientError
+from service.errors import ConfigurationError, PermanentError, TransientError
 from tests.support.chat_models import StandInQwen
 from tests.support.receivers import Answer, serve
 
@@ -38,7 +34,7 @@ def make_window(
 
 
 def open_at(url: str, **changes: Any) -> QwenAudioCaptioner:
-    settings = {"qwen_audio_url": url, "moodreel_qwen_timeout_s": 0.5, **changes}
+    settings = {"qwen_audio_url": url, "moodreel_qwen_timeout_s": 20, **changes}
     return QwenAudioCaptioner(QwenAudioSettings(jellyfin_audio_qwen_enable=True, **settings))
 
 
@@ -130,8 +126,17 @@ async def test_two_answers_in_prose_are_a_permanent_error(served):
     [Answer(status=503), Answer(status=429), Answer(hangs=True)],
     ids=["503", "429", "hangs"],
 )
-async def test_one_failure_is_forgiven_and_two_are_transient(served, answer):
-    captioner, stand_in = served
+async def test_one_failure_is_forgiven_and_two_are_transient(answer):
+    stand_in = StandInQwen()
+    limit_s = 0.5 if answer.hangs else 20
+    async with serve(stand_in.app) as url:
+        captioner = open_at(url, moodreel_qwen_timeout_s=limit_s)
+        await _fail_once_and_twice(captioner, stand_in, answer)
+
+
+async def _fail_once_and_twice(
+    captioner: QwenAudioCaptioner, stand_in: StandInQwen, answer: Answer
+) -> None:
     stand_in.script.answers.append(answer)
     assert (await captioner.describe([make_window()], title="Sine")).summary == TONE
     stand_in.script.answers.extend([answer, answer])
@@ -231,58 +236,3 @@ def test_a_captioner_without_an_address_is_a_mistake_of_the_operator(bare_enviro
     with pytest.raises(ConfigurationError, match="QWEN_AUDIO_URL") as caught:
         open_captioner()
     assert "s3cret" not in str(caught.value)
-
-
-# What a model may say ----------------------------------------------------------------------------
-
-
-def test_an_answer_may_be_wrapped_in_prose_or_a_fence():
-    fenced = 'Sure!\n```json\n{"summary": "Rain.", "tags": ["Rain", "rain ", ""]}\n```\nBye.'
-    assert parse_sound_answer(fenced) == SoundCaption(summary="Rain.", tags=("rain",))
-
-
-def test_an_answer_is_cleaned_and_bounded():
-    said = {
-        "summary": "a\u202e\x00\n b " + "c" * 5000,
-        "tags": [f"tag {n} " + "d" * 500 for n in range(100)],
-        "mood": "m" * 500,
-        "confidence": 1,
-        "path": "/etc/passwd",
-    }
-    caption = parse_sound_answer(json.dumps(said))
-    assert caption.summary.startswith("a b ccc")
-    assert len(caption.summary) == 600
-    assert (len(caption.tags), len(caption.tags[0]), len(caption.mood)) == (12, 40, 40)
-    assert caption.confidence == 1.0
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        {},
-        {"summary": ""},
-        {"summary": " \u200b\n"},
-        {"summary": None},
-        {"summary": "x", "tags": "a, b"},
-        {"summary": "x", "tags": [1]},
-        {"summary": "x", "mood": ["calm"]},
-        {"summary": "x", "confidence": 85},
-        {"summary": "x", "confidence": "0.9"},
-        {"summary": "x", "confidence": -0.1},
-    ],
-    ids=str,
-)
-def test_an_answer_of_the_wrong_types_is_refused(said):
-    with pytest.raises(BadAnswerError):
-        parse_sound_answer(json.dumps(said))
-
-
-@given(text=st.text(st.characters()))
-def test_no_answer_breaks_the_parser(text):
-    for said in (text, f"{{{text}}}", json.dumps({"summary": text, "tags": [text]})):
-        try:
-            caption = parse_sound_answer(said)
-        except MoodreelError:
-            continue
-        assert caption.summary.strip()
-        assert len(caption.summary) <= 600
