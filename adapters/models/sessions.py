@@ -7,17 +7,20 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from adapters.models.limits import RunLimit
+from adapters.models.providers import CPU, short_name
+from adapters.models.starting import UNLOADABLE, Loaded, SessionOptions, Start, start_graph
 from service.errors import (
     ConfigurationError,
     MissingModelError,
@@ -27,30 +30,9 @@ from service.errors import (
 
 logger = logging.getLogger(__name__)
 
-PROVIDERS = {
-    "cuda": "CUDAExecutionProvider",
-    "migraphx": "MIGraphXExecutionProvider",
-    "rocm": "ROCMExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-    "coreml": "CoreMLExecutionProvider",
-    "directml": "DmlExecutionProvider",
-    "cpu": "CPUExecutionProvider",
-}
-"""In order of preference. TensorRT is left out: it compiles for minutes at every first use."""
+__all__ = ["Port", "Session", "SessionOptions"]
 
-UNLOADABLE = (
-    ort_errors.Fail,
-    ort_errors.InvalidArgument,
-    ort_errors.InvalidGraph,
-    ort_errors.InvalidProtobuf,
-    ort_errors.NoSuchFile,
-    ort_errors.NotImplemented,
-    ort_errors.RuntimeException,
-)
-"""What onnxruntime raises for files that are broken, truncated, or of an operator set too new."""
-
-QUIET = 4
-"""onnxruntime's severity FATAL: what it logs as an error it also raises, and we say it once."""
+UNRUNNABLE = (ort_errors.Fail, ort_errors.RuntimeException, ort_errors.EPFail)
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "tensor(float)": np.dtype(np.float32),
@@ -63,16 +45,6 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionOptions:
-    """What every session of this process shares."""
-
-    providers: tuple[str, ...] = ("CPUExecutionProvider",)
-    threads: int = 1
-    idle_s: float = 0.0
-    """Seconds without use after which a session is unloaded; 0 keeps it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
     """An input or output of a graph."""
 
@@ -82,38 +54,17 @@ class Port:
     """None where it is free."""
 
 
-def choose_providers(wanted: Sequence[str] = ()) -> tuple[str, ...]:
-    """The execution providers of this onnxruntime, the best first and the CPU last.
-
-    Args:
-        wanted: Short names to restrict it to (``cuda``, ``openvino``, ``cpu``); empty for all.
-
-    Raises:
-        ConfigurationError: A name is unknown, or this onnxruntime was built without it.
-    """
-    available = set(ort.get_available_providers())
-    for name in wanted:
-        if name not in PROVIDERS:
-            raise ConfigurationError(
-                f"MOODREEL_MODEL_PROVIDERS: {name!r} is unknown; known: {', '.join(PROVIDERS)}"
-            )
-        if PROVIDERS[name] not in available:
-            here = ", ".join(short for short, full in PROVIDERS.items() if full in available)
-            raise ConfigurationError(
-                f"MOODREEL_MODEL_PROVIDERS: this onnxruntime cannot do {name!r}; it can do: {here}"
-            )
-    names = [name for name in PROVIDERS if not wanted or name in {*wanted, "cpu"}]
-    return tuple(PROVIDERS[name] for name in names if PROVIDERS[name] in available)
-
-
 class Session:
     """One graph, loaded on first use. May be used from several threads.
+
+    Where a provider cannot start the graph, or fails at its first run, the CPU takes over.
 
     Args:
         model: Name of the model, for messages.
         path: The ``.onnx`` file.
         options: Threads, providers and how long it may sit idle.
         clock: Monotonic seconds.
+        start: Makes an ``InferenceSession``.
     """
 
     def __init__(
@@ -123,13 +74,17 @@ class Session:
         options: SessionOptions,
         *,
         clock: Callable[[], float] = time.monotonic,
+        start: Start = ort.InferenceSession,
     ) -> None:
         self._model = model
         self._path = path
         self._options = options
         self._clock = clock
+        self._start = start
+        self._providers = options.providers
+        self._has_run = False
         self._lock = threading.Lock()
-        self._loaded: ort.InferenceSession | None = None
+        self._loaded: Loaded | None = None
         self._running_count = 0
         self._last_use_s = 0.0
         self._timer: threading.Timer | None = None
@@ -144,25 +99,27 @@ class Session:
         Raises:
             MissingModelError: The file is not here, or is no ONNX graph.
         """
-        with self._use() as session:
-            return tuple(map(_describe, session.get_inputs()))
+        with self._use() as loaded:
+            return tuple(map(_describe, loaded.session.get_inputs()))
 
     def outputs(self) -> tuple[Port, ...]:
         """The graph's outputs. Raises as ``inputs`` does."""
-        with self._use() as session:
-            return tuple(map(_describe, session.get_outputs()))
+        with self._use() as loaded:
+            return tuple(map(_describe, loaded.session.get_outputs()))
 
     @property
     def device(self) -> str:
-        """What the graph runs on, by its short name. Loads it."""
-        with self._use() as session:
-            first = session.get_providers()[0]
-        return next(name for name, provider in PROVIDERS.items() if provider == first)
+        """What most of the graph runs on, by its short name. Loads it."""
+        with self._use() as loaded:
+            return loaded.device
 
     def run(
         self, feeds: Mapping[str, Array], output: str, *, timeout_s: float | None = None
     ) -> Array:
         """Run the graph; with a limit, stop it inside when the time is over.
+
+        The limit counts from when the graph is loaded. What another provider than the CPU's
+        compiled into one operator is not stopped inside: its answer comes late.
 
         Raises:
             MissingModelError: The file is not here, or is no ONNX graph.
@@ -170,23 +127,29 @@ class Session:
             ModelTimeoutError: It was not done within the limit.
             TransientError: It ran out of memory, or the device failed.
         """
-        with self._use() as session, _Limit(timeout_s) as limit:
+        if timeout_s is not None and timeout_s <= 0:
+            raise ModelTimeoutError(f"{self._model}: no time was left for {self._path.name}")
+        with self._use() as loaded, RunLimit(timeout_s) as limit:
             try:
-                result: Array = session.run([output], dict(feeds), limit.options)[0]
+                result: Array = loaded.session.run([output], dict(feeds), limit.options)[0]
             except ort_errors.InvalidArgument as error:
                 shapes = {name: f"{array.dtype}{array.shape}" for name, array in feeds.items()}
                 raise ConfigurationError(
                     f"{self._model}: {self._path.name} does not take {shapes}: {error}"
                 ) from error
-            except (ort_errors.Fail, ort_errors.RuntimeException, ort_errors.EPFail) as error:
+            except UNRUNNABLE as error:
                 if limit.is_over:
                     raise ModelTimeoutError(
                         f"{self._model}: {self._path.name} took longer than {timeout_s:g} s"
                     ) from error
-                raise TransientError(
-                    f"{self._model}: {self._path.name} failed to run: {error}", max_attempts=2
-                ) from error
-        return result
+                if not self._retreat(loaded, error):
+                    raise TransientError(
+                        f"{self._model}: {self._path.name} failed to run: {error}", max_attempts=2
+                    ) from error
+            else:
+                self._has_run = True
+                return result
+        return self.run(feeds, output, timeout_s=timeout_s)
 
     def unload_if_idle(self) -> None:
         """Free the graph's memory if nobody used it for long enough; else look again later."""
@@ -216,15 +179,15 @@ class Session:
         _return_memory()
 
     @contextmanager
-    def _use(self) -> Iterator[ort.InferenceSession]:
+    def _use(self) -> Iterator[Loaded]:
         """The loaded graph, which stays loaded for as long as it is in use."""
         with self._lock:
             if self._loaded is None:
                 self._loaded = self._load()
-            session = self._loaded
+            loaded = self._loaded
             self._running_count += 1
         try:
-            yield session
+            yield loaded
         finally:
             self._settle()
 
@@ -240,18 +203,28 @@ class Session:
         self._timer.daemon = True
         self._timer.start()
 
-    def _load(self) -> ort.InferenceSession:
+    def _load(self) -> Loaded:
         started_s = self._clock()
         try:
-            session = ort.InferenceSession(
-                str(self._path), _native_options(self._options), list(self._options.providers)
-            )
+            loaded = start_graph(self._path, self._options, self._providers, self._start)
         except UNLOADABLE as error:
             raise MissingModelError(
                 self._model,
                 f"{self._model}: {self._path} cannot be loaded, it is broken or incomplete "
                 f"({error}); replace it, or: moodreel models pull --force {self._model}",
             ) from error
+        wanted = short_name(self._providers[0])
+        if loaded.device != wanted:
+            logger.warning(
+                "A model does not run on what it was meant for",
+                extra={
+                    "action": "provider_unused",
+                    "model": self._model,
+                    "file": self._path.name,
+                    "wanted": wanted,
+                    "device": loaded.device,
+                },
+            )
         logger.info(
             "Loaded a model",
             extra={
@@ -259,47 +232,30 @@ class Session:
                 "model": self._model,
                 "file": self._path.name,
                 "seconds": round(self._clock() - started_s, 3),
-                "providers": session.get_providers(),
+                "device": loaded.device,
             },
         )
-        return session
+        return loaded
 
-
-class _Limit:
-    """Tells a run to end when its time is over; onnxruntime looks between two operators."""
-
-    def __init__(self, timeout_s: float | None) -> None:
-        self.options = ort.RunOptions()
-        self.options.log_severity_level = QUIET
-        self.is_over = False
-        self._timer = None if timeout_s is None else threading.Timer(timeout_s, self._end)
-
-    def __enter__(self) -> Self:
-        if self._timer:
-            self._timer.daemon = True
-            self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._timer:
-            self._timer.cancel()
-
-    def _end(self) -> None:
-        self.is_over = True
-        self.options.terminate = True
-
-
-def _native_options(options: SessionOptions) -> ort.SessionOptions:
-    native = ort.SessionOptions()
-    native.intra_op_num_threads = options.threads
-    native.inter_op_num_threads = 1
-    native.log_severity_level = QUIET
-    # Without spinning, waiting threads leave the CPU to playback.
-    native.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # The arena stays on, although it holds the memory of the largest batch until the session is
-    # unloaded: without it every run faults its pages in anew (measured: 14 ms of CPU a picture
-    # instead of 9).
-    return native
+    def _retreat(self, failed: Loaded, error: Exception) -> bool:
+        """Give the graph to the CPU where its provider never ran it; else False."""
+        with self._lock:
+            if self._has_run or failed.device == "cpu":
+                return False
+            self._providers = (CPU,)
+            if self._loaded is failed:
+                self._loaded = None
+        logger.warning(
+            "A model runs on the CPU, for what it was meant for failed",
+            extra={
+                "action": "provider_failed",
+                "model": self._model,
+                "file": self._path.name,
+                "device": failed.device,
+                "reason": str(error),
+            },
+        )
+        return True
 
 
 def _return_memory() -> None:

@@ -8,6 +8,7 @@ The graphs are written in ONNX's wire format (onnx.proto3, opset 13), for want o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,17 @@ def text_tower(
         inputs=inputs,
         outputs=[value(output, FLOAT, ["batch", 3])],
         constants=[constant("vectors", VECTORS), *([column] if with_mask else [])],
+    )
+
+
+def slow_graph(path: Path, *, operator_count: int = 4000) -> Path:
+    """``x`` multiplied with itself again and again: ``(n, n)`` to ``(n, n)``."""
+    names = ["x", *(f"x{index}" for index in range(operator_count - 1)), "y"]
+    return write_graph(
+        path,
+        nodes=[node("MatMul", [before, "x"], [after]) for before, after in pairwise(names)],
+        inputs=[value("x", FLOAT, ["n", "n"])],
+        outputs=[value("y", FLOAT, ["n", "n"])],
     )
 
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 import pytest
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from adapters.models.sessions import Session, SessionOptions, choose_providers
-from service.errors import ConfigurationError, MissingModelError
-from tests.support.models import SIZE, image_tower
+from adapters.models.limits import RunLimit
+from adapters.models.providers import choose_providers
+from adapters.models.sessions import Session, SessionOptions
+from service.errors import (
+    ConfigurationError,
+    MissingModelError,
+    ModelTimeoutError,
+    TransientError,
+)
+from tests.support.models import SIZE, image_tower, slow_graph
 
 PICTURES = np.ones((2, 3, SIZE, SIZE), dtype=np.float32)
 
@@ -156,3 +167,144 @@ def test_an_unknown_provider_lists_the_known_ones():
 def test_a_provider_that_this_build_lacks_is_refused():
     with pytest.raises(ConfigurationError, match=r"cannot do 'coreml'; it can do: .*cpu"):
         choose_providers(["coreml"])
+
+
+LARGE, SMALL = np.ones((256, 256), dtype=np.float32), np.ones((1, 1), dtype=np.float32)
+"""Seconds and no time at all, through a graph of thousands of products."""
+
+
+def test_a_run_that_takes_too_long_is_stopped_inside_and_the_graph_stays_usable(tmp_path: Path):
+    session = Session("toy", slow_graph(tmp_path / "slow.onnx"), SessionOptions())
+    with pytest.raises(ModelTimeoutError, match=r"toy: slow\.onnx took longer than 0\.05 s"):
+        session.run({"x": LARGE}, "y", timeout_s=0.05)
+    assert session.run({"x": SMALL}, "y", timeout_s=60.0).tolist() == [[1.0]]
+
+
+def test_no_time_left_is_a_timeout_at_once(session: Session):
+    with pytest.raises(ModelTimeoutError, match=r"no time was left"):
+        session.run({"pixel_values": PICTURES}, "image_embeds", timeout_s=0.0)
+    assert not is_loaded(session)
+
+
+def test_loading_is_no_part_of_the_limit(tmp_path: Path):
+    path = image_tower(tmp_path / "vision_model.onnx")
+
+    def start_slowly(*arguments: object, **options: object) -> ort.InferenceSession:
+        threading.Event().wait(0.3)
+        return ort.InferenceSession(*arguments, **options)
+
+    session = Session("toy", path, SessionOptions(), start=start_slowly)
+    result = session.run({"pixel_values": PICTURES}, "image_embeds", timeout_s=0.25)
+    assert result.shape == (2, 3)
+
+
+def test_many_limits_share_one_thread_and_those_that_are_over_end_in_their_order():
+    def names() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.name == "run-limits"]
+
+    late, soon, never = RunLimit(30.0), RunLimit(0.02), RunLimit(None)
+    with late, soon, never:
+        for _ in range(200):
+            with RunLimit(20.0):
+                pass
+        assert names() == ["run-limits"]
+        assert wait_until(lambda: soon.is_over)
+        assert not late.is_over
+        assert not never.is_over
+
+
+def test_a_run_that_is_done_is_not_ended_any_more():
+    done = RunLimit(0.01)
+    with done:
+        pass
+    with RunLimit(0.03) as later:
+        assert wait_until(lambda: later.is_over)
+    assert not done.is_over
+
+
+def wait_until(is_so: Callable[[], bool]) -> bool:
+    deadline_s = time.monotonic() + 5
+    while not is_so() and time.monotonic() < deadline_s:
+        threading.Event().wait(0.005)
+    return is_so()
+
+
+GPU = ("CUDAExecutionProvider", "CPUExecutionProvider")
+
+
+class Runtime:
+    """Stands in for an onnxruntime with a GPU: starts everything on the CPU, says otherwise."""
+
+    def __init__(self, *, starts: bool = True, runs: bool = True, takes: bool = True) -> None:
+        self.starts, self.runs, self.takes = starts, runs, takes
+        self.started: list[str] = []
+
+    def __call__(self, path: str, native: ort.SessionOptions, providers, **options: object):
+        first = providers[0][0]
+        self.started.append(first)
+        on_gpu = first == GPU[0]
+        if on_gpu and not self.starts:
+            raise ort_errors.EPFail("no such device")
+        real = ort.InferenceSession(path, native, [GPU[1]])
+        return GpuSession(real, self) if on_gpu else real
+
+
+class GpuSession:
+    def __init__(self, real: ort.InferenceSession, runtime: Runtime) -> None:
+        self.real, self.runtime = real, runtime
+        self.get_inputs, self.get_outputs = real.get_inputs, real.get_outputs
+
+    def get_providers(self) -> list[str]:
+        return list(GPU) if self.runtime.takes else [GPU[1]]
+
+    def run(self, *arguments: object):
+        if not self.runtime.runs:
+            raise ort_errors.RuntimeException("the device was lost")
+        return self.real.run(*arguments)
+
+
+def start_on_gpu(tmp_path: Path, runtime: Runtime) -> Session:
+    path = image_tower(tmp_path / "vision_model.onnx")
+    return Session("toy", path, SessionOptions(providers=GPU), start=runtime)
+
+
+def test_it_says_what_it_runs_on(tmp_path: Path):
+    assert start_on_gpu(tmp_path, Runtime()).device == "cuda"
+
+
+@pytest.mark.parametrize(
+    ("runtime", "action"),
+    [
+        pytest.param(Runtime(starts=False), "provider_unused", id="the provider does not start"),
+        pytest.param(Runtime(takes=False), "provider_unused", id="it takes none of the graph"),
+        pytest.param(Runtime(runs=False), "provider_failed", id="its first run fails"),
+    ],
+)
+def test_the_cpu_takes_over_with_a_warning(tmp_path: Path, caplog, runtime: Runtime, action: str):
+    session = start_on_gpu(tmp_path, runtime)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            result = session.run({"pixel_values": PICTURES}, "image_embeds")
+    np.testing.assert_allclose(result, np.ones((2, 3)))
+    assert session.device == "cpu"
+    assert [record.__dict__["action"] for record in caplog.records] == [action]
+
+
+def test_a_device_that_has_run_and_is_lost_later_is_tried_again_later(tmp_path: Path):
+    runtime = Runtime()
+    session = start_on_gpu(tmp_path, runtime)
+    session.run({"pixel_values": PICTURES}, "image_embeds")
+    runtime.runs = False
+    with pytest.raises(TransientError, match="the device was lost"):
+        session.run({"pixel_values": PICTURES}, "image_embeds")
+    runtime.runs = True
+    session.run({"pixel_values": PICTURES}, "image_embeds")
+    assert (session.device, runtime.started) == ("cuda", [GPU[0]])
+
+
+def test_a_broken_file_is_no_fault_of_the_provider(tmp_path: Path, caplog):
+    path = tmp_path / "vision_model.onnx"
+    path.write_bytes(b"no graph")
+    with pytest.raises(MissingModelError, match="broken or incomplete"):
+        Session("toy", path, SessionOptions(providers=GPU), start=Runtime()).inputs()
+    assert not caplog.records
