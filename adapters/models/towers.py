@@ -50,6 +50,7 @@ class Tower:
         path: The graph.
         options: Threads and providers.
         outputs: Names of the embedding, the best first; else the first output of rank 2 is taken.
+        takes_any: Whether an output of no such name will do.
         projection: A graph from the tower's own output into the common space.
     """
 
@@ -60,10 +61,12 @@ class Tower:
         options: SessionOptions,
         *,
         outputs: Sequence[str],
+        takes_any: bool = True,
         projection: Path | None = None,
     ) -> None:
         self._model = model
         self._outputs = outputs
+        self._takes_any = takes_any
         self._body = Session(model, path, options)
         self._head = Session(model, projection, options) if projection else None
 
@@ -123,7 +126,7 @@ class Tower:
 
     def _output(self) -> str:
         ports = self._body.outputs()
-        flat = [port for port in ports if len(port.shape) == EMBEDDING_RANK]
+        flat = [port for port in ports if self._takes_any and len(port.shape) == EMBEDDING_RANK]
         named = [port for name in self._outputs for port in ports if port.name == name]
         fitting = [port for port in named if self._suits_projection(port)] or named or flat
         if not fitting:
@@ -199,9 +202,11 @@ class TextTower:
         ids = pick(ports, TOKEN_INPUTS)
         tokens = self._open_tokenizer().encode(texts, length=ids.shape[-1])
         feeds: dict[str, Array] = {ids.name: tokens.ids.astype(ids.dtype)}
+        # Who pools the last position was trained to look at the padding (SigLIP).
+        mask = np.ones_like(tokens.mask) if self._wanted.pads_to_context else tokens.mask
         for port in ports:
             if port.name == MASK_INPUT:
-                feeds[port.name] = tokens.mask.astype(port.dtype)
+                feeds[port.name] = mask.astype(port.dtype)
         return feeds
 
     def _open_tokenizer(self) -> TextTokenizer:

@@ -147,6 +147,18 @@ def text_tower(
     )
 
 
+def projection(path: Path, matrix: npt.NDArray[np.float32]) -> Path:
+    """A linear layer without a bias: ``input`` ``(b, n)`` to ``output`` ``(b, m)``."""
+    rows, columns = matrix.shape
+    return write_graph(
+        path,
+        nodes=[node("MatMul", ["input", "matrix"], ["output"])],
+        inputs=[value("input", FLOAT, ["batch", rows])],
+        outputs=[value("output", FLOAT, ["batch", columns])],
+        constants=[constant("matrix", matrix)],
+    )
+
+
 def slow_graph(path: Path, *, operator_count: int = 4000) -> Path:
     """``x`` multiplied with itself again and again: ``(n, n)`` to ``(n, n)``."""
     names = ["x", *(f"x{index}" for index in range(operator_count - 1)), "y"]

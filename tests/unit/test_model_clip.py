@@ -13,8 +13,21 @@ from adapters.models.families import CLIP
 from adapters.models.sessions import SessionOptions
 from adapters.models.spec import ImageInput, Interpolation, Resize, Role, TextInput, VisualSpec
 from service.domain import Calibration, ScoreKind
-from service.errors import ConfigurationError
-from tests.support.models import INT32, SIZE, image_tower, solid, text_tower, tokenizer
+from service.errors import ConfigurationError, ModelTimeoutError
+from tests.support.models import (
+    FLOAT,
+    INT32,
+    SIZE,
+    WORDS,
+    image_tower,
+    node,
+    projection,
+    solid,
+    text_tower,
+    tokenizer,
+    value,
+    write_graph,
+)
 
 TOY = VisualSpec(
     dimension=3,
@@ -98,6 +111,54 @@ def test_a_siglip_export_has_its_embedding_in_the_pooler_output(paths, tmp_path)
         tmp_path / "t.onnx", with_mask=False, output="pooler_output"
     )
     assert encoder(paths).encode_texts(["blue"]).tolist() == [[0, 0, 1]]
+
+
+def test_a_siglip_that_has_a_mask_looks_at_its_padding(paths, tmp_path):
+    """The mean over the words that the mask shows: padding counts, or the length would matter."""
+    paths[Role.TEXT_TOWER] = text_tower(tmp_path / "t.onnx", output="pooler_output")
+    full = replace(TOY.text, pads_to_context=True, pad_id=WORDS["blue"])
+    toy = encoder(paths, replace(TOY, text=full))
+    (vector,) = toy.encode_texts(["red"])
+    assert vector[2] > vector[0], "five blue pads, one red word"
+
+
+def test_projections_that_lie_apart_follow_the_towers(paths, tmp_path):
+    paths[Role.IMAGE_TOWER] = image_tower(tmp_path / "v.onnx", output="pooler_output")
+    paths[Role.TEXT_TOWER] = text_tower(tmp_path / "t.onnx", output="pooler_output")
+    swap = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]], np.float32)
+    paths[Role.IMAGE_PROJECTION] = projection(tmp_path / "visual_projection.onnx", swap)
+    paths[Role.TEXT_PROJECTION] = projection(tmp_path / "text_projection.onnx", swap)
+    toy = encoder(paths, replace(TOY, dimension=None))
+    np.testing.assert_allclose(toy.encode_images([solid((255, 0, 0))]), [[0, 0, 1, 0]], atol=1e-6)
+    np.testing.assert_allclose(toy.encode_texts(["red"]), [[0, 0, 1, 0]], atol=1e-6)
+    assert toy.dimension == 4
+
+
+def test_a_graph_is_given_only_the_inputs_that_it_has(paths, tmp_path):
+    paths[Role.TEXT_TOWER] = text_tower(tmp_path / "t.onnx", with_mask=False)
+    assert encoder(paths).encode_texts(["red"]).shape == (1, 3)
+
+
+def test_the_embedding_is_found_by_name_wherever_it_stands(paths, tmp_path):
+    paths[Role.IMAGE_TOWER] = write_graph(
+        tmp_path / "v.onnx",
+        nodes=[
+            node("GlobalAveragePool", ["pixel_values"], ["pooled"]),
+            node("Flatten", ["pooled"], ["image_embeds"], axis=1),
+            node("Neg", ["image_embeds"], ["hidden"]),
+        ],
+        inputs=[value("pixel_values", FLOAT, ["batch", 3, SIZE, SIZE])],
+        outputs=[value("hidden", FLOAT, ["batch", 3]), value("image_embeds", FLOAT, ["batch", 3])],
+    )
+    np.testing.assert_allclose(
+        encoder(paths).encode_images([solid((0, 255, 0))]), [[0, 1, 0]], atol=1e-6
+    )
+
+
+def test_a_time_limit_holds_over_all_batches(paths):
+    with pytest.raises(ModelTimeoutError):
+        encoder(paths, batch_size=1).encode_images([solid((1, 2, 3))] * 3, timeout_s=1e-9)
+    assert encoder(paths).encode_images([solid((1, 2, 3))], timeout_s=60.0).shape == (1, 3)
 
 
 def test_an_output_that_is_not_there_lists_those_that_are(paths):
