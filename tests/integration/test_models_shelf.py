@@ -25,6 +25,7 @@ from tests.support.models import colour_model, files_of, loudness_tagger, solid
 from tests.support.sound_models import (
     LOW_HZ,
     clap_model,
+    clipclap_model,
     languagebind_model,
     tone,
 )
@@ -179,7 +180,7 @@ def joint_settings(tmp_path: Path, directory: Path, **values: object) -> ModelSe
     )
 
 
-@pytest.mark.parametrize("make", [languagebind_model])
+@pytest.mark.parametrize("make", [clipclap_model, languagebind_model])
 async def test_a_joint_picture_model_is_the_sound_model_too(tmp_path, make):
     shelf = Shelf(joint_settings(tmp_path, make(tmp_path / "joint")))
     encoder, listener = await shelf.open_encoder(), await shelf.open_sound_encoder()

@@ -103,8 +103,19 @@ def languagebind_model(directory: Path, *, mel_count: int = 112) -> Path:
     return directory
 
 
-def mel_tower(path: Path, *, output: str = "audio_embeds", with_hidden_state: bool = False) -> Path:
-    """What is louder than -40 dB in the low, middle and high bands: ``(b, 3)``."""
+def mel_tower(
+    path: Path,
+    *,
+    output: str = "audio_embeds",
+    with_hidden_state: bool = False,
+    with_pooler_output: bool = False,
+) -> Path:
+    """What is louder than -40 dB in the low, middle and high bands: ``(b, 3)``.
+
+    ``with_hidden_state`` puts an output of the rank of an embedding before it, of which only the
+    name tells that it is none; ``with_pooler_output`` adds five numbers, of which only the last is
+    not zero.
+    """
     nodes = [
         node("ReduceMean", ["input_features"], ["bands"], axes=[1, 2], keepdims=0),
         node("Add", ["bands", "threshold"], ["above"]),
@@ -112,19 +123,24 @@ def mel_tower(path: Path, *, output: str = "audio_embeds", with_hidden_state: bo
         node("MatMul", ["heard", "thirds"], [output]),
     ]
     outputs = [value(output, FLOAT, ["batch", 3])]
+    constants = [
+        constant("threshold", np.array([40], dtype=np.float32)),
+        constant("thirds", _thirds(MEL_COUNT)),
+    ]
     if with_hidden_state:
         nodes.append(node("Relu", ["heard"], ["last_hidden_state"]))
-        # First, and of the rank of an embedding: only its name tells that it is none.
         outputs.insert(0, value("last_hidden_state", FLOAT, ["batch", MEL_COUNT]))
+    if with_pooler_output:
+        nodes.append(node("MatMul", ["heard", "last"], ["pooler_output"]))
+        outputs.append(value("pooler_output", FLOAT, ["batch", 5]))
+        last = np.eye(5, dtype=np.float32)[[4] * MEL_COUNT]
+        constants.append(constant("last", last))
     return write_graph(
         path,
         nodes=nodes,
         inputs=[value("input_features", FLOAT, ["batch", 1, FRAME_COUNT, MEL_COUNT])],
         outputs=outputs,
-        constants=[
-            constant("threshold", np.array([40], dtype=np.float32)),
-            constant("thirds", _thirds(MEL_COUNT)),
-        ],
+        constants=constants,
     )
 
 
