@@ -11,7 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from service.detection.novelty import Look, Novelty, Worth, histogram_distance
 from service.domain import Float32, Frame, UInt8
+
+__all__ = ["Float64", "PictureMeter", "PictureSignals", "histogram_distance"]
 
 Float64 = npt.NDArray[np.float64]
 
@@ -104,28 +107,23 @@ class PictureMeter:
 
     def __init__(self, *, min_gap_s: float = 0.02, encode_gap_s: float = 0.25) -> None:
         self._min_gap_s = min_gap_s
-        self._encode_gap_s = encode_gap_s
+        self._novelty = Novelty(encode_gap_s=encode_gap_s)
         self._rows: list[tuple[float, Float32, Float32, UInt8]] = []
-        self._encoded: tuple[float, Float32] | None = None
+        self.worth = Worth.NOTHING
+        """Of the latest frame."""
 
     def add(self, frame: Frame) -> bool:
         """Measure a frame; say whether it is worth encoding."""
         if self._rows and 0.0 <= frame.time_s - self._rows[-1][0] < self._min_gap_s:
+            self.worth = Worth.NOTHING
             return False
         small = _shrink(frame.image)
         histogram = _histogram(_resize(small, HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT))
         thumbnail = _resize(small, THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT)
         self._rows.append((frame.time_s, _measure(small), histogram, thumbnail))
-        return self._is_worth_encoding(frame.time_s, histogram)
-
-    def _is_worth_encoding(self, time_s: float, histogram: Float32) -> bool:
-        if self._encoded is not None:
-            last_s, last_histogram = self._encoded
-            near = abs(time_s - last_s) < 0.9 * self._encode_gap_s  # frame times jitter
-            if near and histogram_distance(last_histogram, histogram) < NEW_PICTURE_DISTANCE:
-                return False
-        self._encoded = (time_s, histogram)
-        return True
+        look = Look(time_s=frame.time_s, histogram=histogram, thumbnail=thumbnail)
+        self.worth = self._novelty.judge(look)
+        return self.worth is not Worth.NOTHING
 
     def signals(self) -> PictureSignals:
         """All that was measured so far, in order of time; a frame of two passes counts once."""
@@ -147,21 +145,6 @@ class PictureMeter:
                 -1, THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH, 3
             )[order],
         )
-
-
-NEW_PICTURE_DISTANCE = 0.06
-"""Histogram distance from which two pictures are not of one shot, as a rule (bikes.mp4: cuts 0.05
-to 0.2, neighbours within a shot below 0.03)."""
-
-
-def histogram_distance(first: Float32, second: Float32) -> Float32:
-    """Earth mover's distance of ``(..., 3, 16)`` histograms, mean over channels, in [0, 1].
-
-    Through cumulative shares: a small change of exposure moves pixels by a little, where counting
-    differing bins would see another picture.
-    """
-    moved = np.abs(np.cumsum(first - second, axis=-1)).mean(axis=-1)
-    return np.asarray(moved.mean(axis=-1), np.float32)
 
 
 def _shrink(image: UInt8) -> UInt8:
