@@ -8,12 +8,14 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+from adapters.models import calibrations
 from adapters.models.catalog import CATALOG
 from adapters.models.directory import read_directory
+from adapters.models.fingerprints import fingerprint
 from adapters.models.hub import FileCheck, ModelHub, Verdict
 from adapters.models.inventory import hears_with_its_eyes, locate_model, open_hub, session_options
 from adapters.models.opening import HearingEncoder, Opened, PictureEncoder, open_model
@@ -37,8 +39,6 @@ logger = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 600.0
 """How long a failed download is not tried again: a library of 10,000 items asks 10,000 times."""
-SMALL_FILE_BYTES = 1_000_000
-"""Up to this size a file's content is part of a directory's fingerprint; beyond, its size is."""
 
 Located = Model | Path
 
@@ -98,6 +98,7 @@ class Shelf:
             if isinstance(located, Model) and not isinstance(located.spec, place.kinds):
                 raise _wrong_kind(place, located)
         self._opened: dict[Located, tuple[Model, Opened]] = {}
+        self._marks: dict[Located, str] = {}
         self._locks: defaultdict[Located, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._failures: dict[str, tuple[float, str]] = {}
 
@@ -122,8 +123,8 @@ class Shelf:
 
     @property
     def fingerprint(self) -> str:
-        """Names and revisions of the configured models, whether or not their files are here."""
-        return "+".join(_fingerprint(self._locate(place)) for place in PLACES)
+        """Names, revisions and calibrations of the configured models, here or not."""
+        return "+".join(self._version_of(self._locate(place)) for place in PLACES)
 
     async def check(self) -> Sequence[Finding]:
         """Which models are here, which are not, and how to get them. Downloads nothing."""
@@ -133,6 +134,7 @@ class Shelf:
         """Free the models' memory. What is opened afterwards loads anew."""
         opened = [model for _, model in self._opened.values()]
         self._opened.clear()
+        self._marks.clear()
         for model in opened:
             await asyncio.to_thread(model.close)
 
@@ -148,8 +150,19 @@ class Shelf:
             raise _wrong_kind(place, model)
         return opened
 
+    def _version_of(self, located: Located | None) -> str:
+        """With the calibration that is in use: one that was made since counts after a restart."""
+        name = fingerprint(located)
+        if located is None:
+            return name
+        return name + self._marks.get(located, calibrations.mark(self._settings.models_dir, name))
+
     def _make(self, located: Located) -> tuple[Model, Opened]:
         model = _describe(located)
+        name, directory = fingerprint(located), self._settings.models_dir
+        self._marks[located] = calibrations.mark(directory, name)
+        spec = calibrations.apply(model.spec, calibrations.load(directory, name))
+        model = replace(model, spec=spec)
         return model, open_model(
             model,
             self._prepare(model),
@@ -160,7 +173,7 @@ class Shelf:
 
     def _text_memory(self, name: str, located: Located) -> TextMemory:
         """Named by the model's fingerprint: two directories may share a name."""
-        digest = hashlib.sha256(_fingerprint(located).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(fingerprint(located).encode()).hexdigest()[:16]
         return TextMemory(self._settings.models_dir / "texts" / f"{name}-{digest}.npz")
 
     def _locate(self, place: Place) -> Located | None:
@@ -237,18 +250,3 @@ def _describe_state(model: Model, checks: Sequence[FileCheck]) -> str:
 def _wrong_kind(place: Place, model: Model) -> ConfigurationError:
     wanted = " or ".join(KINDS[kind] for kind in place.kinds)
     return ConfigurationError(f"{place.setting}: {model.name} is a {model.kind} (wanted: {wanted})")
-
-
-def _fingerprint(located: Located | None) -> str:
-    if located is None:
-        return OFF
-    if isinstance(located, Model):
-        return f"{located.name}@{located.revision[:8]}"
-    digest = hashlib.sha256()
-    for path in sorted(located.rglob("*")):
-        if path.is_file():
-            size_bytes = path.stat().st_size
-            digest.update(f"{path.relative_to(located)}:{size_bytes};".encode())
-            if size_bytes <= SMALL_FILE_BYTES:
-                digest.update(path.read_bytes())
-    return f"{located.name}@{digest.hexdigest()[:8]}"
