@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
@@ -18,6 +19,9 @@ from publisher.text import clean, first_lines, shorten
 from service.domain import (
     Analysis,
     Announcement,
+    Colour,
+    ComfortWarning,
+    Discomfort,
     Highlight,
     ItemMatch,
     Json,
@@ -36,8 +40,13 @@ TAG_LIMIT = 50
 MOOD_LIMIT = 10
 HIGHLIGHT_LIMIT = 30
 REASON_LIMIT = 5
+CAPTION_LIMIT = 300
+COLOUR_LIMIT = 6
+COMFORT_LIMIT = 10
+"""Warnings of each kind: the strongest."""
 UNTITLED = "Untitled"
 
+_RGB = re.compile(r"#[0-9a-fA-F]{6}")
 _JELLYFIN_TYPES = {
     MediaKind.MOVIE: "Movie",
     MediaKind.EPISODE: "Episode",
@@ -85,7 +94,7 @@ def _build_payload(analysis: Analysis, namespace: str) -> Json:
             "jellyfin_item_id": clean(shown_id(item.ref.item_id)) if is_jellyfin else "",
             "jellyfin_public_url": url if is_jellyfin else "",
             "namespace": shorten(namespace, LABEL_LIMIT),
-            "duration": _seconds(analysis.duration_s or item.duration_s),
+            "duration": _positive(analysis.duration_s or item.duration_s),
             "meta": _build_meta(analysis, is_jellyfin=is_jellyfin),
         }
     )
@@ -100,6 +109,8 @@ def _build_meta(analysis: Analysis, *, is_jellyfin: bool) -> Json:
             "tags": _labels((tag.label for tag in analysis.tags), TAG_LIMIT),
             "moods": _describe_moods(analysis.moods),
             "highlights": _describe_highlights(analysis.highlights),
+            "comfort_warnings": _describe_comfort(analysis.comfort),
+            "palette": _describe_palette(analysis.picture.palette if analysis.picture else ()),
             **_describe_sound(analysis.audio),
             **_describe_match(analysis.best_match),
             "scene_count": len(analysis.scenes) or None,
@@ -143,14 +154,43 @@ def _describe_highlights(highlights: Sequence[Highlight]) -> list[Json]:
     return [
         _without_empty(
             {
-                "start_s": _seconds(highlight.start_s),
-                "end_s": _seconds(highlight.end_s),
-                "peak_s": _seconds(highlight.peak_s),
+                "start_s": _positive(highlight.start_s),
+                "end_s": _positive(highlight.end_s),
+                "peak_s": _positive(highlight.peak_s),
                 "score": _score(highlight.score),
                 "reasons": _labels(highlight.reasons, REASON_LIMIT),
+                "caption": shorten(highlight.caption, CAPTION_LIMIT),
             }
         )
         for highlight in placed[:HIGHLIGHT_LIMIT]
+    ]
+
+
+def _describe_comfort(warnings: Sequence[ComfortWarning]) -> list[Json]:
+    """The strongest of each kind, in order of time."""
+    placed = [w for w in warnings if all(map(math.isfinite, (w.start_s, w.end_s, w.amount)))]
+    placed.sort(key=lambda warning: -warning.amount)
+    strongest = [
+        warning
+        for kind in Discomfort
+        for warning in [other for other in placed if other.kind is kind][:COMFORT_LIMIT]
+    ]
+    return [
+        {
+            "kind": warning.kind.value,
+            "start_s": _positive(warning.start_s),
+            "end_s": _positive(warning.end_s),
+            "amount": _positive(warning.amount),
+        }
+        for warning in sorted(strongest, key=lambda w: w.start_s)
+    ]
+
+
+def _describe_palette(colours: Sequence[Colour]) -> list[Json]:
+    return [
+        _without_empty({"rgb": colour.rgb.lower(), "share": _score(colour.share)})
+        for colour in colours[:COLOUR_LIMIT]
+        if _RGB.fullmatch(colour.rgb)
     ]
 
 
@@ -161,6 +201,8 @@ def _describe_sound(audio: SoundAnalysis | None) -> Json:
         "audio_tags": _labels(audio.tags, TAG_LIMIT),
         "audio_summary": shorten(audio.summary, TEXT_LIMIT),
         "audio_mood": shorten(audio.mood, LABEL_LIMIT),
+        "audio_key": shorten(f"{audio.key} {audio.mode}", LABEL_LIMIT) if audio.key else "",
+        "audio_tempo_bpm": _positive(audio.tempo_bpm),
         "qwen_confidence": _score(audio.confidence),
     }
 
@@ -178,7 +220,8 @@ def _labels(texts: Iterable[str], count: int) -> list[str]:
     return first_lines(texts, count, LABEL_LIMIT)
 
 
-def _seconds(value: float | None) -> float | None:
+def _positive(value: float | None) -> float | None:
+    """Not below 0, to a thousandth; JSON knows no NaN."""
     return round(max(0.0, float(value)), 3) if value is not None and math.isfinite(value) else None
 
 

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from service.domain import (
     Analysis,
     Announcement,
+    Colour,
+    ComfortWarning,
+    Discomfort,
     Highlight,
     ItemMatch,
     ItemRef,
@@ -19,6 +22,7 @@ from service.domain import (
     MediaItem,
     MediaKind,
     Mood,
+    PictureAnalysis,
     SoundAnalysis,
     Tag,
 )
@@ -38,6 +42,18 @@ def make_item(**changes: Any) -> MediaItem:
         url="https://jf.example.org/web/#/details?id=1af3ad54ae6d892360df4b2738d65893",
     )
     return replace(item, **changes)
+
+
+def make_picture(*palette: Colour) -> PictureAnalysis:
+    return PictureAnalysis(
+        luma=0.4,
+        contrast=0.2,
+        saturation=0.3,
+        warmth=0.0,
+        motion=0.1,
+        sharpness=500.0,
+        palette=palette,
+    )
 
 
 def make_announcement(
@@ -61,12 +77,25 @@ def make_announcement(
                 start_s=3905, end_s=3921, peak_s=3910, score=0.7, reasons=("sunset over the sea",)
             ),
             Highlight(
-                start_s=41, end_s=55.2, peak_s=48, score=0.9, reasons=("a car on the road", "horns")
+                start_s=41,
+                end_s=55.2,
+                peak_s=48,
+                score=0.9,
+                reasons=("a car on the road", "horns"),
+                caption="A car passes a lorry.",
             ),
+        ),
+        picture=make_picture(Colour(rgb="#102030", share=0.5), Colour(rgb="#e0d0b0", share=0.25)),
+        comfort=(
+            ComfortWarning(kind=Discomfort.FLASHING, start_s=61, end_s=63.5, amount=9.5),
+            ComfortWarning(kind=Discomfort.SUDDEN_LOUDNESS, start_s=12, end_s=13, amount=21),
         ),
         audio=SoundAnalysis(
             loudness_dbfs=-20,
             dynamic_range_db=15,
+            tempo_bpm=92.5,
+            key="F#",
+            mode="minor",
             tags=("rain", "acoustic guitar"),
             summary="Soft acoustic guitar over steady rain.",
             mood="wistful",
@@ -126,10 +155,16 @@ sounds = st.builds(
     SoundAnalysis,
     loudness_dbfs=numbers,
     dynamic_range_db=numbers,
+    tempo_bpm=st.one_of(st.none(), numbers),
+    key=texts,
+    mode=texts,
     tags=text_lists,
     summary=texts,
     mood=texts,
     confidence=st.one_of(st.none(), numbers),
+)
+colours = st.builds(
+    Colour, rgb=st.one_of(texts, st.sampled_from(("#A0b1C2", "#abc", "red"))), share=numbers
 )
 analyses = st.builds(
     Analysis,
@@ -148,6 +183,18 @@ analyses = st.builds(
             peak_s=numbers,
             score=numbers,
             reasons=text_lists,
+            caption=texts,
+        ),
+        max_size=8,
+    ).map(tuple),
+    picture=st.one_of(st.none(), st.lists(colours, max_size=9).map(lambda c: make_picture(*c))),
+    comfort=st.lists(
+        st.builds(
+            ComfortWarning,
+            kind=st.sampled_from(Discomfort),
+            start_s=numbers,
+            end_s=numbers,
+            amount=numbers,
         ),
         max_size=8,
     ).map(tuple),

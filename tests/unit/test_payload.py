@@ -20,6 +20,9 @@ from publisher.links import artifact_uri, public_url, published_path
 from publisher.payload import build_envelope, encode_envelope, format_timestamp
 from publisher.retry import parse_retry_after
 from service.domain import (
+    Colour,
+    ComfortWarning,
+    Discomfort,
     Highlight,
     ItemMatch,
     ItemRef,
@@ -33,6 +36,7 @@ from tests.support.announcements import (
     announcements,
     make_announcement,
     make_item,
+    make_picture,
 )
 
 SCHEMA = Path(__file__).parents[1] / "data" / "schemas" / "content.published.v1.json"
@@ -51,6 +55,13 @@ def test_a_full_analysis_says_all_that_was_found():
     assert (payload["duration"], payload["tags"]) == (6130.4, ["car", "road"])
     assert [mood["label"] for mood in meta["moods"]] == ["calm", "tender"]
     assert meta["highlights"][1]["reasons"] == ["a car on the road", "horns"]
+    assert meta["highlights"][1]["caption"] == "A car passes a lorry."
+    assert meta["palette"][0] == {"rgb": "#102030", "share": 0.5}
+    assert [(w["kind"], w["start_s"], w["amount"]) for w in meta["comfort_warnings"]] == [
+        ("sudden_loudness", 12, 21),
+        ("flashing", 61, 9.5),
+    ]
+    assert (meta["audio_key"], meta["audio_tempo_bpm"]) == ("F# minor", 92.5)
     assert meta["audio_tags"] == ["rain", "acoustic guitar"]
     assert meta["audio_summary"] == "Soft acoustic guitar over steady rain."
     assert meta["qwen_confidence"] == 0.72
@@ -63,7 +74,16 @@ def test_nothing_is_said_of_what_was_not_found():
         ref=ItemRef(server="folder", item_id="a1"), overview="", year=None, genres=(), url=""
     )
     announcement = make_announcement(
-        item, tags=(), moods=(), highlights=(), audio=None, best_match=None, models=(), pipeline=""
+        item,
+        tags=(),
+        moods=(),
+        highlights=(),
+        picture=None,
+        audio=None,
+        comfort=(),
+        best_match=None,
+        models=(),
+        pipeline="",
     )
     envelope = build_envelope(announcement)
     VALIDATOR.validate(envelope)
@@ -149,12 +169,21 @@ def test_numbers_that_json_does_not_know_are_left_out():
         duration_s=math.inf,
         moods=(Mood(label="calm", score=math.nan, valence=2.0, arousal=-0.0),),
         highlights=(Highlight(start_s=math.nan, end_s=1, peak_s=1, score=1),),
-        audio=SoundAnalysis(loudness_dbfs=math.nan, dynamic_range_db=0, confidence=math.nan),
+        picture=make_picture(Colour(rgb="#abcdef", share=math.nan), Colour(rgb="blue", share=1)),
+        audio=SoundAnalysis(
+            loudness_dbfs=math.nan, dynamic_range_db=0, tempo_bpm=math.nan, confidence=math.nan
+        ),
+        comfort=(
+            ComfortWarning(kind=Discomfort.FLASHING, start_s=0, end_s=math.inf, amount=4),
+            ComfortWarning(kind=Discomfort.FLASHING, start_s=0, end_s=1, amount=math.nan),
+        ),
     )
     payload = build_envelope(announcement)["payload"]
     assert "duration" not in payload
     assert payload["meta"]["moods"] == [{"label": "calm", "valence": 1.0, "arousal": 0.0}]
-    assert not {"highlights", "qwen_confidence"} & set(payload["meta"])
+    assert payload["meta"]["palette"] == [{"rgb": "#abcdef"}]
+    absent = {"highlights", "qwen_confidence", "comfort_warnings", "audio_tempo_bpm"}
+    assert not absent & set(payload["meta"])
 
 
 def test_lists_and_texts_have_limits():
@@ -163,12 +192,27 @@ def test_lists_and_texts_have_limits():
         tags=tuple(Tag(label=f"tag {n} " * 50, kind="subject", score=1) for n in range(500)),
         moods=tuple(Mood(label=f"m{n}", score=1, valence=0, arousal=0) for n in range(500)),
         highlights=tuple(
-            Highlight(start_s=n, end_s=n + 1, peak_s=n, score=1, reasons=("r" * 10_000,) * 99)
+            Highlight(
+                start_s=n,
+                end_s=n + 1,
+                peak_s=n,
+                score=1,
+                reasons=("r" * 10_000,) * 99,
+                caption="long " * 9_000,
+            )
             for n in range(500)
+        ),
+        picture=make_picture(*[Colour(rgb="#abcdef", share=0.01)] * 99),
+        comfort=tuple(
+            ComfortWarning(kind=kind, start_s=n, end_s=n + 1, amount=n)
+            for n in range(500)
+            for kind in Discomfort
         ),
     )
     envelope = build_envelope(announcement)
     VALIDATOR.validate(envelope)
+    warnings = envelope["payload"]["meta"]["comfort_warnings"]
+    assert [w["start_s"] for w in warnings[::2]] == list(range(490, 500))
     # The largest that can be: far below the megabyte that core NATS carries.
     assert len(encode_envelope(envelope)) < 64 * 1024
 
