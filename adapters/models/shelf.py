@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,7 @@ from adapters.models.spec import (
     VisualSpec,
 )
 from adapters.models.texts import TextMemory
+from adapters.models.tokenizer import RULES_VERSION
 from adapters.models.yamnet import YamnetTagger
 from service.domain import Finding, Severity
 from service.errors import ConfigurationError, MissingModelError
@@ -168,12 +170,14 @@ class Shelf:
             self._prepare(model),
             self._options,
             batch_size=self._settings.batch_size,
-            memory=self._text_memory(model.name, located),
+            memory=self._text_memory(model, name),
         )
 
-    def _text_memory(self, name: str, located: Located) -> TextMemory:
-        """Named by the model's fingerprint: two directories may share a name."""
-        digest = hashlib.sha256(fingerprint(located).encode()).hexdigest()[:16]
+    def _text_memory(self, model: Model, version: str) -> TextMemory:
+        """Named by all that makes a text's vector: the files, and how texts are fed to them."""
+        what = f"{version} {text_rules(model.spec)} {RULES_VERSION}"
+        digest = hashlib.sha256(what.encode()).hexdigest()[:16]
+        name = re.sub(r"[^\w.-]", "-", model.name)
         return TextMemory(self._settings.models_dir / "texts" / f"{name}-{digest}.npz")
 
     def _locate(self, place: Place) -> Located | None:
@@ -245,6 +249,18 @@ def _describe_state(model: Model, checks: Sequence[FileCheck]) -> str:
     if model.is_research_only:
         notes.append(f"its licence ({model.licence}) is for research only")
     return "; ".join(notes)
+
+
+def text_rules(spec: Spec) -> str:
+    """How a model's texts are fed to it, and which output is their vector; empty without texts."""
+    match spec:
+        case VisualSpec() | JointSpec(visual=VisualSpec()):
+            visual = spec.visual if isinstance(spec, JointSpec) else spec
+            return f"{visual.text} {visual.output}"
+        case SoundTextSpec():
+            return str(spec.text)
+        case _:
+            return ""
 
 
 def _wrong_kind(place: Place, model: Model) -> ConfigurationError:

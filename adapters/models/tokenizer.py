@@ -18,6 +18,8 @@ Int64 = npt.NDArray[np.int64]
 
 WITHOUT_PUNCTUATION = str.maketrans("_", " ", string.punctuation.replace("_", ""))
 """As big_vision cleaned the texts SigLIP was trained on: an underscore parts two words."""
+RULES_VERSION = 2
+"""Raised when a text becomes other tokens under the same rules: kept vectors are then stale."""
 END_TOKENS = ("<|endoftext|>", "<eos>", "</s>")
 """Of CLIP, Gemma (SigLIP 2) and SentencePiece (SigLIP), for tokenizers that do not add theirs."""
 
