@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from service.detection.concepts import look_for
+from service.detection.calibration import CalibrationMeter
+from service.detection.concepts import embed_concepts, look_for
 from service.detection.highlights import find_highlights
 from service.detection.scenes import group_scenes
 from service.detection.sound import summarize_sound
 from service.detection.tags import find_picture_tags, find_sound_tags
-from service.detection.voices import hear_picture
+from service.detection.voices import hear_picture, hear_signals
 from service.vocabulary import load_vocabulary
 from tests.support.detect import Yamnet, detect, hear_file, measure_file
+from tests.support.known_clips import CAR_WINDOWS, CUTS, HANDS, QUESTIONS, Question
 from tests.support.real_media import StandinClip
 
 VOCABULARY = load_vocabulary()
-CAR_WINDOWS = [(4.4, 8.8), (14.64, 19.12), (25.2, 28.8)]
-CUTS = [1.2, 3.04, 5.48, 7.48, 9.68]
 
 pytestmark = pytest.mark.shared
 
@@ -32,7 +34,7 @@ def encoder(shared):
 def car(shared, encoder):
     words = look_for(VOCABULARY, ["a car on the road"], ["an empty road"])
     path = shared / "media/video/car-detection.mp4"
-    return detect(path, vocabulary=words, encoder=encoder)
+    return detect(path, vocabulary=words, encoder=encoder, rate_hz=4.0)
 
 
 def overlap(highlight, window):
@@ -69,26 +71,77 @@ def test_a_corrupt_film_still_has_shots_and_scenes(shared):
     assert len(group_scenes(found.shots, found.picture)) >= 1
 
 
-def test_the_first_two_highlights_are_two_cars_on_the_road(car):
+def test_two_cars_on_the_road_are_found_and_so_is_the_third(car):
     highlights = find_highlights([hear_picture(car.context, car.concepts, 1.0)], car.duration_s)
-    best = [
-        int(np.argmax([overlap(highlight, window) for window in CAR_WINDOWS]))
-        for highlight in highlights[:2]
-    ]
-    assert len(set(best)) == 2
-    for highlight, window in zip(highlights, best, strict=False):
-        assert overlap(highlight, CAR_WINDOWS[window]) >= 0.3
+    best = [max(overlap(highlight, window) for highlight in highlights) for window in CAR_WINDOWS]
+    assert sorted(best)[-2] >= 0.5
+    assert min(best) >= 0.3
+    assert len(highlights) == 3
+
+
+def area(voice, question):
+    """How often a moment that is wanted is stronger than one that is not."""
+
+    def inside(spans):
+        return np.any([(voice.times_s >= a) & (voice.times_s <= b) for a, b in spans], axis=0)
+
+    truth = inside(question.yes)
+    asked = truth | inside(question.no)
+    ranks, truth = rankdata(voice.strengths[asked]), truth[asked]
+    count = truth.sum()
+    return (ranks[truth].sum() - count * (count + 1) / 2) / (count * (~truth).sum())
 
 
 def test_context_and_views_tell_the_car_s_moments_from_the_others(car):
-    voice = hear_picture(car.context, car.concepts)
-    truth = np.zeros(len(voice.times_s), bool)
-    for start_s, end_s in CAR_WINDOWS:
-        truth |= (voice.times_s >= start_s) & (voice.times_s <= end_s)
-    ranks = rankdata(voice.strengths)
-    count = truth.sum()
-    area = (ranks[truth].sum() - count * (count + 1) / 2) / (count * (~truth).sum())
-    assert area >= 0.85
+    assert area(hear_picture(car.context, car.concepts), QUESTIONS[0]) >= 0.85
+
+
+@pytest.fixture(scope="module")
+def seen(shared, encoder):
+    """Clips with other truths, four times a second."""
+    return {
+        clip: detect(
+            shared / "media/video" / clip, vocabulary=VOCABULARY, encoder=encoder, rate_hz=4.0
+        )
+        for clip in ("bikes.mp4", "cockatoo.mp4", "tests_data_test.avi")
+    }
+
+
+@pytest.mark.parametrize("question", QUESTIONS[1:], ids=lambda question: question.wanted)
+def test_context_helps_to_tell_other_things_apart_too(seen, encoder, question):
+    concepts = embed_concepts(look_for(VOCABULARY, [question.wanted], [question.unwanted]), encoder)
+    found = seen[question.clip]
+    pooled = area(hear_picture(found.context, concepts), question)
+    assert pooled >= 0.75
+    assert pooled >= area(hear_picture(found.moments, concepts), question)
+
+
+def test_a_measured_calibration_takes_away_what_is_certain_of_nothing(seen, encoder):
+    """Eye make-up, which the stand-in has no idea of: measured on the other clips, its sure tags
+    become doubtful, and what it knows stays sure."""
+    concepts = embed_concepts(VOCABULARY, encoder)
+
+    def sure(clip, others):
+        meter = CalibrationMeter()
+        for other in others:
+            meter.add(seen[other].moments.vectors)
+        measured = meter.result(concepts.calibration, concepts.tag_vectors) if others else None
+        known = replace(concepts, calibration=measured or concepts.calibration)
+        return {
+            tag.label for tag in find_picture_tags(seen[clip].context, known) if tag.score > 0.7
+        }
+
+    assert len(sure("tests_data_test.avi", [])) >= 2
+    assert sure("tests_data_test.avi", ["bikes.mp4", "cockatoo.mp4"]) == set()
+    assert "bird" in sure("cockatoo.mp4", ["bikes.mp4", "tests_data_test.avi"])
+
+
+def test_hands_at_a_table_move_more_than_the_table(shared):
+    bottles = detect(shared / "media/video/bottle-detection.mp4", vocabulary=VOCABULARY)
+    hands = Question(
+        clip="bottle-detection.mp4", wanted="", unwanted="", yes=HANDS, no=[(0.0, 60.0)]
+    )
+    assert area(hear_signals(bottles.picture, None, bottles.shots), hands) >= 0.75
 
 
 def test_what_is_not_in_the_film_is_no_highlight(shared, encoder):
