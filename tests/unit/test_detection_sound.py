@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import itertools
 import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from service.detection.heard import gather_sounds
 from service.detection.songs import find_song_highlight
-from service.detection.sound import SoundMeter, find_mode, summarize_sound
+from service.detection.sound import SoundMeter, SoundSignals, summarize_sound
+from service.detection.tonality import find_key
 from service.domain import AudioWindow
 
 RATE_HZ = 16_000
@@ -48,6 +51,15 @@ def chord(*semitones):
     return sum(tone(261.63 * 2 ** (step / 12), 4.0, 0.2) for step in semitones)
 
 
+KEYS = ["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"]
+MAJOR, MINOR = [(0, 4, 7), (5, 9, 12), (7, 11, 14)], [(0, 3, 7), (5, 8, 12), (7, 10, 14)]
+
+
+def cadence(chords, tonic):
+    """Sixteen seconds: the three chords on a tonic, and home."""
+    return np.concatenate([chord(*(tonic + step for step in c)) for c in (*chords, chords[0])])
+
+
 def test_a_full_scale_sine_is_three_decibels_below_full_scale():
     analysis = describe(tone(1000, 5.0, level=1.0))
     assert analysis.loudness_dbfs == pytest.approx(-3.0, abs=0.1)
@@ -69,10 +81,15 @@ def test_half_silence_is_half_silent():
     assert describe(samples).silence_ratio == pytest.approx(0.5, abs=0.05)
 
 
-@pytest.mark.parametrize("beats_per_minute", [75, 120, 150])
+@pytest.mark.parametrize("beats_per_minute", [60, 75, 97, 120, 132, 150, 174])
 def test_the_tempo_of_clicks_is_found(beats_per_minute):
-    tempo = describe(clicks(beats_per_minute, 20.0)).tempo_bpm
-    assert tempo == pytest.approx(beats_per_minute, rel=0.05)
+    analysis = describe(clicks(beats_per_minute, 20.0))
+    assert analysis.tempo_bpm == pytest.approx(beats_per_minute, rel=0.02)
+    assert analysis.onset_rate_hz == pytest.approx(beats_per_minute / 60, rel=0.1)
+
+
+def test_a_few_seconds_of_clicks_are_no_tempo():
+    assert describe(clicks(120, 5.0)).tempo_bpm is None
 
 
 def test_noise_has_no_tempo_and_no_key():
@@ -82,16 +99,66 @@ def test_noise_has_no_tempo_and_no_key():
     assert analysis.mode == ""
 
 
-def test_major_and_minor_cadences_are_told_apart():
-    major = np.concatenate([chord(0, 4, 7), chord(5, 9, 12), chord(7, 11, 14), chord(0, 4, 7)])
-    minor = np.concatenate([chord(0, 3, 7), chord(5, 8, 12), chord(7, 10, 14), chord(0, 3, 7)])
-    assert describe(major).mode == "major"
-    assert describe(minor).mode == "minor"
+@pytest.mark.parametrize("tonic", [0, 1, 4, 7, 10])
+def test_major_and_minor_cadences_are_told_apart_and_their_tonic_is_named(tonic):
+    for chords, mode in ((MAJOR, "major"), (MINOR, "minor")):
+        analysis = describe(cadence(chords, tonic))
+        assert (analysis.key, analysis.mode) == (KEYS[tonic], mode)
+
+
+def test_one_tone_and_one_chord_are_no_key():
+    assert describe(tone(440, 16.0)).key == ""
+    assert describe(chord(0, 4, 7)).key == ""
+
+
+def test_a_voice_that_glides_has_no_key_and_no_tempo():
+    times = np.arange(20 * RATE_HZ) / RATE_HZ
+    pitch_hz = 150 + 40 * np.sin(2 * np.pi * 0.7 * times) + 25 * np.sin(2 * np.pi * 1.9 * times)
+    phase = 2 * np.pi * np.cumsum(pitch_hz) / RATE_HZ
+    voice = sum(np.sin(n * phase) / n for n in range(1, 12)) * 0.1
+    analysis = describe(voice.astype(np.float32))
+    assert (analysis.key, analysis.mode, analysis.tempo_bpm) == ("", "", None)
 
 
 def test_tones_that_fit_no_key_have_no_mode():
-    assert find_mode(np.ones((4, 12), np.float32)) == ""
-    assert find_mode(np.zeros((0, 12), np.float32)) == ""
+    assert find_key(np.ones((4, 12), np.float32)) == ("", "")
+    assert find_key(np.zeros((0, 12), np.float32)) == ("", "")
+
+
+def test_noise_is_flat_and_a_tone_is_not():
+    noise = np.random.default_rng(3).normal(0, 0.1, 5 * RATE_HZ).astype(np.float32)
+    assert describe(noise).flatness > 0.4
+    assert describe(tone(1000, 5.0)).flatness < 0.01
+
+
+def test_loudness_and_its_range_are_told_apart_from_plain_level():
+    loud, soft = tone(1000, 30.0, level=0.5), tone(1000, 30.0, level=0.05)
+    analysis = describe(np.concatenate([loud, soft]))
+    assert analysis.loudness_lufs == pytest.approx(-9.0, abs=0.2)  # the soft half is gated out
+    assert analysis.loudness_range_lu == pytest.approx(20.0, abs=0.5)
+    assert analysis.loudness_dbfs == pytest.approx(-12.0, abs=0.2)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(0, 6 * RATE_HZ), max_size=8))
+def test_where_the_sound_is_cut_into_windows_changes_nothing(cuts):
+    samples = np.concatenate([clicks(120, 3.0), chord(0, 4, 7)])[: 6 * RATE_HZ]
+    edges = sorted({0, len(samples), *(cut for cut in cuts if cut < len(samples))})
+    meter = SoundMeter()
+    for start, end in itertools.pairwise(edges):
+        meter.add(window(samples[start:end], start / RATE_HZ))
+    whole, pieces = measure(samples, window_s=60.0), meter.signals()
+    for name in SoundSignals.__dataclass_fields__:
+        assert getattr(pieces, name) == pytest.approx(getattr(whole, name), abs=1e-3), name
+
+
+def test_what_was_measured_may_be_asked_for_in_between():
+    samples = cadence(MAJOR, 0)
+    meter = SoundMeter()
+    for start in range(0, len(samples), 3 * RATE_HZ):
+        meter.add(window(samples[start : start + 3 * RATE_HZ], start / RATE_HZ))
+        meter.signals()
+    assert meter.signals().chroma == pytest.approx(measure(samples).chroma, abs=1e-3)
 
 
 def test_windows_that_overlap_are_measured_once():
@@ -129,19 +196,6 @@ def test_samples_that_are_no_numbers_do_not_spread():
     signals = measure(samples)
     assert np.isfinite(signals.level_dbfs).all()
     assert np.isfinite(signals.chroma).all()
-
-
-def test_a_tagger_s_hops_cover_their_window():
-    scores = np.array([[0.1, 0.9], [0.2, 0.8]], np.float32)
-    heard = gather_sounds([(4.0, 2.0, scores), (0.0, 2.0, scores)], ["Dog", "Cat"], "tagger")
-    assert heard.times_s.tolist() == [0.5, 1.5, 4.5, 5.5]
-    assert heard.score(["Cat", "Dog"]).tolist() == pytest.approx([0.9, 0.8, 0.9, 0.8])
-    assert heard.score(["Whale"]).tolist() == [0.0] * 4
-
-
-def test_nothing_heard_is_an_empty_line_of_time():
-    heard = gather_sounds([], ["Dog"], "tagger")
-    assert heard.score(["Dog"]).shape == (0,)
 
 
 def test_the_stretch_that_returns_is_the_most_characteristic_of_a_song():
