@@ -12,7 +12,7 @@ from adapters.models.hearing import Hearing, SoundTower
 from adapters.models.sessions import Port, SessionOptions
 from adapters.models.spec import Role, SoundTextSpec
 from adapters.models.texts import TextMemory
-from adapters.models.towers import TextTower, Tower
+from adapters.models.towers import TextTower, Tower, require_dimension
 from service.domain import Calibration, Float32
 
 SOUND_OUTPUTS = ("audio_embeds", "pooler_output")
@@ -115,13 +115,14 @@ class ClapEncoder:
         """Embed mono samples at 48 kHz: ``(N, D)`` unit vectors."""
         if not len(windows):
             return np.empty((0, self.dimension), dtype=np.float32)
-        return self._sounds.encode(windows, timeout_s=timeout_s)
+        vectors = self._sounds.encode(windows, timeout_s=timeout_s)
+        return require_dimension(self._name, vectors, self._dimension)
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
         """Embed texts: ``(N, D)`` unit vectors."""
         if not len(texts):
             return np.empty((0, self.dimension), dtype=np.float32)
-        return self._texts.encode(texts)
+        return require_dimension(self._name, self._texts.encode(texts), self._dimension)
 
     def close(self) -> None:
         """Free the towers' memory."""

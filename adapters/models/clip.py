@@ -11,9 +11,8 @@ from adapters.models.preprocess import to_pixels
 from adapters.models.sessions import SessionOptions
 from adapters.models.spec import Role, VisualSpec
 from adapters.models.texts import TextMemory
-from adapters.models.towers import Deadline, TextTower, Tower, batches, pick
+from adapters.models.towers import Deadline, TextTower, Tower, batches, pick, require_dimension
 from service.domain import Calibration, Float32, UInt8
-from service.errors import ConfigurationError
 
 IMAGE_OUTPUTS = ("image_embeds", "pooler_output")
 TEXT_OUTPUTS = ("text_embeds", "pooler_output")
@@ -136,12 +135,7 @@ class ClipEncoder:
         return np.concatenate(rows)
 
     def _checked(self, vectors: Float32) -> Float32:
-        if self._dimension not in {None, vectors.shape[1]}:
-            raise ConfigurationError(
-                f"{self._name}: its graph returns {vectors.shape[1:]} a row, "
-                f"but its description says {self._dimension}"
-            )
-        return vectors
+        return require_dimension(self._name, vectors, self._dimension)
 
     def _nothing(self) -> Float32:
         return np.empty((0, self.dimension), dtype=np.float32)

@@ -13,7 +13,7 @@ from adapters.models.hearing import SoundTower
 from adapters.models.sessions import SessionOptions
 from adapters.models.spec import JointSpec, Role
 from adapters.models.texts import TextMemory
-from adapters.models.towers import Tower
+from adapters.models.towers import Tower, require_dimension
 from service.domain import Calibration, Float32, UInt8
 
 
@@ -95,7 +95,8 @@ class ClipClapEncoder:
         """Embed mono samples at 48 kHz: ``(N, D)`` unit vectors."""
         if not len(windows):
             return np.empty((0, self.dimension), dtype=np.float32)
-        return self._sounds.encode(windows, timeout_s=timeout_s)
+        vectors = self._sounds.encode(windows, timeout_s=timeout_s)
+        return require_dimension(self.name, vectors, self.dimension)
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
         """Embed texts: ``(N, D)`` unit vectors."""

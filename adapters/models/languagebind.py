@@ -14,7 +14,7 @@ from adapters.models.hearing import Hearing, SoundTower
 from adapters.models.sessions import Port, SessionOptions
 from adapters.models.spec import ImageInput, JointSpec, Role
 from adapters.models.texts import TextMemory
-from adapters.models.towers import Deadline, TextTower, Tower, batches, pick
+from adapters.models.towers import Deadline, TextTower, Tower, batches, pick, require_dimension
 from service.domain import Calibration, Float32, UInt8
 
 OUTPUTS = ("embeddings",)
@@ -134,15 +134,14 @@ class LanguageBindEncoder:
         port = pick(self._clips.inputs(), PIXEL_INPUTS)
         wanted = self._spec.visual.image
         wanted = replace(wanted, size=port.shape[-1] or wanted.size)
-        return np.concatenate(
-            [
-                self._clips.embed(
-                    {port.name: _to_pixels(batch, wanted).astype(port.dtype, copy=False)},
-                    timeout_s=deadline.left_s(),
-                )
-                for batch in batches(clips, BATCH_SIZE)
-            ]
-        )
+        vectors = [
+            self._clips.embed(
+                {port.name: _to_pixels(batch, wanted).astype(port.dtype, copy=False)},
+                timeout_s=deadline.left_s(),
+            )
+            for batch in batches(clips, BATCH_SIZE)
+        ]
+        return self._checked(np.concatenate(vectors))
 
     def encode_sounds(
         self, windows: Sequence[Float32], *, timeout_s: float | None = None
@@ -150,11 +149,11 @@ class LanguageBindEncoder:
         """Embed mono samples at 16 kHz: ``(N, D)`` unit vectors."""
         if not len(windows):
             return self._nothing()
-        return self._sounds.encode(windows, timeout_s=timeout_s)
+        return self._checked(self._sounds.encode(windows, timeout_s=timeout_s))
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
         """Embed texts: ``(N, D)`` unit vectors."""
-        return self._texts.encode(texts) if len(texts) else self._nothing()
+        return self._checked(self._texts.encode(texts)) if len(texts) else self._nothing()
 
     def close(self) -> None:
         """Free the towers' memory."""
@@ -165,6 +164,9 @@ class LanguageBindEncoder:
         """Free the towers that nobody used for long enough."""
         for tower in (self._clips, self._sounds, self._texts):
             tower.unload_if_idle()
+
+    def _checked(self, vectors: Float32) -> Float32:
+        return require_dimension(self._name, vectors, self._dimension)
 
     def _nothing(self) -> Float32:
         return np.empty((0, self.dimension), dtype=np.float32)

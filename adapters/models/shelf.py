@@ -150,7 +150,17 @@ class Shelf:
             model, opened = self._opened[located]
         if not isinstance(model.spec, place.kinds):
             raise _wrong_kind(place, model)
+        self._refuse_namesakes(model, located)
         return opened
+
+    def _refuse_namesakes(self, model: Model, located: Located) -> None:
+        """Vectors of one name are compared: two models that share one would be taken for one."""
+        for other, (known, _) in self._opened.items():
+            if other != located and known.name == model.name:
+                raise ConfigurationError(
+                    f"two models are called {model.name}; give one of the directories another "
+                    "name, or write one into its model.toml"
+                )
 
     def _version_of(self, located: Located | None) -> str:
         """With the calibration that is in use: one that was made since counts after a restart."""

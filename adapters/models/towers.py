@@ -227,6 +227,19 @@ def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
         yield items[start : start + size]
 
 
+def require_dimension(model: str, vectors: Float32, told: int | None) -> Float32:
+    """The vectors as they are.
+
+    Raises:
+        ConfigurationError: They have another dimension than the model is told to have.
+    """
+    if told not in {None, vectors.shape[1]}:
+        raise ConfigurationError(
+            f"{model}: its graph returns {vectors.shape[1:]} a row, but its description says {told}"
+        )
+    return vectors
+
+
 def to_unit(rows: Array) -> Float32:
     """Rows of length one; a vector of nothing stays one, for NaN would spoil every product."""
     vectors: Float32 = rows.astype(np.float32)

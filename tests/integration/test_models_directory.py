@@ -9,10 +9,19 @@ import numpy as np
 import pytest
 
 from adapters.models.clip import ClipEncoder
-from adapters.models.directory import read_directory
+from adapters.models.directory import is_joint, read_directory
 from adapters.models.hub import ModelHub
 from adapters.models.sessions import SessionOptions
-from adapters.models.spec import Interpolation, Model, Resize, SoundSpec, VisualSpec
+from adapters.models.spec import (
+    Interpolation,
+    JointFamily,
+    JointSpec,
+    Model,
+    Resize,
+    SoundSpec,
+    SoundTextSpec,
+    VisualSpec,
+)
 from service.domain import ScoreKind
 from service.errors import ConfigurationError, MissingModelError
 from tests.support.models import (
@@ -24,6 +33,7 @@ from tests.support.models import (
     text_tower,
     tokenizer,
 )
+from tests.support.sound_models import clap_model, clipclap_model, languagebind_model
 
 
 def visual(model: Model) -> VisualSpec:
@@ -123,6 +133,81 @@ def test_a_graph_and_a_list_of_classes_are_a_sound_tagger(tmp_path):
     model = read_directory(loudness_tagger(tmp_path / "loudness"))
     assert isinstance(model.spec, SoundSpec)
     assert model.spec.window_samples == 15_600
+
+
+def test_graphs_for_sounds_and_texts_are_a_sound_and_text_model(tmp_path):
+    model = read_directory(clap_model(tmp_path / "tones"))
+    assert isinstance(model.spec, SoundTextSpec)
+    assert {file.path for file in model.files} == {
+        "onnx/audio_model.onnx",
+        "onnx/text_model.onnx",
+        "tokenizer.json",
+    }
+    assert not model.spec.text.pads_to_context
+
+
+def test_graphs_for_all_three_are_a_joint_model_before_anything_else(tmp_path):
+    model = read_directory(clipclap_model(tmp_path / "joint"))
+    assert isinstance(model.spec, JointSpec)
+    assert model.spec.family is JointFamily.CLIPCLAP
+    assert model.spec.visual.image.size == 8
+    assert {file.path for file in model.files if file.path.endswith("projection.onnx")} == {
+        "visual_projection.onnx",
+        "text_projection.onnx",
+        "audio_projection.onnx",
+    }
+    (tmp_path / "joint" / "clip_config.json").unlink()
+    again = read_directory(tmp_path / "joint").spec
+    assert isinstance(again, JointSpec)
+    assert again.family is JointFamily.CLIPCLAP
+
+
+def test_a_tower_for_clips_is_a_languagebind(tmp_path):
+    directory = languagebind_model(tmp_path / "bound")
+    (directory / "model.toml").unlink()
+    spec = read_directory(directory).spec
+    assert isinstance(spec, JointSpec)
+    assert spec.family is JointFamily.LANGUAGEBIND
+    assert spec.visual.text.pads_to_context
+    assert spec.visual.image.interpolation is Interpolation.BILINEAR
+
+
+def test_a_joint_directory_may_be_told_to_be_a_picture_model(tmp_path):
+    directory = clipclap_model(tmp_path / "joint")
+    (directory / "model.toml").write_text('family = "clip"\n', encoding="utf-8")
+    model = read_directory(directory)
+    assert isinstance(model.spec, VisualSpec)
+    assert not is_joint(directory)
+    (directory / "model.toml").write_text('family = "clipclap"\n', encoding="utf-8")
+    assert is_joint(directory)
+
+
+def test_a_family_whose_files_are_not_there_says_which(tmp_path):
+    directory = clap_model(tmp_path / "tones")
+    (directory / "model.toml").write_text('family = "clipclap"\n', encoding="utf-8")
+    with pytest.raises(MissingModelError, match="wants image_tower as well"):
+        read_directory(directory)
+    assert not is_joint(directory)
+
+
+def test_model_toml_tells_what_ears_need(tmp_path):
+    directory = clap_model(tmp_path / "tones")
+    (directory / "model.toml").write_text(
+        """
+        family = "clap"
+        dimension = 3
+        [text]
+        context_length = 12
+        [calibration]
+        logit_scale = 18.6
+        centre = [1, 0, 0]
+        """,
+        encoding="utf-8",
+    )
+    spec = read_directory(directory).spec
+    assert isinstance(spec, SoundTextSpec)
+    assert (spec.dimension, spec.text.context_length) == (3, 12)
+    assert (spec.calibration.logit_scale, spec.calibration.centre) == (18.6, (1, 0, 0))
 
 
 def test_model_toml_has_the_last_word(tmp_path):

@@ -215,6 +215,15 @@ async def test_joint_ears_may_serve_beside_another_picture_model(settings, tmp_p
     await shelf.aclose()
 
 
+async def test_two_models_of_one_name_are_not_taken_for_one_space(settings, tmp_path):
+    other = clap_model(tmp_path / "elsewhere" / "colours")
+    shelf = Shelf(change(settings, sound_text_model=str(other)))
+    await shelf.open_encoder()
+    with pytest.raises(ConfigurationError, match="two models are called colours"):
+        await shelf.open_sound_encoder()
+    await shelf.aclose()
+
+
 async def test_a_joint_model_that_is_mounted_later_hears_from_then_on(tmp_path):
     shelf = Shelf(joint_settings(tmp_path, tmp_path / "later"))
     with pytest.raises(MissingModelError, match="clap-htsat-unfused"):

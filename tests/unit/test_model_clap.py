@@ -142,6 +142,16 @@ def test_a_graph_that_takes_one_window_at_a_time_gets_one(tmp_path):
     assert open_clap(directory).encode_sounds(tones).shape == (2, MEL_COUNT)
 
 
+def test_a_dimension_that_is_told_holds(tmp_path):
+    directory = clap_model(tmp_path / "tones")
+    (directory / "model.toml").write_text("dimension = 4\n", encoding="utf-8")
+    clap = open_clap(directory)
+    with pytest.raises(ConfigurationError, match=r"tones: .*\(3,\) a row, but .* says 4"):
+        clap.encode_texts(["red"])
+    with pytest.raises(ConfigurationError, match=r"\(3,\) a row"):
+        clap.encode_sounds([np.ones(10, np.float32)])
+
+
 def test_a_graph_without_an_embedding_says_what_it_has(tmp_path):
     directory = clap_model(tmp_path / "tones")
     write_graph(

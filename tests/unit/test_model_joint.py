@@ -15,7 +15,7 @@ from adapters.models.opening import JointEncoder, open_model
 from adapters.models.sessions import SessionOptions
 from adapters.models.texts import TextMemory
 from service.domain import ScoreKind
-from service.errors import ModelTimeoutError
+from service.errors import ConfigurationError, ModelTimeoutError
 from service.ports import MotionEncoder
 from tests.support.models import solid
 from tests.support.sound_models import (
@@ -84,6 +84,18 @@ def test_time_limits_hold_for_the_eyes_and_for_the_ears(joint):
         joint.encode_images([solid(RED)], timeout_s=0.0)
     with pytest.raises(ModelTimeoutError):
         joint.encode_sounds(tones(joint), timeout_s=0.0)
+
+
+def test_senses_that_do_not_meet_are_a_mistake_in_the_model(joint, tmp_path):
+    directory = tmp_path / "joint"
+    if (directory / "audio_projection.onnx").exists():
+        projection(directory / "audio_projection.onnx", outputs=JOINT_DIMENSION - 1)
+    else:
+        toml = directory / "model.toml"
+        toml.write_text("dimension = 4\n" + toml.read_text(encoding="utf-8"), encoding="utf-8")
+    encoder = open_joint(directory)
+    with pytest.raises(ConfigurationError, match="joint: its graph returns"):
+        encoder.encode_sounds(tones(encoder))
 
 
 # clipclap ---------------------------------------------------------------------------------------
