@@ -18,7 +18,7 @@ from service.detection.shots import find_shots
 from service.detection.signals import PictureMeter, PictureSignals
 from service.detection.sound import SoundMeter, SoundSignals
 from service.detection.views import make_views
-from service.domain import Shot
+from service.domain import Shot, UInt8
 from service.ports import Encoder, SoundTagger
 from service.vocabulary import Vocabulary
 from tests.support.real_media import read_audio, read_frames
@@ -49,18 +49,21 @@ def detect(
     """Watch and listen to a file; a corrupt tail is left out."""
     meter = PictureMeter()
     times: list[float] = []
-    vectors: list[np.ndarray] = []
+    views: list[UInt8] = []
     end_s = 0.0
     try:
         for frame in read_frames(path, rate_hz=rate_hz):
             end_s = frame.time_s + 1.0 / rate_hz
             if meter.add(frame) and encoder is not None:
                 times.append(frame.time_s)
-                vectors.append(encoder.encode_images(make_views(frame.image)))
+                views += make_views(frame.image)
     except av.error.InvalidDataError:
         pass
     picture = meter.signals()
-    moments = gather_moments(times, np.stack(vectors)) if vectors else None
+    moments = None
+    if encoder is not None and views:
+        vectors = encoder.encode_images(views)
+        moments = gather_moments(times, vectors.reshape(len(times), -1, encoder.dimension))
     sound = measure_file(path)
     heard = hear_file(path, Yamnet(yamnet)) if yamnet is not None and len(sound) else None
     return Detected(
