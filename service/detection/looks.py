@@ -1,8 +1,11 @@
-"""Which moments deserve the look of a language model, which is slow."""
+"""Which moments deserve the look of a language model, and whose scenes it then describes."""
 
 from __future__ import annotations
 
-from service.domain import Analysis
+from collections.abc import Sequence
+from dataclasses import replace
+
+from service.domain import Analysis, PictureCaption, Scene
 
 NEAR_S = 2.0
 """Two moments nearer than this show the same."""
@@ -24,3 +27,23 @@ def choose_moments(analysis: Analysis, count: int) -> tuple[float, ...]:
         if len(chosen) < count and all(abs(at - other) >= NEAR_S for other in chosen):
             chosen.append(at)
     return tuple(sorted(chosen))
+
+
+def caption_scenes(
+    scenes: Sequence[Scene], captions: Sequence[tuple[float, PictureCaption]]
+) -> tuple[Scene, ...]:
+    """Give each scene the caption of the frame inside it that is nearest to its best one.
+
+    Args:
+        scenes: In order of time.
+        captions: With the time of the frame that each describes, in seconds.
+    """
+    return tuple(_caption(scene, captions) for scene in scenes)
+
+
+def _caption(scene: Scene, captions: Sequence[tuple[float, PictureCaption]]) -> Scene:
+    inside = [pair for pair in captions if scene.start_s <= pair[0] < scene.end_s]
+    if not inside:
+        return scene
+    _, caption = min(inside, key=lambda pair: abs(pair[0] - scene.keyframe_s))
+    return replace(scene, caption=caption.text)

@@ -7,8 +7,16 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.detection.looks import NEAR_S, choose_moments
-from service.domain import Analysis, Highlight, ItemRef, MediaItem, MediaKind, Scene
+from service.detection.looks import NEAR_S, caption_scenes, choose_moments
+from service.domain import (
+    Analysis,
+    Highlight,
+    ItemRef,
+    MediaItem,
+    MediaKind,
+    PictureCaption,
+    Scene,
+)
 
 ITEM = MediaItem(ref=ItemRef(server="folder", item_id="a"), kind=MediaKind.VIDEO, title="A")
 
@@ -55,3 +63,14 @@ def test_looks_are_few_in_order_and_apart(peaks, stills, count):
     assert len(chosen) <= count
     assert all(b - a >= NEAR_S for a, b in pairwise(chosen))
     assert set(chosen) <= {*peaks, *stills}
+
+
+def test_a_scene_has_the_caption_that_is_nearest_to_its_best_frame():
+    scenes = analysis(stills=[(10.0, 10.0, 0.5), (20.0, 10.0, 0.5)]).scenes
+    captions = [
+        (18.0, PictureCaption(text="a dog runs")),
+        (12.0, PictureCaption(text="a dog sits")),
+        (30.0, PictureCaption(text="the end")),
+    ]
+
+    assert [scene.caption for scene in caption_scenes(scenes, captions)] == ["a dog sits", ""]
