@@ -28,6 +28,10 @@ TITLE_LIMIT = 200
 NAMES_LIMIT = 200
 """Characters of a list of models."""
 
+_TEXT_KEYS = ("content", "reasoning", "reasoning_content")
+"""Of models that think, Ollama puts the whole answer into the thoughts when it is to be JSON (its
+issues 12831 and 14716); the last is what llama.cpp and vLLM call them."""
+_CUT = f"; it was cut after {ANSWER_TOKENS} tokens"
 _JSON_MODE: Json = {"response_format": {"type": "json_object"}}
 
 
@@ -122,7 +126,7 @@ class ChatClient:
             return parse(text)
         except BadAnswerError as error:
             if was_cut:
-                raise BadAnswerError(f"{error}; it was cut after {ANSWER_TOKENS} tokens") from error
+                raise BadAnswerError(f"{error}{_CUT}") from error
             raise
 
     def _read_message(self, answer: Json) -> tuple[str, bool]:
@@ -130,14 +134,16 @@ class ChatClient:
         origin = self._endpoint.origin
         try:
             choice = answer["choices"][0]
-            text, reason = choice["message"]["content"], choice.get("finish_reason")
-        except (KeyError, IndexError, TypeError) as error:
+            texts = [choice["message"].get(key) for key in _TEXT_KEYS]
+            was_cut = choice.get("finish_reason") == "length"
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise BadAnswerError(
                 f"{origin} answered without a message: {type(error).__name__}"
             ) from error
-        if not isinstance(text, str):
-            raise BadAnswerError(f"{origin} answered without a text")
-        return text, reason == "length"
+        text = next((text for text in texts if isinstance(text, str) and text.strip()), None)
+        if text is None:
+            raise BadAnswerError(f"{origin} answered without a text{_CUT if was_cut else ''}")
+        return text, was_cut
 
 
 def quote_title(title: str) -> str:

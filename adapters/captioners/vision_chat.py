@@ -28,8 +28,8 @@ from service.ports import PictureCaptioner
 logger = logging.getLogger(__name__)
 
 LONGEST_SIDE = 512
-"""Pixels. SmolVLM's tiles are 512; Qwen2-VL makes some 190 tokens of 512 x 288 (28 x 28 each), so
-a question fits into a context of 2,048; Gemma 3 scales up to its 896 by itself."""
+"""Pixels. SmolVLM's tiles are 512; Qwen2-VL makes 180 tokens of 512 x 288 (28 x 28 each), so a
+question fits into a context of 2,048; Gemma 3 scales up to its 896 by itself."""
 JPEG_QUALITY = 85
 """20 to 60 KB for a film's frame; 200 KB for the worst there is, noise of 512 x 512 (measured)."""
 
@@ -55,9 +55,10 @@ class VisionChatSettings(Configuration):
         "vLLM), such as `http://ollama:11434`; `/v1/chat/completions` is added. Empty: off.",
     )
     model: str = Field(
-        "qwen2.5vl:3b",
+        "qwen3-vl:2b-instruct",
         alias="MOODREEL_VISION_MODEL",
-        description="What that server calls the model.",
+        description="What that server calls the model; one that answers at once (`instruct`), "
+        "not one that thinks first.",
     )
     api_key: SecretStr = Field(
         SecretStr(""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -153,6 +154,23 @@ async def test_a_bad_answer_is_asked_for_once_more_without_json_mode(served, sai
     assert stand_in.had_json_mode == [False]
 
 
+@pytest.mark.parametrize("key", ["reasoning", "reasoning_content"])
+@pytest.mark.parametrize("content", [None, "", "\n"], ids=["null", "empty", "blank"])
+async def test_an_answer_that_was_put_among_the_thoughts_counts(served, key, content):
+    captioner, stand_in = served
+    stand_in.script.answers.append(stand_in.words(content, **{key: '{"text": "A dog."}'}))
+    (caption,) = await captioner.describe([make_frame()], title="Dog")
+    assert caption == PictureCaption(text="A dog.")
+
+
+async def test_thoughts_do_not_count_where_there_is_an_answer(served):
+    captioner, stand_in = served
+    answer = stand_in.words('{"text": "A dog."}', reasoning='{"text": "A cat?"}')
+    stand_in.script.answers.append(answer)
+    (caption,) = await captioner.describe([make_frame()], title="Dog")
+    assert caption.text == "A dog."
+
+
 async def test_a_frame_that_was_answered_badly_twice_costs_only_its_own_caption(served):
     captioner, stand_in = served
     stand_in.say(NONSENSE)
@@ -277,7 +295,7 @@ async def test_what_the_server_says_of_its_error_reaches_the_operator(served):
 
 async def test_of_an_endless_answer_only_the_beginning_is_read():
     stand_in = StandInVision()
-    stand_in.script.answers.append(stand_in.words("x" * 300_000, drips=True))
+    stand_in.script.answers.append(Answer(body="x" * 300_000, drips=True))
     async with serve(stand_in.app) as url, asyncio.timeout(30):
         captions = await open_at(url, timeout_s=300).describe([make_frame()], title="Red")
     assert captions == [SEEN_RED]
@@ -285,8 +303,8 @@ async def test_of_an_endless_answer_only_the_beginning_is_read():
 
 async def test_what_is_compressed_unasked_is_not_unpacked(served):
     captioner, stand_in = served
-    bomb = Answer(body=b"\x1f\x8b" + b"\0" * 1000, headers={"Content-Encoding": "gzip"})
-    stand_in.script.answers.append(bomb)
+    body = gzip.compress(str(stand_in.words('{"text": "Unpacked."}').body).encode())
+    stand_in.script.answers.append(Answer(body=body, headers={"Content-Encoding": "gzip"}))
     assert await captioner.describe([make_frame()], title="Red") == [SEEN_RED]
 
 

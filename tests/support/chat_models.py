@@ -126,9 +126,9 @@ class _StandInModel:
         """Order this as the model's next words."""
         self.script.answers.append(self.words(content, finish_reason=finish_reason))
 
-    def words(self, content: str | None, *, finish_reason: str = "stop", **changes: Any) -> Answer:
-        """An answer of this content; the changes are those of ``Answer``."""
-        return Answer(body=json.dumps(self._completion(content, finish_reason)), **changes)
+    def words(self, content: str | None, *, finish_reason: str = "stop", **thoughts: str) -> Answer:
+        """An answer of this content; thoughts go beside it, under the names that servers use."""
+        return Answer(body=json.dumps(self._completion(content, finish_reason, **thoughts)))
 
     def perceive(self, message: _Message) -> Json:
         """Take the parts apart, and describe them."""
@@ -165,8 +165,8 @@ class _StandInModel:
             return _refuse(400, repr(error))
         return web.json_response(self._completion(json.dumps(caption), "stop"))
 
-    def _completion(self, content: str | None, finish_reason: str) -> Json:
-        message = {"role": "assistant", "content": content}
+    def _completion(self, content: str | None, finish_reason: str, **thoughts: str) -> Json:
+        message = {"role": "assistant", "content": content, **thoughts}
         return {
             "id": "chatcmpl-1",
             "object": "chat.completion",
@@ -208,7 +208,7 @@ class StandInQwen(_StandInModel):
 class StandInVision(_StandInModel):
     """A model that looks: one JPEG per question, of at most 512 pixels a side."""
 
-    MODEL = "qwen2.5vl:3b"
+    MODEL = "qwen3-vl:2b-instruct"
     WORTH: ClassVar[Mapping[str, float]] = {"red": 0.9, "green": 0.5, "blue": 0.3, "dark": 0.0}
 
     def __init__(self, *, api_key: str = "", has_json_mode: bool = True) -> None:
