@@ -1,0 +1,22 @@
+"""Whether the extra ``export`` is installed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from service.errors import ConfigurationError
+
+PACKAGES = ("torch", "transformers", "onnx", "onnxscript")
+
+
+def require_extra() -> None:
+    """See that PyTorch and its company are there.
+
+    Raises:
+        ConfigurationError: They are not; the message says how to get them.
+    """
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise ConfigurationError(
+            f"making models needs {', '.join(missing)}: pip install 'moodreel[export]'"
+        )
