@@ -19,6 +19,7 @@ from service.domain import (
     Scene,
     SoundAnalysis,
 )
+from tests.support import tables_reference
 from tests.support.postgrest import postgrest
 from tests.support.stores import (
     MODEL,
@@ -123,3 +124,19 @@ async def test_what_a_released_version_saved_is_kept_and_replaced(transport, dat
             loaded = await store.load(make_item().ref)
             assert loaded is not None
             assert fields(loaded) == fields(without_vectors(again))
+
+
+async def test_the_tables_page_says_what_the_database_has(database_dsn):
+    await migrate.apply(database_dsn)
+    page = tables_reference.render(database_dsn)
+    assert tables_reference.PAGE.read_text() == page, "python -m tests.support.tables_reference"
+
+
+async def test_the_query_of_the_tables_page_finds_the_scene_itself_first(database_dsn):
+    as_released(database_dsn)
+    await migrate.apply(database_dsn)
+    _, example, _ = tables_reference.HEAD.split("```")
+    settings, query, _ = example.removeprefix("sql").split(";")
+    with psycopg.connect(database_dsn) as admin:
+        admin.execute(settings.encode())
+        assert admin.execute(query.encode()).fetchall() == [("Film 1", 0.0, 1.0)]

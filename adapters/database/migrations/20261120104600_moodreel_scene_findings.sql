@@ -8,6 +8,8 @@ alter table media_scenes
   add column frames jsonb not null default '[]',
   add column caption text not null default '',
   add column encoding jsonb;
+comment on table media_scenes is 'Neighbouring shots that belong together.';
+comment on column media_scenes.quality is 'Of the best frame: sharpness and exposure, 0 to 1.';
 comment on column media_scenes.frames is 'The best frames with their quality, the best first.';
 comment on column media_scenes.caption is 'What a language model sees in the best frame.';
 comment on column media_scenes.encoding is
@@ -26,6 +28,8 @@ comment on column scene_embeddings.kind is
   'scene: the mean of its best frames; keyframe: the best frame alone; sound: what is heard.';
 
 alter table media_highlights add column caption text not null default '';
+comment on table media_highlights is 'Stretches worth jumping to, the best first.';
+comment on column media_highlights.reasons is 'What was seen, heard or measured at its peak.';
 comment on column media_highlights.caption is 'What a language model sees at its peak.';
 
 alter table media_audio_analysis
@@ -34,6 +38,15 @@ alter table media_audio_analysis
   add column key text not null default '',
   add column flatness double precision not null default 0,
   add column onset_rate_hz double precision not null default 0;
+comment on table media_audio_analysis is 'What the ear says of the whole item.';
+comment on column media_audio_analysis.loudness_dbfs is 'Mean RMS level; full scale is 0.';
+comment on column media_audio_analysis.dynamic_range_db is
+  'Between the 10th and the 95th percentile of short-time levels.';
+comment on column media_audio_analysis.mode is 'major, minor, or empty where there is no key.';
+comment on column media_audio_analysis.brightness_hz is 'Mean spectral centroid.';
+comment on column media_audio_analysis.silence_ratio is 'Share of the time that is silent.';
+comment on column media_audio_analysis.mood is 'The captioner''s word for the mood.';
+comment on column media_audio_analysis.confidence is 'The captioner''s own, 0 to 1.';
 comment on column media_audio_analysis.loudness_lufs is
   'Integrated loudness (ITU-R BS.1770, EBU R 128); null for silence.';
 comment on column media_audio_analysis.loudness_range_lu is 'EBU Tech 3342.';
@@ -47,6 +60,16 @@ alter table media_analyses
   add column comfort jsonb not null default '[]';
 comment on column media_analyses.picture is 'Light, colour, palette and movement of the whole.';
 comment on column media_analyses.comfort is 'Stretches that may hurt: flashing, sudden loudness.';
+
+comment on column media_analyses.sound_embedding_model is
+  'Whose sound vectors the scenes have; the same name as embedding_model means the same space.';
+comment on column media_analyses.embedding_model is
+  'Whose picture vectors the scenes have; empty without a model.';
+
+comment on table media_tags is 'What is in an item, the surest first.';
+comment on table media_moods is 'How an item feels, the surest first.';
+comment on column media_moods.valence is '-1 unpleasant to 1 pleasant (Russell 1980).';
+comment on column media_moods.arousal is '-1 calm to 1 excited.';
 
 -- For Supabase Studio and reports: one row for each scene that a picture model has looked at. It
 -- reads with the rights of whoever asks, so that what closes the tables closes it, too.
@@ -78,6 +101,14 @@ create view scene_clip_metadata with (security_invoker = on) as
   where s.encoding is not null;
 comment on view scene_clip_metadata is
   'How each scene''s picture vectors came to be, and why one has none.';
+comment on column scene_clip_metadata.model_name is 'The picture model.';
+comment on column scene_clip_metadata.embed_dim is 'The length of its vectors.';
+comment on column scene_clip_metadata.normalized is 'Always: vectors have length 1.';
+comment on column scene_clip_metadata.device is 'cpu, cuda, openvino, ...';
+comment on column scene_clip_metadata.frame_quality is 'Of the best frame, 0 to 1.';
+comment on column scene_clip_metadata.frame_count is 'Frames of the scene that were encoded.';
+comment on column scene_clip_metadata.inference_time_ms is 'Of all of them.';
+comment on column scene_clip_metadata.error is 'Why frames of it have no vector.';
 
 -- Inner parts ------------------------------------------------------------------------------------
 
