@@ -56,7 +56,7 @@ smoke-clip: $(READY)  ## rerank a sample query with CLIP
 	$(BIN)/pytest -q tests/integration/test_smoke_clip.py
 
 jellyfin-qwen-smoke: $(READY)  ## captions of a song reach the database
-	$(BIN)/pytest -q tests/integration/test_smoke_qwen.py
+	$(BIN)/pytest -q -rP tests/integration/test_smoke_qwen.py
 
 lock:  ## pin what pyproject.toml asks for (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
