@@ -193,7 +193,7 @@ def _scenes(analysis: Analysis) -> Text:
         return text
     # An analysis that was loaded has left its vectors in the store.
     encoded = sum(scene.embedding is not None for scene in scenes)
-    encoded = encoded or sum(note.frame_count > 0 for note in notes)
+    encoded = encoded or sum(note.frame_count > 0 or not note.error for note in notes)
     frames = sum(note.frame_count for note in notes)
     per_frame_ms = sum(note.inference_ms for note in notes) / max(frames, 1)
     device = _shown(notes[0].device)

@@ -154,16 +154,26 @@ class SceneVectors:
 
 
 def pick_vectors(
-    frames: RatedFrames, moments: Moments, inside: Indices, span: Span
+    frames: RatedFrames, shown: Indices, moments: Moments, inside: Indices, span: Span
 ) -> SceneVectors:
     """The vector of a scene's best frame, and the unit mean of its three best.
 
     Three frames apart in time, if there are so many; else the next best fill up.
+
+    Args:
+        frames: All frames of the item.
+        shown: Those of the scene.
+        moments: All encoded frames of the item, and times at which one of them still lasts.
+        inside: Those of the scene.
+        span: Of the scene.
     """
     if not len(inside):
         return SceneVectors()
     times = moments.times_s[inside]
-    order = _rank(frames, frames.nearest(times), times, span)
+    rows = frames.nearest(times)
+    if len(shown):
+        rows = rows.clip(shown[0], shown[-1])
+    order = _rank(frames, rows, times, span)
     picked = _pick_apart(order, times, BEST_FRAMES, APART * (span[1] - span[0]))
     picked += [index for index in order if index not in picked][: BEST_FRAMES - len(picked)]
     vectors = moments.vectors[inside[picked], 0]
@@ -205,14 +215,17 @@ def pick_sound(sounds: Moments, inside: Indices, span: Span) -> Float32 | None:
 def note_encoding(
     moments: Moments, inside: Indices, errors: Sequence[str], model: str
 ) -> EncodingNote:
-    """How a scene's vectors came to be; each error once."""
-    spent_ms = moments.encode_ms[inside].sum() if moments.encode_ms is not None else 0.0
+    """How a scene's vectors came to be; each error once.
+
+    Frames that took over the vector of one that looks the same cost nothing, and do not count.
+    """
+    spent_ms = np.zeros(0) if moments.encode_ms is None else moments.encode_ms[inside]
     return EncodingNote(
         model=model,
         dimension=moments.vectors.shape[-1],
         device=moments.device,
-        frame_count=len(inside),
-        inference_ms=round(float(spent_ms), 3),
+        frame_count=len(inside) if moments.encode_ms is None else int(np.count_nonzero(spent_ms)),
+        inference_ms=round(float(spent_ms.sum()), 3),
         error="; ".join(dict.fromkeys(errors)),
     )
 

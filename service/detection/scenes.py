@@ -213,11 +213,11 @@ def _add_vectors(
     model: str,
 ) -> list[Scene]:
     failed_s = np.array([failure.time_s for failure in moments.failures], np.float64)
-    encoded, failed = part_times(moments.times_s, spans), part_times(failed_s, spans)
+    parts = [part_times(times_s, spans) for times_s in (frames.times_s, moments.times_s, failed_s)]
     found = []
-    for scene, span, inside, failures in zip(scenes, spans, encoded, failed, strict=True):
-        errors = [moments.failures[index].error for index in failures]
-        vectors = pick_vectors(frames, moments, inside, span)
+    for scene, span, shown, inside, failed in zip(scenes, spans, *parts, strict=True):
+        errors = [moments.failures[index].error for index in failed]
+        vectors = pick_vectors(frames, shown, moments, inside, span)
         if not len(inside) and not errors:
             vectors = borrow_vectors(frames, moments, span)
         found.append(

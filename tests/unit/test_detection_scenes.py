@@ -259,6 +259,30 @@ def test_a_scene_that_could_not_be_encoded_says_why_and_the_others_are_intact():
     assert last.encoding.error == "lost"
 
 
+def test_a_vector_that_was_taken_over_counts_in_the_mean_but_not_as_encoded():
+    """A picture lasts until the cut after it, where the next frame is of another scene."""
+    signals = film(lambda t: plain(0) if t < 4 else place(1), 0, times_s=[0.0, 1.0, 4.0, 8.0])
+    vectors = unit(np.array([[1, 0], [1, 0], [0, 1]], np.float32))
+    moments = gather_moments([1.0, 3.75, 4.5], vectors)
+    moments = replace(moments, encode_ms=np.array([20.0, 0.0, 30.0]))
+    first, second = group_scenes(shots_at(0, 4, 10), signals, moments, model="clip")
+    assert first.embedding == pytest.approx(np.array([1.0, 0.0]))
+    assert [scene.encoding and scene.encoding.frame_count for scene in (first, second)] == [1, 1]
+    assert [scene.encoding and scene.encoding.inference_ms for scene in (first, second)] == [20, 30]
+
+
+def test_a_moment_is_rated_by_a_frame_of_its_own_scene():
+    """The picture before a cut lasts up to it; the frame nearest in time is behind the cut."""
+    signals = film(
+        lambda t: place(1) if 2 <= t < 4 else plain(0), 0, times_s=[0.0, 2.0, 4.1, 5.0, 9.0]
+    )
+    vectors = unit(np.array([[1, 0], [0, 1]], np.float32))
+    moments = gather_moments([0.5, 3.75], vectors)
+    (scene, _) = group_scenes(shots_at(0, 4, 10), signals, moments)
+    assert scene.keyframe_s == 2.0
+    assert scene.keyframe_embedding == pytest.approx(vectors[1])
+
+
 def test_where_nothing_could_be_encoded_scenes_are_those_of_the_colours():
     signals = film(cut_at([4.0, 8.0]), 12.0, rate_hz=2)
     failures = tuple(EncodingFailure(time_s=float(t), error="no answer") for t in range(12))
