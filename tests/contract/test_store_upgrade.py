@@ -19,6 +19,7 @@ from service.domain import (
     Scene,
     SoundAnalysis,
 )
+from service.errors import TransientError
 from tests.support import tables_reference
 from tests.support.postgrest import postgrest
 from tests.support.stores import (
@@ -124,6 +125,20 @@ async def test_what_a_released_version_saved_is_kept_and_replaced(transport, dat
             loaded = await store.load(make_item().ref)
             assert loaded is not None
             assert fields(loaded) == fields(without_vectors(again))
+
+
+async def test_a_worker_of_the_released_version_is_told_to_try_again(database_dsn):
+    """Its job is not lost: what it sends after the migration lacks what this version keeps."""
+    as_released(database_dsn)
+    await migrate.apply(database_dsn)
+    database = Database(dsn=database_dsn, server=None)
+    async with aclosing(await database.open_store()) as store:
+        token = await store.begin(make_item())
+        with pytest.raises(TransientError, match="restart"):
+            await store._transport.call("moodreel_save", {**OLD_REQUEST, "token": token})
+        loaded = await store.load(make_item().ref)
+        assert loaded is not None
+        assert fields(loaded) == fields(old_analysis())
 
 
 async def test_the_tables_page_says_what_the_database_has(database_dsn):

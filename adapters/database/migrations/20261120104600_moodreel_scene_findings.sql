@@ -181,6 +181,11 @@ declare
     request->'analysis',
     moodreel.take_upload(item, request->>'upload_id', (request->>'piece_count')::integer));
 begin
+  -- Of a worker that was started before this migration: its job is done again by a newer one.
+  if not analysis ? 'vectors' then
+    raise exception using errcode = 'PT503', message =
+      'the database was migrated while this worker ran: restart it with the version of the schema';
+  end if;
   perform moodreel.put_item(analysis->'item');
   update media_items set state = 'analyzed', reason = '' where id = item;
   insert into media_analyses as old (
