@@ -20,8 +20,8 @@ from service.detection.sampling import Sampling
 from service.detection.scoring import FLAT_SHARE, TYPICAL_LEAD
 from service.detection.variety import count_different, items_needed, text_levels
 from service.domain import Calibration, Float32, MediaItem, ScoreKind
-from service.errors import MissingModelError, PermanentError, TransientError
-from service.ports import Encoder, MediaReader, ModelShelf, OpenMedia, SoundEncoder
+from service.errors import ConfigurationError, MissingModelError, PermanentError, TransientError
+from service.ports import Encoder, MediaReader, ModelShelf, OpenMedia, SoundEncoder, TextEncoder
 from service.senses import Ears, Eyes
 from service.vocabulary import Vocabulary
 
@@ -121,6 +121,7 @@ class Calibrator:
 
         Raises:
             MissingModelError: Neither model is here.
+            ConfigurationError: A model understands no word of the vocabulary.
         """
         missing: list[MissingModelError] = []
         encoder = await _try(self._shelf.open_encoder, missing)
@@ -155,14 +156,13 @@ class Calibrator:
         return self._reader.open(item.location)
 
     async def _prepare_eyes(self, encoder: Encoder) -> _Sense:
-        concepts = await self._compute(embed_concepts, self._vocabulary, encoder)
-        return _Sense(encoder.name, concepts)
+        return _sense(encoder, await self._compute(embed_concepts, self._vocabulary, encoder))
 
     async def _prepare_ears(self, encoder: SoundEncoder, *, is_joint: bool) -> _Sense:
         concepts = await self._compute(
             embed_sound_concepts, self._vocabulary, encoder, is_joint=is_joint
         )
-        return _Sense(encoder.name, concepts)
+        return _sense(encoder, concepts)
 
     async def _conclude(self, sense: _Sense | None) -> Outcome | None:
         if sense is None or not sense.items:
@@ -172,6 +172,12 @@ class Calibrator:
     async def _compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, partial(function, *args, **kwargs))
+
+
+def _sense(encoder: TextEncoder, concepts: Concepts) -> _Sense:
+    if not concepts.tags:
+        raise ConfigurationError(f"{encoder.name} understands no tag of the vocabulary")
+    return _Sense(encoder.name, concepts)
 
 
 async def _try(

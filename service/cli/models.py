@@ -8,12 +8,15 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from service.cli.calibrate import calibrate
 from service.cli.console import EXIT_FAILED, command, err, out, print_json
 from service.cli.models_export import register
 from service.wiring import list_models, pull_model, verify_model
 
 app = typer.Typer(help="List, fetch and verify models.", no_args_is_help=True)
 register(app)
+
+app.command()(calibrate)
 
 GOOD = {"ok", "not pinned"}
 

@@ -1,5 +1,6 @@
 """The composition root: it alone knows adapters and channels, and puts the house together."""
 
+from service.wiring.calibrating import open_calibration
 from service.wiring.diagnosis import diagnose
 from service.wiring.examiner import FileExaminer, open_file_examiner
 from service.wiring.house import Moodreel, open_moodreel
@@ -20,6 +21,7 @@ __all__ = [
     "diagnose",
     "list_models",
     "migration_status",
+    "open_calibration",
     "open_file_examiner",
     "open_moodreel",
     "print_migrations",
