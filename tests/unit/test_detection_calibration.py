@@ -76,6 +76,26 @@ def test_the_flat_range_is_a_tenth_of_how_far_the_best_text_leads():
     assert meter.result(CLIP, texts).flat_range == pytest.approx(0.1)
 
 
+def test_what_all_have_in_common_is_no_lead():
+    """Two items that differ only in their last third, on a common side: the centre is taken off
+    before the spread is measured, and moments of all of an item count."""
+    common, first, second = np.eye(3, dtype=np.float32)
+    texts = np.stack([common, first, second])
+    plain, other = unit(common + 0.1 * first), unit(common + 0.1 * second)
+    meter = CalibrationMeter()
+    meter.add(np.tile(plain, (300, 1)))
+    meter.add(np.tile(other, (300, 1)))
+    narrow = meter.result(CLIP, texts).flat_range
+    assert narrow is not None
+    assert narrow < 0.02  # the common text leads by 0.9, which says nothing
+    changing = CalibrationMeter()
+    changing.add(np.concatenate([np.tile(plain, (200, 1)), np.tile(first, (100, 1))]))
+    changing.add(np.tile(other, (300, 1)))
+    wide = changing.result(CLIP, texts).flat_range
+    assert wide is not None
+    assert wide > 2 * narrow
+
+
 def test_nothing_to_measure_is_an_error():
     with pytest.raises(ValueError, match="nothing to calibrate"):
         CalibrationMeter().result(CLIP, EAST[None])

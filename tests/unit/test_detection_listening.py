@@ -281,12 +281,13 @@ def test_a_mood_that_is_listened_to_is_found_and_moves_the_curve(space):
 
 def test_hearing_a_mood_twice_is_no_more_than_hearing_it_surely(space):
     vocabulary = replace(VOCABULARY, moods=(replace(VOCABULARY.moods[0], sounds=("Sad music",)),))
-    listened = gather_moments([5.0], space.sense(["sad"], gap=15, strength=0.6))
+    doubtful = 0.6 * space.axes[WORDS.index("sad")] + 0.58 * space.axes[WORDS.index("noise")]
+    listened = gather_moments([5.0], unit(doubtful + space.axes[15])[None])
     tagger = HeardSounds(
         model="tagger",
         labels=("Sad music",),
         times_s=np.array([5.0]),
-        scores=np.array([[0.8]], np.float32),
+        scores=np.array([[0.5]], np.float32),
     )
     concepts = embed_sound_concepts(vocabulary, space)
     (alone,), _ = find_moods(vocabulary, 10.0, listened=listened, sound_concepts=concepts)
@@ -294,4 +295,5 @@ def test_hearing_a_mood_twice_is_no_more_than_hearing_it_surely(space):
     (both,), _ = find_moods(
         vocabulary, 10.0, heard=tagger, listened=listened, sound_concepts=concepts
     )
+    assert 0.3 < alone.score < 0.6
     assert both.score == max(alone.score, tagged.score)

@@ -169,6 +169,18 @@ def test_tags_without_prompts_or_items_without_vectors_have_no_cosine():
     assert np.isnan(match_tags(tags, (), CONCEPTS)).all()
 
 
+def test_cosines_with_scenes_are_less_what_a_text_gets_from_anything():
+    vector = unit(np.array([0.6, 0.5, 0.0, 0.0]))
+    scenes = [Scene(start_s=0, end_s=1, keyframe_s=0, quality=1, embedding=vector)]
+    tags = [Tag(label=label, kind="x", score=1) for label in ("cat", "dog")]
+    usual = replace(CONCEPTS.calibration, centre=(0.5, 0.1, 0.0, 0.0))
+    raw = match_tags(tags, scenes, CONCEPTS)
+    cosines = match_tags(tags, scenes, replace(CONCEPTS, calibration=usual))
+    assert raw[0] > raw[1]
+    assert cosines[0] < cosines[1]
+    assert cosines.mean() == pytest.approx(raw.mean())
+
+
 def names(picture=None, shots=(), sound=None):
     analysis = summarize_sound(sound) if sound is not None else None
     return {found.name for found in measure_properties(picture, shots, sound, analysis)}

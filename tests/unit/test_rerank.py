@@ -68,3 +68,11 @@ def test_no_score_leaves_the_range_of_the_base(pairs, weight):
     if pairs:
         assert blended.min() >= base.min() - 1e-5
         assert blended.max() <= base.max() + 1e-5
+
+
+def test_what_is_flat_is_what_was_measured_for_the_model():
+    tags, cosines = (tag("a", 0.4), tag("b", 0.6)), array(0.30, 0.27)
+    assert rerank_tags(tags, cosines)[0].score != 0.6
+    assert rerank_tags(tags, cosines, flat_range=0.05) == (tags[1], tags[0])
+    assert rerank_tags(tags, array(0.300, 0.295))[0] == tags[1]
+    assert rerank_tags(tags, array(0.300, 0.295), flat_range=0.001)[0].score != 0.6
