@@ -146,9 +146,12 @@ class _InnerEar:
         began_at = time.perf_counter()
         try:
             vectors = self._encoder.encode_sounds([window.samples], timeout_s=self._timeout_s)
-        except (ModelTimeoutError, TransientError) as error:
+            error = "" if np.isfinite(vectors).all() else "its vector is not a number"
+        except (ModelTimeoutError, TransientError) as failure:
+            error = str(failure)
+        if error:
             self._failed_in_a_row += 1
-            self._failures.append(EncodingFailure(time_s=middle_s, error=str(error)))
+            self._failures.append(EncodingFailure(time_s=middle_s, error=error))
             return
         self._failed_in_a_row = 0
         self._times_s.append(middle_s)

@@ -67,8 +67,10 @@ class Listener:
         self.heard += windows
         self.limits.append(timeout_s)
         error = self._errors.pop(0) if self._errors else None
-        if error is not None:
+        if isinstance(error, Exception):
             raise error
+        if error is not None:
+            return np.full((len(windows), 2), error, np.float32)
         return np.tile(np.array([[1.0, 0.0]], np.float32), (len(windows), 1))
 
     def encode_texts(self, texts):
@@ -173,6 +175,15 @@ async def test_a_model_that_fails_three_times_in_a_row_is_not_asked_again(pool):
     assert len(listener.heard) == 3
     assert moments.vectors.shape == (0, 1, 2)
     assert len(moments.failures) == 10
+
+
+async def test_a_vector_that_is_no_number_is_a_failure(pool):
+    listener = Listener(errors=[np.nan])
+
+    moments = await listened(Ears(pool), Tape(20.0), listener)
+
+    assert moments.times_s.tolist() == [15.0]
+    assert [one.time_s for one in moments.failures] == [5.0]
 
 
 async def test_a_model_that_is_set_up_wrongly_is_an_error(pool):
