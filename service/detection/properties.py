@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from service.detection.appearance import describe_picture, shown_rows, unhurried
+from service.detection.palette import pick_thumbnails
 from service.detection.scoring import ramp
 from service.detection.signals import PictureSignals
-from service.detection.sound import SILENCE_DBFS, SoundSignals
-from service.domain import Float32, Shot, SoundAnalysis
+from service.detection.sound import SoundSignals
+from service.domain import PictureAnalysis, Shot, SoundAnalysis, UInt8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ NAMES = frozenset(
 )
 MIN_SHOTS_FOR_CUTTING = 4
 """Fewer shots make no rhythm."""
+STILL_PERCENTILE = 85
+"""Of movement: what moves for a sixth of the time is no still picture."""
 
 
 def measure_properties(
@@ -57,42 +61,61 @@ def measure_properties(
     shots: Sequence[Shot],
     sound: SoundSignals | None,
     analysis: SoundAnalysis | None,
+    appearance: PictureAnalysis | None = None,
 ) -> tuple[Property, ...]:
-    """All properties that are there at all."""
+    """All properties that are there at all.
+
+    Args:
+        picture: Signals of all frames.
+        shots: That cover the item.
+        sound: Signals of all windows.
+        analysis: What they add up to.
+        appearance: What the picture's signals add up to; made here where it is not given.
+    """
+    appearance = appearance or (describe_picture(picture, shots) if picture is not None else None)
     found = [
-        *(_look(picture) if picture is not None and len(picture) else ()),
+        *(_look(picture, appearance) if picture is not None and appearance is not None else ()),
         *(_pace(shots)),
         *(_hear(sound, analysis) if sound is not None and analysis is not None else ()),
     ]
     return tuple(found_one for found_one in found if found_one.strength > 0.0)
 
 
-def _look(picture: PictureSignals) -> Iterator[Property]:
-    shown = picture.select(picture.luma > 15 / 255)  # fades and black leaders have no look
-    if not len(shown):
-        shown = picture
+def _look(picture: PictureSignals, appearance: PictureAnalysis) -> Iterator[Property]:
+    shown = picture.select(shown_rows(picture))
     grey = 1.0 - float(ramp(_most_colour(shown), 0.04, 0.08))
     colour = 1.0 - grey
-    saturation, warmth, motion = shown.saturation, shown.warmth, shown.motion()
+    luma, warmth = appearance.luma, appearance.warmth
+    colours = _colourfulness(pick_thumbnails(shown, appearance.picture_area))
 
-    def of(name: str, values: Float32, low: float, high: float, share: float = 1.0) -> Property:
-        usual = float(np.median(values))
-        typical = int(np.argmin(np.abs(values - usual)))
-        strength = float(ramp(usual, low, high)) * share
+    def of(name: str, value: float, low: float, high: float, share: float = 1.0) -> Property:
+        # Where luma is usual, as a rule the rest is.
+        typical = int(np.argmin(np.abs(shown.luma - np.median(shown.luma))))
+        strength = float(ramp(value, low, high)) * share
         return Property(name=name, strength=strength, time_s=float(shown.times_s[typical]))
 
-    yield Property(
-        name="black_and_white", strength=grey, time_s=float(shown.times_s[len(shown) // 2])
-    )
-    yield of("dark", shown.luma, 0.25, 0.1)
-    yield of("bright", shown.luma, 0.55, 0.75)
-    yield of("colourful", saturation, 0.25, 0.5)
-    yield of("muted", saturation, 0.12, 0.05, colour)
+    yield of("black_and_white", grey, 0.0, 1.0)
+    yield of("dark", luma, 0.25, 0.1)
+    yield of("bright", luma, 0.55, 0.75)
+    yield of("colourful", colours, 55.0, 85.0)
+    yield of("muted", colours, 25.0, 12.0, colour)
     yield of("warm", warmth, 0.08, 0.25, colour)
     yield of("cold", warmth, -0.05, -0.2, colour)
     if len(shown) > 1:
-        yield of("still", motion, 0.02, 0.005)
-        yield of("moving", motion, 0.25, 0.6)
+        liveliest = float(np.percentile(unhurried(shown).motion(), STILL_PERCENTILE))
+        yield of("still", liveliest, 0.02, 0.005)
+        yield of("moving", appearance.motion, 0.25, 0.5)
+
+
+def _colourfulness(pictures: UInt8) -> float:
+    """Median of Hasler and Suesstrunk's measure (2003): people call 15 slightly, 33 moderately, 59
+    quite and 82 highly colourful. It takes variety of hues for more than one strong hue.
+    """
+    red, green, blue = (pictures[..., channel].astype(np.float32) for channel in range(3))
+    opponents = np.stack([red - green, (red + green) / 2.0 - blue])
+    spread = np.linalg.norm(opponents.std(axis=(2, 3)), axis=0)
+    strength = np.linalg.norm(opponents.mean(axis=(2, 3)), axis=0)
+    return float(np.median(spread + 0.3 * strength))
 
 
 def _most_colour(picture: PictureSignals) -> float:
@@ -120,10 +143,14 @@ def _hear(sound: SoundSignals, analysis: SoundAnalysis) -> Iterator[Property]:
         return Property(name=name, strength=float(ramp(value, low, high)), time_s=loudest)
 
     yield of("silent", analysis.silence_ratio, 0.8, 0.98)
-    if analysis.loudness_dbfs > SILENCE_DBFS:
-        yield of("quiet", analysis.loudness_dbfs, -32.0, -45.0)
-        yield of("loud", analysis.loudness_dbfs, -16.0, -9.0)
-        yield of("dynamic", analysis.dynamic_range_db, 20.0, 35.0)
+    if analysis.loudness_lufs is not None:
+        # Of the mono mix, 3 LU below what a meter reads on both channels: broadcasts are at -26,
+        # music at -17 (streaming) to -11 (masters that are crushed), a talk by the fire at -40.
+        yield of("quiet", analysis.loudness_lufs, -34.0, -44.0)
+        yield of("loud", analysis.loudness_lufs, -16.0, -10.0)
+    if analysis.loudness_range_lu is not None:
+        # Above 20 LU soft parts are lost at home where loud ones are bearable (EBU Tech 3342).
+        yield of("dynamic", analysis.loudness_range_lu, 15.0, 25.0)
     if analysis.tempo_bpm is not None:
         yield of("fast_tempo", analysis.tempo_bpm, 130.0, 170.0)
         yield of("slow_tempo", analysis.tempo_bpm, 80.0, 60.0)
