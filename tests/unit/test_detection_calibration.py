@@ -76,6 +76,15 @@ def test_the_flat_range_is_a_tenth_of_how_far_the_best_text_leads():
     assert meter.result(CLIP, texts).flat_range == pytest.approx(0.1)
 
 
+def test_the_whole_of_an_item_says_how_far_its_best_text_leads():
+    start = unit(EAST + 0.8 * NORTH)  # a weaker lead
+    meter = CalibrationMeter()
+    meter.add(np.concatenate([start[None], np.tile(EAST, (200, 1))]))
+    meter.add(np.concatenate([-start[None], np.tile(-EAST, (200, 1))]))
+    texts = np.stack([EAST, -EAST, NORTH])
+    assert meter.result(CLIP, texts).flat_range == pytest.approx(0.1, abs=0.005)
+
+
 def test_what_all_have_in_common_is_no_lead():
     """Two items that differ only in their last third, on a common side: the centre is taken off
     before the spread is measured, and moments of all of an item count."""
