@@ -132,7 +132,7 @@ class Session:
         with self._use() as loaded, RunLimit(timeout_s) as limit:
             try:
                 result: Array = loaded.session.run([output], dict(feeds), limit.options)[0]
-            except ort_errors.InvalidArgument as error:
+            except (ort_errors.InvalidArgument, ValueError) as error:  # wrong, or missing
                 shapes = {name: f"{array.dtype}{array.shape}" for name, array in feeds.items()}
                 raise ConfigurationError(
                     f"{self._model}: {self._path.name} does not take {shapes}: {error}"

@@ -152,6 +152,24 @@ def test_a_dimension_that_is_told_holds(tmp_path):
         clap.encode_sounds([np.ones(10, np.float32)])
 
 
+def test_ears_with_feature_fusion_say_what_else_they_want(tmp_path):
+    directory = clap_model(tmp_path / "tones")
+    write_graph(
+        directory / "onnx/audio_model.onnx",
+        nodes=[
+            node("ReduceMean", ["input_features"], ["heard"], axes=[1, 2], keepdims=0),
+            node("Add", ["heard", "is_longer"], ["audio_embeds"]),
+        ],
+        inputs=[
+            value("input_features", FLOAT, ["batch", 1, FRAME_COUNT, MEL_COUNT]),
+            value("is_longer", FLOAT, ["batch", 1]),
+        ],
+        outputs=[value("audio_embeds", FLOAT, ["batch", MEL_COUNT])],
+    )
+    with pytest.raises(ConfigurationError, match=r"audio_model\.onnx does not take .*is_longer"):
+        open_clap(directory).encode_sounds([np.ones(10, np.float32)])
+
+
 def test_a_graph_without_an_embedding_says_what_it_has(tmp_path):
     directory = clap_model(tmp_path / "tones")
     write_graph(
