@@ -34,7 +34,7 @@ def open_model(
     options: SessionOptions,
     *,
     batch_size: int,
-    memory: TextMemory,
+    memory: TextMemory | None,
 ) -> Opened:
     """What runs a model of any kind. Loads none of its graphs yet.
 
@@ -43,7 +43,7 @@ def open_model(
         paths: Its files.
         options: Threads and providers.
         batch_size: Pictures that are encoded at once, at most.
-        memory: Keeps text vectors.
+        memory: Keeps text vectors; None encodes every text anew.
     """
     match model.spec:
         case SoundSpec() as spec:

@@ -43,6 +43,11 @@ class YamnetTagger:
         return self._name
 
     @property
+    def device(self) -> str:
+        """What it runs on. Loads it."""
+        return self._session.device
+
+    @property
     def labels(self) -> Sequence[str]:
         return self._labels
 

@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from service.cli.bench import bench
 from service.cli.calibrate import calibrate
 from service.cli.console import EXIT_FAILED, command, err, out, print_json
 from service.cli.models_export import register
@@ -16,6 +17,7 @@ from service.wiring import list_models, pull_model, verify_model
 app = typer.Typer(help="List, fetch and verify models.", no_args_is_help=True)
 register(app)
 
+app.command()(bench)
 app.command()(calibrate)
 
 GOOD = {"ok", "not pinned"}

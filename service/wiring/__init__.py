@@ -1,5 +1,6 @@
 """The composition root: it alone knows adapters and channels, and puts the house together."""
 
+from service.wiring.benching import Bench, advise_bench, plan_bench, run_bench
 from service.wiring.calibrating import open_calibration
 from service.wiring.diagnosis import diagnose
 from service.wiring.examiner import FileExaminer, open_file_examiner
@@ -15,8 +16,10 @@ from service.wiring.upkeep import (
 )
 
 __all__ = [
+    "Bench",
     "FileExaminer",
     "Moodreel",
+    "advise_bench",
     "apply_migrations",
     "diagnose",
     "list_models",
@@ -24,8 +27,10 @@ __all__ = [
     "open_calibration",
     "open_file_examiner",
     "open_moodreel",
+    "plan_bench",
     "print_migrations",
     "pull_model",
+    "run_bench",
     "verify_model",
     "write_migrations",
 ]
