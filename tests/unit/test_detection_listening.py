@@ -14,13 +14,10 @@ from service.detection.moments import gather_moments, unit
 from service.detection.moods import find_moods
 from service.detection.tags import find_listened_tags, find_sound_tags, merge_tags
 from service.detection.voices import SILENT, VoiceWeights, hear_picture, hear_signals, hear_sounds
-from service.domain import Calibration, Modality, ScoreKind
+from service.domain import Modality
 from service.vocabulary import HighlightCue, MoodWord, TagWord, Vocabulary, load_vocabulary
+from tests.support.spaces import CLAP, DIMENSION, WORDS, Space
 
-DIMENSION = 96
-WORDS = ("bark", "cat", "jump", "laugh", "sad", "vase", "noise", "wall", "crash", "photo")
-CLIP = Calibration(kind=ScoreKind.SOFTMAX, logit_scale=100.0)
-CLAP = Calibration(kind=ScoreKind.SOFTMAX, logit_scale=18.0)
 VOCABULARY = Vocabulary(
     tags=(
         TagWord(label="dog", kind="subject", prompts=("a dog",), hears=("a bark",)),
@@ -40,38 +37,6 @@ VOCABULARY = Vocabulary(
     templates={"picture": ("{}", "see {}"), "sound": ("{}", "hear {}"), "sound/clap": ("{}",)},
     fingerprint="0",
 )
-
-
-class Space:
-    """A model whose texts are sums of directions of known words; pictures and sounds lie apart."""
-
-    dimension = DIMENSION
-    device = "cpu"
-    sample_rate_hz = 48_000
-    window_s = 10.0
-
-    def __init__(self, name="joint", calibration=CLIP, sound_calibration=CLAP, seed=0):
-        self.name, self.calibration, self.sound_calibration = name, calibration, sound_calibration
-        self.axes = np.linalg.qr(np.random.default_rng(seed).normal(size=(DIMENSION, DIMENSION)))[0]
-        self.texts = []
-
-    def encode_texts(self, texts):
-        self.texts += texts
-        known = np.array([[word in text for word in WORDS] for text in texts], float)
-        return unit(known @ self.axes[: len(WORDS)])
-
-    def encode_images(self, images, *, timeout_s=None):
-        raise AssertionError("no pictures here")
-
-    def encode_sounds(self, windows, *, timeout_s=None):
-        raise AssertionError("no sounds here")
-
-    def sense(self, words, *, gap, strength, seed=1):
-        """Vectors of what a word is to be seen or heard in, on the far side of a modality gap."""
-        rng = np.random.default_rng(seed)
-        noise = 0.3 * unit(rng.normal(size=(len(words), DIMENSION - 20))) @ self.axes[20:]
-        shown = [strength * self.axes[WORDS.index(word)] for word in words]
-        return unit(np.array(shown) + 0.7 * self.axes[gap] + noise)
 
 
 @pytest.fixture
