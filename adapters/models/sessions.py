@@ -211,7 +211,8 @@ class Session:
             raise MissingModelError(
                 self._model,
                 f"{self._model}: {self._path} cannot be loaded, it is broken or incomplete "
-                f"({error}); replace it, or: moodreel models pull --force {self._model}",
+                f"({str(error).strip()}); replace it, or: moodreel models pull --force "
+                f"{self._model}",
             ) from error
         wanted = short_name(self._providers[0])
         if loaded.device != wanted:
