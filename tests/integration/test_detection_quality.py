@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from scipy.stats import rankdata
 
 from service.detection.calibration import CalibrationMeter
 from service.detection.concepts import embed_concepts, look_for
@@ -17,7 +15,7 @@ from service.detection.tags import find_picture_tags, find_sound_tags
 from service.detection.voices import hear_picture, hear_signals
 from service.vocabulary import load_vocabulary
 from tests.support.detect import Yamnet, detect, hear_file, measure_file
-from tests.support.known_clips import CAR_WINDOWS, CUTS, HANDS, QUESTIONS, Question
+from tests.support.known_clips import CAR_WINDOWS, CUTS, HANDS, QUESTIONS, Question, area, overlap
 from tests.support.real_media import StandinClip
 
 VOCABULARY = load_vocabulary()
@@ -35,12 +33,6 @@ def car(shared, encoder):
     words = look_for(VOCABULARY, ["a car on the road"], ["an empty road"])
     path = shared / "media/video/car-detection.mp4"
     return detect(path, vocabulary=words, encoder=encoder, rate_hz=4.0)
-
-
-def overlap(highlight, window):
-    shared_s = min(highlight.end_s, window[1]) - max(highlight.start_s, window[0])
-    whole_s = max(highlight.end_s, window[1]) - min(highlight.start_s, window[0])
-    return max(0.0, shared_s) / whole_s
 
 
 @pytest.mark.parametrize("rate_hz", [12.0, 25.0])
@@ -77,19 +69,6 @@ def test_two_cars_on_the_road_are_found_and_so_is_the_third(car):
     assert sorted(best)[-2] >= 0.5
     assert min(best) >= 0.3
     assert len(highlights) == 3
-
-
-def area(voice, question):
-    """How often a moment that is wanted is stronger than one that is not."""
-
-    def inside(spans):
-        return np.any([(voice.times_s >= a) & (voice.times_s <= b) for a, b in spans], axis=0)
-
-    truth = inside(question.yes)
-    asked = truth | inside(question.no)
-    ranks, truth = rankdata(voice.strengths[asked]), truth[asked]
-    count = truth.sum()
-    return (ranks[truth].sum() - count * (count + 1) / 2) / (count * (~truth).sum())
 
 
 def test_context_and_views_tell_the_car_s_moments_from_the_others(car):

@@ -8,6 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import rankdata
+
+from service.detection.voices import Voice
+from service.domain import Highlight
+
 Span = tuple[float, float]
 
 CAR_WINDOWS: list[Span] = [(4.4, 8.8), (14.64, 19.12), (25.2, 28.8)]
@@ -128,3 +135,25 @@ KNOWABLE_TAGS = {
     "tests_data_test.avi": set[str](),
 }
 """Right tags that the stand-in has a word for: those that it can miss."""
+
+
+def area(voice: Voice, question: Question) -> float:
+    """How often, of a moment that is wanted and one that is not, the right one is stronger."""
+    wanted = _inside(voice, question.yes)
+    asked = wanted | _inside(voice, question.no)
+    ranks, truth = rankdata(voice.strengths[asked]), wanted[asked]
+    count = int(truth.sum())
+    return float((ranks[truth].sum() - count * (count + 1) / 2) / (count * (~truth).sum()))
+
+
+def _inside(voice: Voice, spans: list[Span]) -> npt.NDArray[np.bool_]:
+    starts, ends = np.array(spans).T
+    times = voice.times_s[:, None]
+    return np.asarray(((times >= starts) & (times <= ends)).any(axis=1))
+
+
+def overlap(highlight: Highlight, span: Span) -> float:
+    """Intersection over union."""
+    shared_s = min(highlight.end_s, span[1]) - max(highlight.start_s, span[0])
+    whole_s = max(highlight.end_s, span[1]) - min(highlight.start_s, span[0])
+    return max(0.0, shared_s) / whole_s
