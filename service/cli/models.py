@@ -41,21 +41,26 @@ async def list_(as_json: AsJson = False) -> None:
                     "configured": listing.is_configured,
                     "size_bytes": listing.model.size_bytes,
                     "licence": listing.model.licence,
+                    "research_only": listing.model.is_research_only,
+                    "summary": listing.model.summary,
                 }
                 for listing in listings
             ]
         )
         return
-    table = Table("", "name", "kind", "state", "MB", "licence", box=None, padding=(0, 2, 0, 0))
+    table = Table("", "name", "kind", "state", "MB", "licence", box=None, padding=(0, 1, 0, 0))
+    table.columns[1].no_wrap = table.columns[3].no_wrap = True  # a name is to be copied
     for listing in listings:
-        size = listing.model.size_bytes
+        size, licence = listing.model.size_bytes, escape(listing.model.licence)
+        if listing.model.is_research_only:
+            licence += " [yellow](research only)[/]"
         table.add_row(
             "*" if listing.is_configured else "",
             escape(listing.model.name),
-            listing.model.kind,
+            listing.model.kind.removesuffix(" model"),
             listing.state.value,
             f"{size / 1e6:.0f}" if size else "",
-            listing.model.licence,
+            licence,
         )
     out.print(table)
     out.print("[dim]* is configured[/]")

@@ -181,6 +181,7 @@ async def test_models_are_listed_with_what_they_cost(tmp_path, env):
     assert by_name["siglip-b16-224"]["state"] == "not here"
     assert by_name["siglip-b16-224"]["size_bytes"] > 1e8
     assert all(row["licence"] for row in rows)
+    assert {name for name, row in by_name.items() if row["research_only"]} == {"mobileclip-s2"}
 
 
 async def test_status_and_backfill_answer_scripts(tmp_path, env):
