@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.detection.songs import find_song_highlight
 from service.detection.sound import SoundMeter, SoundSignals, summarize_sound
 from service.detection.tonality import find_key
 from service.domain import AudioWindow
@@ -196,19 +195,3 @@ def test_samples_that_are_no_numbers_do_not_spread():
     signals = measure(samples)
     assert np.isfinite(signals.level_dbfs).all()
     assert np.isfinite(signals.chroma).all()
-
-
-def test_the_stretch_that_returns_is_the_most_characteristic_of_a_song():
-    theme = np.concatenate([chord(0, 4, 7), chord(5, 9, 12)] * 4)
-    other = np.concatenate([chord(1, 2, 3), chord(6, 8, 10)] * 4)
-    song = np.concatenate([other, theme, theme, theme])
-    signals = measure(song.astype(np.float32))
-    (highlight,) = find_song_highlight(signals, 128.0)
-    assert highlight.start_s >= 30.0
-    assert highlight.end_s - highlight.start_s == pytest.approx(30.0)
-    assert highlight.start_s <= highlight.peak_s <= highlight.end_s
-
-
-def test_silence_has_no_characteristic_stretch():
-    assert find_song_highlight(measure(np.zeros(RATE_HZ, np.float32)), 1.0) == ()
-    assert find_song_highlight(SoundMeter().signals(), 0.0) == ()
