@@ -62,6 +62,7 @@ def settings(tmp_path, database_dsn, monkeypatch, qwen, library) -> ServiceSetti
         MOODREEL_SETTLE_S="0",
         MOODREEL_VISUAL_MODEL="none",
         MOODREEL_SOUND_MODEL="none",
+        MOODREEL_SOUND_TEXT_MODEL="none",
         JELLYFIN_AUDIO_QWEN_ENABLE="true",
         QWEN_AUDIO_URL=qwen[1],
     )
