@@ -7,7 +7,7 @@ something.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from service.vocabulary import Vocabulary
 
 REASON_SHARE = 0.5
 """A second reason is told when it is at least half as strong as the first."""
+
+FEWEST_STRETCHES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,10 +110,8 @@ def hear_sounds(
             calibration for sounds. Pictures and sounds of a joint space lie apart in it (Liang et
             al. 2022), so their cosines are never added.
     """
-    return _surer(
-        _hear_classes(heard, vocabulary, weight),
-        _hear_prompts(listened, concepts, "sounds like", weight),
-    )
+    prompts = _hear_prompts(listened, concepts, "sounds like", weight)
+    return _surer(_hear_classes(heard, vocabulary, weight), _let_silence_be(prompts))
 
 
 def _hear_prompts(
@@ -131,6 +131,34 @@ def _hear_prompts(
         weight=weight,
         labels=tuple(f"{verb} {cue.label}" for cue in concepts.positive),
         shares=np.exp(nearness).astype(np.float32),
+    )
+
+
+def _let_silence_be(voice: Voice) -> Voice:
+    """A voice of sounds that says nothing where nothing was encoded, for there was nothing to hear.
+
+    What was heard holds for half of the usual distance between two stretches, and is gone after a
+    whole one. With fewer than three nobody knows what is usual.
+    """
+    times = voice.times_s
+    if len(times) < FEWEST_STRETCHES:
+        return voice
+    usual_s = float(np.median(np.diff(times)))
+    quiet = np.concatenate([[True], np.diff(times) > 2.0 * usual_s, [True]])
+    first, last = np.flatnonzero(quiet[:-1]), np.flatnonzero(quiet[1:])
+    sources = np.concatenate([np.arange(len(times)), first, first, last, last])
+    added = [times[first] - usual_s / 2, times[first] - usual_s]
+    added += [times[last] + usual_s / 2, times[last] + usual_s]
+    all_times = np.concatenate([times, *added])
+    held = np.ones(len(all_times), np.float32)
+    held[len(times) + len(first) : len(times) + 2 * len(first)] = 0.0
+    held[len(all_times) - len(last) :] = 0.0
+    order = np.argsort(all_times, kind="stable")
+    return replace(
+        voice,
+        times_s=all_times[order],
+        strengths=(voice.strengths[sources] * held)[order],
+        shares=voice.shares[sources][order],
     )
 
 

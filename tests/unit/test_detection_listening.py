@@ -9,7 +9,7 @@ import pytest
 
 from service.detection.concepts import embed_concepts, embed_sound_concepts, look_for
 from service.detection.heard import HeardSounds
-from service.detection.highlights import find_highlights, fuse_voices
+from service.detection.highlights import HighlightRules, find_highlights, fuse_voices
 from service.detection.moments import gather_moments, unit
 from service.detection.moods import find_moods
 from service.detection.tags import find_listened_tags, find_sound_tags, merge_tags
@@ -222,6 +222,30 @@ def test_of_a_tagger_and_a_listener_the_surer_one_speaks(space):
     first, second = sorted(find_highlights([voice], 240.0), key=lambda h: h.start_s)
     assert (first.reasons, second.reasons) == (("sounds like crash",), ("sounds like laughter",))
     assert first.score == pytest.approx(0.9, abs=0.01)
+
+
+@pytest.mark.parametrize("stride", [1, 3], ids=["every stretch", "every third stretch"])
+def test_what_was_heard_does_not_ring_on_through_silence(space, stride):
+    """Silent stretches are not encoded: a laugh before a silence ends where it ended."""
+    step_s = 10.0 * stride
+    times = np.concatenate([np.arange(0.0, 600.0, step_s), np.arange(3000.0, 3300.0, step_s)]) + 5.0
+    words = ["laugh" if 500.0 < time_s < 1000.0 else "noise" for time_s in times]
+    listened = gather_moments(times.tolist(), space.sense(words, gap=15, strength=0.5))
+    concepts = embed_sound_concepts(VOCABULARY, space)
+    voice = hear_sounds(None, VOCABULARY, listened=listened, concepts=concepts)
+    at = np.array([550.0, 590.0, 595.0 + 2 * step_s, 1800.0, 2900.0, 6000.0])
+    assert voice.at(at)[:2].min() > 0.5
+    assert voice.at(at)[2:].max() < 0.01
+    (highlight,) = find_highlights([voice], 7000.0, rules=HighlightRules(max_length_s=400.0))
+    assert 500.0 - step_s < highlight.start_s
+    assert highlight.end_s < 600.0 + step_s
+
+
+def test_two_stretches_of_sound_are_taken_as_they_are(space):
+    listened = gather_moments([5.0, 15.0], space.sense(["laugh"] * 2, gap=15, strength=0.5))
+    concepts = embed_sound_concepts(VOCABULARY, space)
+    voice = hear_sounds(None, VOCABULARY, listened=listened, concepts=concepts)
+    assert voice.times_s.tolist() == [5.0, 15.0]
 
 
 def test_a_still_picture_with_a_steady_hum_has_no_highlight(space):
