@@ -19,7 +19,8 @@ SOUND_OUTPUTS = ("audio_embeds", "pooler_output")
 TEXT_OUTPUTS = ("text_embeds", "pooler_output")
 
 BATCH_SIZE = 1
-"""Windows a run: a window is work enough for a CPU."""
+"""Windows a run. Four at once are no faster on a CPU, and take 140 MB more: 0.93 and 0.99 CPU
+seconds for a minute of sound, 345 and 483 MB (clap-htsat-unfused in 8 bit, 2 threads)."""
 TEXT_BATCH_SIZE = 8
 
 
