@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from service.detection.dissolves import DISSOLVE_REST, DISSOLVE_S, blend, find_dissolves
 from service.detection.signals import MIN_STEP_S, PictureSignals
 from service.domain import Float32, Shot
 
@@ -31,6 +32,10 @@ RETURN_STEPS, RETURN_S = 3, 0.7
 """Within so many steps and seconds the old picture comes back after a flash or a passing object."""
 RETURN_SHARE = 0.6
 """It has come back when it differs by less than this share of the change."""
+BLURRED, SWEPT_SHARE, SWEPT_S = 60.0, 0.33, 1.0
+"""A camera that is swept blurs the picture, to less than this sharpness and this share of what it
+had and soon has again. A cut leads to a picture as sharp as it stays (sweep of a reference clip:
+165, then 9 to 22, then 223 within a second; its cuts: 177 and more)."""
 MIN_SHOT_S = 0.4
 """Ten frames of a film; what is shorter is a flash, or a cut seen twice."""
 BLACK_LUMA, BLACK_CONTRAST = 0.05, 0.02
@@ -41,19 +46,6 @@ PAIRS_AT_ONCE = 256
 """Bounds memory on restless films."""
 PAN_PER_S = 32.0
 """And how far in a second: the whole width, which is a whip."""
-DISSOLVE_S = (0.5, 1.0, 2.0)
-"""Usual lengths of a dissolve."""
-DISSOLVE_STEPS = 4
-"""Samples needed to tell a blend from a leap."""
-DISSOLVE_REST = 0.25
-"""What is left of a sample when the blend is taken away, as a share of the whole change: in a
-dissolve the movement of both shots, in a pan or a walk about half."""
-SAME_STRUCTURE = 0.7
-"""Correlation above which two pictures are one place in another light."""
-DISSOLVE_STEP = 0.6
-"""No step makes more than this share of the way, else it is a cut."""
-WIDESPREAD_CHANGE, WIDESPREAD_SHARE = 0.05, 0.6
-"""A dissolve changes most of the picture; what passes through it does not."""
 
 
 def find_shots(signals: PictureSignals, duration_s: float) -> tuple[Shot, ...]:
@@ -65,7 +57,7 @@ def find_shots(signals: PictureSignals, duration_s: float) -> tuple[Shot, ...]:
         return ()
     cuts, strengths = _hard_cuts(signals)
     fades = _fades(signals)
-    soft = _dissolves(signals, cuts)
+    soft = _apart(find_dissolves(signals, cuts, _is_black(signals)), 2 * max(DISSOLVE_S))
     found = [(float(signals.times_s[i]), float(s)) for i, s in zip(cuts, strengths, strict=True)]
     found += [(time_s, 1.0) for time_s in fades] + [(time_s, 0.0) for time_s in soft]
     inside = [(t, s) for t, s in found if MIN_SHOT_S / 2 <= t <= duration_s - MIN_SHOT_S / 2]
@@ -85,6 +77,7 @@ def _hard_cuts(signals: PictureSignals) -> tuple[npt.NDArray[np.intp], Float32]:
         for step in likely
         if change[step] >= STANDS_OUT * _restlessness(change, signals.steps_s()[1:], step)
         and not _is_movement(signals, change, step)
+        and not _is_swept(signals, step)
     ]
     indices = np.array(_lasting(signals, change, cuts), np.intp) + 1
     return indices, change[indices - 1]
@@ -188,9 +181,20 @@ def _is_movement(signals: PictureSignals, change: Float32, step: int) -> bool:
         scale = min(max(ratio, 0.5), 2.0) if is_burst else 1.0
         if change[other] * scale >= MOVEMENT_SHARE * change[step]:
             pictures = signals.thumbnails[middle - 1 : middle + 2].astype(np.float32)
-            _, rest = _blend(pictures)
+            _, rest = blend(pictures)
             return bool(rest.max() > DISSOLVE_REST)
     return False
+
+
+def _is_swept(signals: PictureSignals, step: int) -> bool:
+    """Whether the new picture is only blurred, by a sweep too fast for the sampling."""
+    times, sharpness = signals.times_s, signals.sharpness
+    first, last = np.searchsorted(
+        times, [times[step] - SWEPT_S, times[step + 1] + SWEPT_S + MIN_STEP_S]
+    )
+    blurred = float(sharpness[step + 1])
+    before, after = sharpness[first : step + 1].max(), sharpness[step + 1 : last].max()
+    return blurred < BLURRED and blurred < SWEPT_SHARE * min(float(before), float(after))
 
 
 def _lasting(signals: PictureSignals, change: Float32, steps: list[int]) -> list[int]:
@@ -221,66 +225,6 @@ def _fades(signals: PictureSignals) -> list[float]:
     black = _is_black(signals)
     ends = np.flatnonzero(black[:-1] & ~black[1:]) + 1
     return [float(signals.times_s[end]) for end in ends]
-
-
-def _dissolves(signals: PictureSignals, cuts: npt.NDArray[np.intp]) -> list[float]:
-    """Middles of stretches in which one picture slowly becomes another, everywhere at once.
-
-    Every sample on the way has to be a blend of the first and the last, further along than the
-    sample before.
-    """
-    times = signals.times_s
-    pictures = np.asarray(signals.thumbnails, np.float32) / np.float32(255)
-    pictures -= pictures.mean(axis=(1, 2), keepdims=True)  # automatic exposure is no dissolve
-    cut_times = times[cuts]
-    black = _is_black(signals)
-    found: list[tuple[float, float]] = []
-    for length_s in DISSOLVE_S:
-        first = np.searchsorted(times, times - length_s / 2, side="right") - 1
-        last = np.searchsorted(times, times + length_s / 2)
-        for middle in np.flatnonzero((first >= 0) & (last < len(times))).tolist():
-            a, b, time_s = int(first[middle]), int(last[middle]), float(times[middle])
-            is_cut = len(cut_times) and np.abs(cut_times - time_s).min() <= length_s
-            if b - a >= DISSOLVE_STEPS and not is_cut and not black[a : b + 1].any():
-                found.append((time_s, _blend_strength(np.asarray(pictures[a : b + 1]))))
-    return _apart([(t, s) for t, s in found if s > 0.0], 2 * max(DISSOLVE_S))
-
-
-def _blend_strength(pictures: Float32) -> float:
-    """How well the pictures are blends of the first and the last, in order; 0 for not at all."""
-    change = pictures[-1] - pictures[0]
-    whole = float(np.abs(change).mean())
-    everywhere = float((np.abs(change).max(axis=-1) > WIDESPREAD_CHANGE).mean())
-    is_other = _likeness(pictures[0], pictures[-1]) < SAME_STRUCTURE
-    if whole < MIN_CHANGE or everywhere < WIDESPREAD_SHARE or not is_other:
-        return 0.0
-    progress, rest = _blend(pictures)
-    steps = np.diff(np.concatenate([[0.0], progress, [1.0]]))
-    if rest.max() > DISSOLVE_REST or steps.min() < 0.0 or steps.max() > DISSOLVE_STEP:
-        return 0.0
-    return 1.0 - float(rest.max())
-
-
-def _blend(pictures: Float32) -> tuple[Float32, Float32]:
-    """Each inner picture as a mixture of the first and the last.
-
-    Returns:
-        The share of the last in each, and what the mixture leaves of it as a share of the whole
-        change.
-    """
-    change = pictures[-1] - pictures[0]
-    inner = pictures[1:-1] - pictures[0]
-    progress = (inner * change).sum(axis=(1, 2, 3)) / max(float((change**2).sum()), 1e-9)
-    left = np.abs(inner - progress[:, None, None, None] * change).mean(axis=(1, 2, 3))
-    return progress, np.asarray(left / max(float(np.abs(change).mean()), 1e-9), np.float32)
-
-
-def _likeness(first: Float32, second: Float32) -> float:
-    """Correlation of two pictures' luma: what no change of light alters."""
-    one, other = (picture.mean(axis=-1).ravel() for picture in (first, second))
-    one, other = one - one.mean(), other - other.mean()
-    length = float(np.sqrt((one @ one) * (other @ other)))
-    return float(one @ other) / length if length > 0.0 else 0.0
 
 
 def _apart(found: list[tuple[float, float]], gap_s: float = MIN_SHOT_S) -> list[float]:

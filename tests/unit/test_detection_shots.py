@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageFilter
 
 from service.detection.shots import find_shots
 from service.detection.signals import PictureMeter
@@ -121,3 +122,26 @@ def test_a_whip_of_the_camera_is_no_cut_but_the_cut_after_a_pan_is_one():
 
     assert starts(film(whip, 8.0, rate_hz=12), 8.0) == []
     assert starts(film(pan_and_cut, 8.0, rate_hz=12), 8.0) == [5.0]
+
+
+def test_a_sweep_too_fast_for_the_sampling_is_no_cut_for_it_blurs():
+    def swept(time_s):
+        if time_s < 4.0:
+            return detailed(1)
+        return blurred(2) if time_s < 4.4 else detailed(2)
+
+    def cut(time_s):
+        return detailed(1) if time_s < 4.0 else blurred(2)
+
+    assert starts(film(swept, 8.0, rate_hz=8), 8.0) == []
+    assert starts(film(cut, 8.0, rate_hz=8), 8.0) == [4.0]  # a shot that is soft throughout
+
+
+def detailed(seed):
+    """A place in which there is something to be sharp or blurred."""
+    noise = np.random.default_rng(seed).integers(-25, 26, (72, 128, 1))
+    return np.clip(place(seed) + noise, 0, 255).astype(np.uint8)
+
+
+def blurred(seed):
+    return np.asarray(Image.fromarray(place(seed)).filter(ImageFilter.GaussianBlur(5)))
