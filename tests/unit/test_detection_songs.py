@@ -32,7 +32,7 @@ def song(form, tonic, gain=1.4):
     return made, measure_sound(made.samples)
 
 
-@pytest.mark.parametrize(("form", "tonic"), zip(FORMS, PACES, strict=True))
+@pytest.mark.parametrize(("form", "tonic"), list(zip(FORMS, PACES, strict=True)))
 def test_the_stretch_of_a_song_lies_in_a_chorus(form, tonic):
     made, signals = song(form, tonic)
     (highlight,) = find_song_highlight(signals, made.duration_s)
