@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from service.detection.calibration import CalibrationMeter
 from service.detection.concepts import embed_concepts, look_for
+from service.detection.heard import gather_sounds
 from service.detection.highlights import find_highlights
+from service.detection.moments import gather_moments, pool_moments
 from service.detection.scenes import group_scenes
-from service.detection.sound import summarize_sound
+from service.detection.signals import PictureMeter
+from service.detection.sound import SoundMeter, summarize_sound
 from service.detection.tags import find_picture_tags, find_sound_tags
-from service.detection.voices import hear_picture, hear_signals
+from service.detection.views import make_views
+from service.detection.voices import hear_picture, hear_signals, hear_sounds
+from service.domain import AudioWindow, Frame
 from service.vocabulary import load_vocabulary
 from tests.support.detect import Yamnet, detect, hear_file, measure_file
 from tests.support.known_clips import CAR_WINDOWS, CUTS, HANDS, QUESTIONS, Question, area, overlap
+from tests.support.pictures import place
 from tests.support.real_media import StandinClip
 
 VOCABULARY = load_vocabulary()
@@ -129,6 +136,32 @@ def test_what_is_not_in_the_film_is_no_highlight(shared, encoder):
     found = detect(path, vocabulary=words, encoder=encoder, rate_hz=1.0)
     voice = hear_picture(found.context, found.concepts, 1.0)
     assert find_highlights([voice], found.duration_s) == ()
+
+
+def test_a_still_picture_with_a_steady_hum_has_no_highlight(shared, encoder):
+    """With a camera's noise and all models that are at hand, for twenty seconds."""
+    rng = np.random.default_rng(0)
+    meter, times, views = PictureMeter(), np.arange(0.0, 20.0, 0.5), []
+    for time_s in times:
+        noisy = place(3) + rng.normal(0, 3, (72, 128, 3))
+        frame = Frame(time_s=float(time_s), image=noisy.clip(0, 255).astype(np.uint8))
+        meter.add(frame)
+        views += make_views(frame.image)
+    moments = gather_moments(
+        times.tolist(), encoder.encode_images(views).reshape(len(times), 2, -1)
+    )
+    seconds = np.arange(20 * 16_000) / 16_000
+    hum = 0.05 * np.sin(2 * np.pi * 50 * seconds) + rng.normal(0, 0.002, seconds.size)
+    ear, tagger = SoundMeter(), Yamnet(shared / "models/yamnet")
+    ear.add(AudioWindow(start_s=0.0, samples=hum.astype(np.float32), sample_rate_hz=16_000))
+    answer = tagger.score_window(hum.astype(np.float32))
+    voices = [
+        hear_picture(pool_moments(moments), embed_concepts(VOCABULARY, encoder)),
+        hear_sounds(gather_sounds([(0.0, 20.0, answer)], tagger.labels, "yamnet"), VOCABULARY),
+        hear_signals(meter.signals(), ear.signals()),
+    ]
+    assert all(len(voice.times_s) for voice in voices)
+    assert find_highlights(voices, 20.0) == ()
 
 
 @pytest.mark.parametrize(
