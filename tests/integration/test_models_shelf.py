@@ -155,7 +155,7 @@ def test_the_fingerprint_names_models_and_changes_with_them(settings, tmp_path):
         sound_text_model="clap-htsat-unfused",
     )
     assert Shelf(rows).fingerprint == (
-        "siglip-b16-224@46490526+yamnet@ac2ca3bd+clap-htsat-unfused@main"
+        "siglip-b16-224@46490526+yamnet@ac2ca3bd+clap-htsat-unfused@c28f2883"
     )
     before = Shelf(settings).fingerprint
     assert before.startswith("colours@")
