@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,14 +24,20 @@ def fingerprint(located: Model | Path | None) -> str:
         return NOTHING
     if isinstance(located, Model):
         return f"{located.name}@{located.revision[:8]}"
+    paths = sorted(path for path in located.rglob("*") if path.is_file())
+    states = tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in paths)
+    return f"{located.name}@{_digest(located, states)}"
+
+
+@lru_cache(maxsize=32)
+def _digest(directory: Path, states: tuple[tuple[Path, int, int], ...]) -> str:
+    """Asked for with every job: files that have not changed are not read again."""
     digest = hashlib.sha256()
-    for path in sorted(located.rglob("*")):
-        if path.is_file():
-            size_bytes = path.stat().st_size
-            digest.update(f"{path.relative_to(located)}:{size_bytes};".encode())
-            with path.open("rb") as file:
-                digest.update(_sample(file, size_bytes))
-    return f"{located.name}@{digest.hexdigest()[:8]}"
+    for path, size_bytes, _ in states:
+        digest.update(f"{path.relative_to(directory)}:{size_bytes};".encode())
+        with path.open("rb") as file:
+            digest.update(_sample(file, size_bytes))
+    return digest.hexdigest()[:8]
 
 
 def _sample(file: BinaryIO, size_bytes: int) -> bytes:

@@ -94,8 +94,8 @@ class Tower:
             ModelTimeoutError: Not done within the limit, and stopped.
             ConfigurationError: What it returns is no embedding.
         """
-        deadline = Deadline(timeout_s)
         output = self._output()
+        deadline = Deadline(timeout_s)  # loading is no part of it
         rows = self._body.run(feeds, output, timeout_s=deadline.left_s())
         if self._head is not None:
             port = self._head.inputs()[0]
