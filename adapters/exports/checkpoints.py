@@ -9,14 +9,15 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
+from torch import nn
 from transformers import AutoTokenizer
 
 from adapters.exports.vocabularies import Specials, write_tokenizer
 from service.errors import ConfigurationError
 
 LISTED_KEYS = 12
-NOISE = 0.02
-"""Of what starts out as all zeros or all ones; the deviation that transformers starts others at."""
+NOISE = 0.1
+"""On what starts out as all zeros or all ones."""
 UNUSED = ("position_ids", "relative_position_index", "token_type_ids")
 """Buffers that older versions of transformers saved, and newer ones compute."""
 
@@ -58,21 +59,25 @@ def check_keys(name: str, missing: Iterable[str], unexpected: Iterable[str]) -> 
 def build_random(build: Any, seed: int) -> Any:  # noqa: ANN401  a callable that makes a module
     """A model of seeded random weights, in evaluation mode.
 
-    Constants get noise: with biases of zero and norms of one, a graph that has lost them would
-    look right.
+    Products keep the size of what goes through them, and constants get noise: where training
+    starts, layers hardly look at their input, biases are zero and norms one, and a graph that had
+    lost any of them would look right.
     """
     torch.manual_seed(seed)
     model = build().eval()
     with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                module.weight.normal_(std=module.weight[0].numel() ** -0.5)
         for name, value in (*model.named_parameters(), *model.named_buffers()):
-            if (
-                value.numel() > 1
-                and value.is_floating_point()
-                and bool((value == value.flatten()[0]).all())
-            ):
+            if value.is_floating_point() and _is_constant(value):
                 noise = torch.randn_like(value) * NOISE
                 value.add_(noise.abs() if name.endswith("running_var") else noise)
     return model
+
+
+def _is_constant(value: Any) -> bool:  # noqa: ANN401  a tensor
+    return bool(value.numel() > 1 and (value == value.flatten()[0]).all())
 
 
 def save_tokenizer(source: Path | None, path: Path, specials: Specials, size: int) -> None:

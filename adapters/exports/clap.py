@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from transformers import ClapConfig, ClapModel
 
@@ -17,6 +19,8 @@ MEL_FRAMES = 1001
 """Ten seconds at 48 kHz, a hop of 480 samples, both ends included."""
 CONTEXT_LENGTH = 77
 """Training cut texts there (LAION-CLAP's ``get_text_features``); the tower itself takes 512."""
+LOUDNESS_DB, LOUDNESS_SPREAD_DB = -40.0, 20.0
+"""Of mel bands, roughly: what ESC-10's recordings have in the middle, and around it."""
 POSITION_OFFSET = 2
 """RoBERTa counts positions from the padding's id on: two rows of its table are never used."""
 
@@ -31,7 +35,7 @@ def open_clap(weights: Weights) -> Blueprint:
     model = (
         load_published(ClapModel, directory)
         if directory
-        else build_random(lambda: ClapModel(_config(weights.size)), weights.seed)
+        else build_random(lambda: _random_model(weights.size), weights.seed)
     )
     config = model.config
     if config.audio_config.enable_fusion:
@@ -60,7 +64,12 @@ def open_clap(weights: Weights) -> Blueprint:
                 file="audio_model.onnx",
                 body=model.audio_model,
                 head=model.audio_projection,
-                inputs=Signal(name="input_features", shape=shape),
+                inputs=Signal(
+                    name="input_features",
+                    shape=shape,
+                    mean=LOUDNESS_DB,
+                    deviation=LOUDNESS_SPREAD_DB,
+                ),
                 output="audio_embeds",
             ),
             projected_tower(
@@ -85,6 +94,15 @@ def open_clap(weights: Weights) -> Blueprint:
         vocabulary_size=config.text_config.vocab_size,
         configs={"config.json": config.to_dict()},
     )
+
+
+def _random_model(size: Size) -> Any:  # noqa: ANN401  a torch module
+    """With a norm for the decibels that come in: without it, all sounds would look alike."""
+    model = ClapModel(_config(size))
+    norm = model.audio_model.audio_encoder.batch_norm
+    norm.running_mean.fill_(LOUDNESS_DB)
+    norm.running_var.fill_(LOUDNESS_SPREAD_DB**2)
+    return model
 
 
 def _config(size: Size) -> ClapConfig:

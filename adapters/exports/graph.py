@@ -105,6 +105,7 @@ def open_session(path: Path) -> ort.InferenceSession:
     """
     options = ort.SessionOptions()
     options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return ort.InferenceSession(str(path), options, ["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common base but this

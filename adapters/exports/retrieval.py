@@ -17,13 +17,13 @@ RANKS = (1, 5, 10)
 class Retrieval:
     """Recall at 1, 5 and 10, in [0, 1], over queries that were held out."""
 
-    sound_to_text: Mapping[int, float]
-    text_to_sound: Mapping[int, float]
+    clap_to_clip: Mapping[int, float]
+    clip_to_clap: Mapping[int, float]
 
     def as_json(self) -> dict[str, dict[str, float]]:
         return {
-            "sound_to_text": {f"R@{rank}": value for rank, value in self.sound_to_text.items()},
-            "text_to_sound": {f"R@{rank}": value for rank, value in self.text_to_sound.items()},
+            "clap_to_clip": {f"R@{rank}": value for rank, value in self.clap_to_clip.items()},
+            "clip_to_clap": {f"R@{rank}": value for rank, value in self.clip_to_clap.items()},
         }
 
 
@@ -39,7 +39,7 @@ def measure(sounds: Float32, texts: Float32, groups: npt.NDArray[np.int64]) -> R
     cosines = sounds[first_rows] @ texts.T
     is_right = groups[first_rows][:, None] == groups[None, :]
     return Retrieval(
-        sound_to_text=_recall(cosines, is_right), text_to_sound=_recall(cosines.T, is_right.T)
+        clap_to_clip=_recall(cosines, is_right), clip_to_clap=_recall(cosines.T, is_right.T)
     )
 
 

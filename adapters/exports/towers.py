@@ -33,11 +33,13 @@ class Inputs(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """Pictures, clips or spectrograms: numbers around zero in one shape."""
+    """Pictures, clips or spectrograms: numbers of one shape."""
 
     name: str
     shape: tuple[int, ...]
     """Without the batch."""
+    mean: float = 0.0
+    deviation: float = 1.0
 
     def example(self, generator: Any) -> Feeds:  # noqa: ANN401  likewise
         return self._draw(2, generator)
@@ -49,7 +51,8 @@ class Signal:
         return {self.name: {0: BATCH}}
 
     def _draw(self, batch: int, generator: Any) -> Feeds:  # noqa: ANN401  likewise
-        return {self.name: torch.randn(batch, *self.shape, generator=generator)}
+        drawn = torch.randn(batch, *self.shape, generator=generator)
+        return {self.name: self.mean + self.deviation * drawn}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

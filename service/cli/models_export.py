@@ -134,6 +134,9 @@ async def train(
     captions: Captions = None,
     clip: Clip = DEFAULT_CLIP,
     clap: Clap = DEFAULT_CLAP,
+    epochs: Annotated[
+        int, typer.Option(help="Rounds through the pairs; few pairs want more.", min=1)
+    ] = 20,
     seed: Seed = 0,
     output: Output = None,
     force: Force = False,
@@ -147,6 +150,7 @@ async def train(
             clap,
             _data(bridge, pairs, captions),
             target,
+            epochs=epochs,
             seed=seed,
             replace=force,
             progress=report,
@@ -204,8 +208,8 @@ def _parity_table(exported: Exported) -> Table:
 def _training_table(training: dict[str, Any]) -> Table:
     """Recall on what was held out, both ways, before and after."""
     table = Table("held out", "R@1", "R@5", "R@10", box=None, padding=(0, 2, 0, 0))
-    for way in ("sound_to_text", "text_to_sound"):
+    for way in ("clap_to_clip", "clip_to_clap"):
         for moment in ("before", "after"):
             recall = training[f"held_out_{moment}"][way].values()
-            table.add_row(f"{way.replace('_', ' ')}, {moment}", *(f"{v:.3f}" for v in recall))
+            table.add_row(f"{way.replace('_to_', ' to ')}, {moment}", *(f"{v:.3f}" for v in recall))
     return table

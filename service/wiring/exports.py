@@ -52,6 +52,8 @@ __all__ = [
 MAX_SOUND_S = 120.0
 """What is heard of a file at most: a caption tells little of what comes later."""
 WINDOW_S = 10.0
+DEFAULT_EPOCHS = 20
+"""Termite's, for five thousand pairs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +178,7 @@ async def train_clipclap(
     data: Data,
     target: Path,
     *,
+    epochs: int = DEFAULT_EPOCHS,
     seed: int = 0,
     replace: bool = False,
     progress: Progress,
@@ -198,7 +201,7 @@ async def train_clipclap(
 
     def make() -> Made:
         projection, trained = trained_projection(
-            bridge, seeing, hearing, recipe=Recipe(seed=seed), progress=progress
+            bridge, seeing, hearing, recipe=Recipe(epochs=epochs, seed=seed), progress=progress
         )
         exported = _unify(clip, clap, projection, target, replace=replace, progress=progress)
         return Made(exported=exported, training={**projection.metadata, **trained.as_json()})
