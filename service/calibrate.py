@@ -129,8 +129,7 @@ class Calibrator:
         if encoder is None and hearing is None:
             raise next((error for error in missing if error.model), missing[0])
         pictures = await self._prepare_eyes(encoder) if encoder else None
-        is_joint = encoder is not None and hearing is not None and encoder.name == hearing.name
-        sounds = await self._prepare_ears(hearing, is_joint=is_joint) if hearing else None
+        sounds = await self._prepare_ears(hearing) if hearing else None
         skipped = []
         for item in items:
             told(item)
@@ -158,9 +157,9 @@ class Calibrator:
     async def _prepare_eyes(self, encoder: Encoder) -> _Sense:
         return _sense(encoder, await self._compute(embed_concepts, self._vocabulary, encoder))
 
-    async def _prepare_ears(self, encoder: SoundEncoder, *, is_joint: bool) -> _Sense:
+    async def _prepare_ears(self, encoder: SoundEncoder) -> _Sense:
         concepts = await self._compute(
-            embed_sound_concepts, self._vocabulary, encoder, is_joint=is_joint
+            embed_sound_concepts, self._vocabulary, encoder, is_joint=encoder.is_joint
         )
         return _sense(encoder, concepts)
 
