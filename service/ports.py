@@ -169,6 +169,10 @@ class SoundEncoder(TextEncoder, Protocol):
     """A model that puts sounds and texts into one space; with pictures too, if it is joint."""
 
     @property
+    def is_joint(self) -> bool:
+        """Whether pictures lie in the same space."""
+
+    @property
     def sound_calibration(self) -> Calibration:
         """Of cosines between sounds and texts."""
 

@@ -99,6 +99,10 @@ class ClapEncoder:
         return self._ears.device
 
     @property
+    def is_joint(self) -> bool:
+        return False
+
+    @property
     def sound_calibration(self) -> Calibration:
         return self._spec.calibration
 

@@ -74,6 +74,10 @@ class ClipClapEncoder:
         return self._clip.calibration
 
     @property
+    def is_joint(self) -> bool:
+        return True
+
+    @property
     def sound_calibration(self) -> Calibration:
         return self._spec.sound_calibration
 

@@ -98,6 +98,10 @@ class LanguageBindEncoder:
         return self._spec.visual.calibration
 
     @property
+    def is_joint(self) -> bool:
+        return True
+
+    @property
     def sound_calibration(self) -> Calibration:
         return self._spec.sound_calibration
 

@@ -7,8 +7,6 @@ from dataclasses import replace
 
 from service.domain import Analysis, PictureCaption, Scene
 
-NEAR_S = 2.0
-"""Two moments nearer than this show the same."""
 HIGHLIGHT_SHARE = 0.5
 """Of the looks go to highlights, if there are as many; the others to scenes."""
 
@@ -16,17 +14,19 @@ HIGHLIGHT_SHARE = 0.5
 def choose_moments(analysis: Analysis, count: int) -> tuple[float, ...]:
     """Times of at most ``count`` frames in order: highlights' peaks, and best frames of scenes.
 
-    Scenes come by their length, the longest first, and only with a frame that is worth a look.
+    Scenes come by their length, the longest first, and only with a frame that is worth a look; one
+    that holds a chosen peak needs no other.
     """
-    peaks = [highlight.peak_s for highlight in analysis.highlights]
+    peaks = list(dict.fromkeys(highlight.peak_s for highlight in analysis.highlights))
     scenes = sorted(analysis.scenes, key=lambda scene: scene.start_s - scene.end_s)
-    stills = [scene.keyframe_s for scene in scenes if scene.quality > 0.0]
-    least = max(round(count * HIGHLIGHT_SHARE), count - len(stills))
-    chosen: list[float] = []
-    for at in [*peaks[:least], *stills, *peaks[least:]]:
-        if len(chosen) < count and all(abs(at - other) >= NEAR_S for other in chosen):
-            chosen.append(at)
-    return tuple(sorted(chosen))
+    least = max(round(count * HIGHLIGHT_SHARE), count - len(scenes))
+    chosen = peaks[:least][:count]
+    for scene in scenes:
+        is_seen = any(scene.start_s <= at < scene.end_s for at in chosen)
+        if len(chosen) < count and scene.quality > 0.0 and not is_seen:
+            chosen.append(scene.keyframe_s)
+    chosen += [peak for peak in peaks if peak not in chosen][: count - len(chosen)]
+    return tuple(sorted(set(chosen)))
 
 
 def caption_scenes(

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.detection.looks import NEAR_S, caption_scenes, choose_moments
+from service.detection.looks import caption_scenes, choose_moments
 from service.domain import (
     Analysis,
     Highlight,
@@ -53,15 +53,21 @@ def test_a_black_scene_is_not_looked_at():
     assert choose_moments(analysis(stills=[(10.0, 99.0, 0.0), (50.0, 2.0, 0.4)]), 4) == (50.0,)
 
 
+def test_a_scene_whose_highlight_is_seen_needs_no_other_look():
+    found = analysis(peaks=[12.0], stills=[(10.0, 5.0, 0.5), (15.0, 5.0, 0.5)])
+
+    assert choose_moments(found, 4) == (12.0, 15.0)
+
+
 times = st.lists(st.floats(0.0, 1000.0), max_size=20)
 
 
 @given(times, times, st.integers(0, 12))
-def test_looks_are_few_in_order_and_apart(peaks, stills, count):
+def test_looks_are_few_and_in_order(peaks, stills, count):
     chosen = choose_moments(analysis(peaks=peaks, stills=[(at, 1.0, 0.5) for at in stills]), count)
 
     assert len(chosen) <= count
-    assert all(b - a >= NEAR_S for a, b in pairwise(chosen))
+    assert all(a < b for a, b in pairwise(chosen))
     assert set(chosen) <= {*peaks, *stills}
 
 

@@ -13,7 +13,6 @@ from service.domain import AudioWindow, Calibration, Frame, MediaInfo, SamplePla
 from service.errors import ConfigurationError, ModelTimeoutError, TransientError
 from service.senses import Ears
 
-
 NO_FRAMES: tuple[Frame, ...] = ()
 
 
@@ -54,7 +53,7 @@ class Tape:
 class Listener:
     """A sound encoder that keeps what it is given; raises what it is told to."""
 
-    name, dimension, device, window_s = "listener", 2, "cpu", 10.0
+    name, dimension, device, window_s, is_joint = "listener", 2, "cpu", 10.0, False
     sound_calibration = Calibration(kind=ScoreKind.SOFTMAX, logit_scale=20.0)
 
     def __init__(self, *, sample_rate_hz: int = 48_000, errors=()) -> None:
