@@ -13,7 +13,6 @@ from service.detection.concepts import (
     look_for,
 )
 from service.detection.highlights import find_highlights
-from service.detection.moments import Moments, pool_moments
 from service.detection.tags import find_picture_tags, limit_tags
 from service.detection.voices import (
     hear_picture,
@@ -22,7 +21,7 @@ from service.detection.voices import (
 from service.domain import Calibration
 from service.vocabulary import load_vocabulary
 from tests.benchmarks.bench_detection import SHARED, Row, row
-from tests.support.detect import detect
+from tests.support.detect import Detected, detect
 from tests.support.known_clips import (
     CAR_WINDOWS,
     CUTS,
@@ -85,22 +84,19 @@ def _car(encoder: StandinClip) -> list[Row]:
     return rows
 
 
-def _watch(clip: str, encoder: StandinClip) -> Moments:
-    watched = detect(VIDEO / clip, vocabulary=load_vocabulary(), encoder=encoder, rate_hz=4.0)
-    assert watched.moments is not None
-    return watched.moments
+def _watch(clip: str, encoder: StandinClip) -> Detected:
+    return detect(VIDEO / clip, vocabulary=load_vocabulary(), encoder=encoder, rate_hz=4.0)
 
 
-def _questions(encoder: StandinClip, seen: dict[str, Moments]) -> list[Row]:
+def _questions(encoder: StandinClip, seen: dict[str, Detected]) -> list[Row]:
     """Each beside what single frames give."""
     rows = []
     for question in QUESTIONS:
-        words = look_for(load_vocabulary(), [question.wanted], [question.unwanted])
-        concepts = embed_concepts(words, encoder)
-        single = seen[question.clip]
+        concepts = embed_concepts(question.ask(load_vocabulary()), encoder)
+        clip = seen[question.clip]
         alone, pooled = (
             area(hear_picture(moments, concepts, 1.0), question)
-            for moments in (single, pool_moments(single))
+            for moments in (clip.moments, clip.context)
         )
         name = f"{question.clip}, {question.wanted}, AUC of a moment at 4 Hz"
         rows.append(row(name, pooled, "AUC", round(alone, 4)))
@@ -117,7 +113,7 @@ def _hands() -> Row:
     return row("bottle-detection.mp4, hands by movement alone", area(voice, hands), "AUC", 0.5)
 
 
-def _tags(encoder: StandinClip, seen: dict[str, Moments]) -> list[Row]:
+def _tags(encoder: StandinClip, seen: dict[str, Detected]) -> list[Row]:
     """With and without a calibration that was measured on the other clips."""
     concepts = embed_concepts(load_vocabulary(), encoder)
     rows = []
@@ -136,7 +132,7 @@ def _tags(encoder: StandinClip, seen: dict[str, Moments]) -> list[Row]:
                 flat_range=measured.flat_range if uses_spread else None,
             )
             found = find_picture_tags(
-                pool_moments(seen[clip]), replace(concepts, calibration=calibration)
+                seen[clip].context, replace(concepts, calibration=calibration)
             )
             labels = {tag.label for tag in limit_tags(found, 8)}
             right += len(labels & RIGHT_TAGS[clip])
@@ -150,9 +146,9 @@ def _tags(encoder: StandinClip, seen: dict[str, Moments]) -> list[Row]:
     return rows
 
 
-def _calibrate(without: str, seen: dict[str, Moments], concepts: Concepts) -> Calibration:
+def _calibrate(without: str, seen: dict[str, Detected], concepts: Concepts) -> Calibration:
     meter = CalibrationMeter()
-    for clip, moments in seen.items():
-        if clip != without:
-            meter.add(moments.vectors)
+    for clip, found in seen.items():
+        if clip != without and found.moments is not None:
+            meter.add(found.moments.vectors)
     return meter.result(concepts.calibration, concepts.tag_vectors)

@@ -95,7 +95,7 @@ def seen(shared, encoder):
 
 @pytest.mark.parametrize("question", QUESTIONS[1:], ids=lambda question: question.wanted)
 def test_context_helps_to_tell_other_things_apart_too(seen, encoder, question):
-    concepts = embed_concepts(look_for(VOCABULARY, [question.wanted], [question.unwanted]), encoder)
+    concepts = embed_concepts(question.ask(VOCABULARY), encoder)
     found = seen[question.clip]
     pooled = area(hear_picture(found.context, concepts), question)
     assert pooled >= 0.75

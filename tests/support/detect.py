@@ -12,8 +12,9 @@ import numpy as np
 import onnxruntime
 
 from service.detection.concepts import Concepts, embed_concepts
+from service.detection.context import pool_within_shots
 from service.detection.heard import HeardSounds, gather_sounds
-from service.detection.moments import Moments, gather_moments, pool_moments
+from service.detection.moments import Moments, gather_moments
 from service.detection.shots import find_shots
 from service.detection.signals import PictureMeter, PictureSignals
 from service.detection.sound import SoundMeter, SoundSignals
@@ -60,6 +61,7 @@ def detect(
     except av.error.InvalidDataError:
         pass
     picture = meter.signals()
+    shots = find_shots(picture, end_s)
     moments = None
     if encoder is not None and views:
         vectors = encoder.encode_images(views)
@@ -69,10 +71,10 @@ def detect(
     return Detected(
         duration_s=end_s,
         picture=picture,
-        shots=find_shots(picture, end_s),
+        shots=shots,
         sound=sound if len(sound) else None,
         moments=moments,
-        context=pool_moments(moments) if moments else None,
+        context=pool_within_shots(moments, shots) if moments else None,
         concepts=embed_concepts(vocabulary, encoder) if encoder else None,
         heard=heard,
     )

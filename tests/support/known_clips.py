@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
+from service.detection.concepts import look_for
 from service.detection.voices import Voice
 from service.domain import Highlight
+from service.vocabulary import Vocabulary
 
 Span = tuple[float, float]
 
@@ -38,8 +40,12 @@ class Question:
     clip: str
     wanted: str
     unwanted: str
+    """Empty: whatever any picture is."""
     yes: list[Span]
     no: list[Span]
+
+    def ask(self, vocabulary: Vocabulary) -> Vocabulary:
+        return look_for(vocabulary, [self.wanted], [self.unwanted] if self.unwanted else [])
 
 
 QUESTIONS = [
@@ -63,6 +69,13 @@ QUESTIONS = [
         unwanted="a bicycle",
         yes=[(1.9, 3.04)],
         no=[(4.2, 9.8)],
+    ),
+    Question(
+        clip="bikes.mp4",
+        wanted="a car",
+        unwanted="",
+        yes=[(1.2, 3.04), (5.48, 7.48)],
+        no=[(7.48, 9.8)],
     ),
     Question(
         clip="cockatoo.mp4",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.detection.context import pool_within_shots
 from service.detection.moments import gather_moments, pool_moments, unit
+from service.domain import Shot
 
 gaps = st.lists(st.floats(0.01, 8.0), min_size=1, max_size=40)
 windows = st.floats(0.2, 12.0)
@@ -85,3 +89,36 @@ def test_a_burst_of_samples_weighs_no_more_than_the_time_it_covers():
     middle = int(np.argmin(np.abs(times - 4.5)))
     share = pooled.vectors[middle, 0, 1] / pooled.vectors[middle, 0].sum()
     assert share == pytest.approx(1.0 / 3.0, abs=0.1)
+
+
+def test_context_ends_at_a_cut():
+    east, north = np.eye(2, dtype=np.float32)
+    times = np.arange(0.0, 20.0, 0.25)
+    changing = gather_moments(times.tolist(), np.where((times < 10.0)[:, None], east, north))
+    shots = [Shot(start_s=0.0, end_s=10.0), Shot(start_s=10.0, end_s=20.0)]
+    pooled = pool_within_shots(changing, shots, 3.0)
+    assert pooled.vectors == pytest.approx(changing.vectors)
+    late = [Shot(start_s=0.0, end_s=10.0004), Shot(start_s=10.0004, end_s=20.0)]  # rounded
+    assert pool_within_shots(changing, late, 3.0).vectors == pytest.approx(changing.vectors)
+
+
+@settings(max_examples=60, deadline=None)
+@given(gaps, windows, seeds, st.lists(st.floats(0.0, 200.0), max_size=6))
+def test_each_shot_is_pooled_as_if_there_were_no_other(steps, window_s, seed, cuts):
+    whole = moments(times_of(steps), seed)
+    edges = [0.0, *sorted(cuts), 1000.0]
+    shots = [Shot(start_s=a, end_s=b) for a, b in pairwise(edges)]
+    pooled = pool_within_shots(whole, shots, window_s)
+    assert np.array_equal(pooled.times_s, whole.times_s)
+    for shot in shots:
+        inside = (whole.times_s >= shot.start_s - 1e-3) & (whole.times_s < shot.end_s - 1e-3)
+        alone = gather_moments(whole.times_s[inside].tolist(), whole.vectors[inside])
+        expected = pool_moments(alone, window_s).vectors
+        assert np.array_equal(pooled.vectors[inside], expected)
+
+
+def test_without_shots_or_moments_nothing_is_lost():
+    whole = moments(np.arange(9.0), 3)
+    assert np.array_equal(pool_within_shots(whole, ()).vectors, pool_moments(whole).vectors)
+    none = gather_moments([], np.zeros((0, 4), np.float32))
+    assert len(pool_within_shots(none, [Shot(start_s=0.0, end_s=1.0)])) == 0
