@@ -13,7 +13,8 @@ from adapters.models.starting import start_graph
 from service.domain import Finding, Severity
 
 PACKAGES = {"cuda": "onnxruntime-gpu[cuda,cudnn]", "openvino": "onnxruntime-openvino"}
-"""All of them install the module ``onnxruntime``: only one may be there."""
+"""All of them, and ``onnxruntime``, install the same module: of two in one environment the last one
+wins, and removing either breaks the other (tried with pip). So none is an extra of ours."""
 INTEL_VENDOR = "0x8086"
 """PCI vendor id."""
 
@@ -73,4 +74,5 @@ def _are_intel(root: Path) -> Iterator[bool]:
 
 
 def _replace_onnxruntime(name: str) -> str:
-    return f"pip uninstall -y onnxruntime && pip install '{PACKAGES[name]}'"
+    package = PACKAGES[name]
+    return f"pip uninstall -y onnxruntime {package.partition('[')[0]} && pip install '{package}'"

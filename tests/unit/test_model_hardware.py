@@ -45,13 +45,15 @@ def test_a_machine_without_a_gpu_is_well(tmp_path):
         pytest.param(
             {"nvidia": True},
             "an NVIDIA GPU is not used",
-            "pip uninstall -y onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'",
+            "pip uninstall -y onnxruntime onnxruntime-gpu && "
+            "pip install 'onnxruntime-gpu[cuda,cudnn]'",
             id="NVIDIA",
         ),
         pytest.param(
             {"vendors": ("0x8086",)},
             "an Intel GPU is not used",
-            "pip uninstall -y onnxruntime && pip install 'onnxruntime-openvino', "
+            "pip uninstall -y onnxruntime onnxruntime-openvino && "
+            "pip install 'onnxruntime-openvino', "
             "and MOODREEL_OPENVINO_DEVICE=GPU",
             id="Intel",
         ),
