@@ -12,13 +12,15 @@ from service.detection.concepts import (
     embed_concepts,
     look_for,
 )
+from service.detection.context import pool_within_shots
 from service.detection.highlights import find_highlights
+from service.detection.moments import Moments, gather_moments, pool_moments
 from service.detection.tags import find_picture_tags, limit_tags
 from service.detection.voices import (
     hear_picture,
     hear_signals,
 )
-from service.domain import Calibration
+from service.domain import Calibration, Shot
 from service.vocabulary import load_vocabulary
 from tests.benchmarks.bench_detection import SHARED, Row, row
 from tests.support.detect import Detected, detect
@@ -53,7 +55,8 @@ def run() -> list[Row]:
     encoder = StandinClip(SHARED / "models/standin-clip")
     seen = {clip: _watch(clip, encoder) for clip in RIGHT_TAGS}
     questions = _questions(encoder, seen)
-    return [*_shots(), *_car(encoder), *questions, _hands(), *_tags(encoder, seen)]
+    spliced = _spliced(encoder, seen)
+    return [*_shots(), *_car(encoder), *questions, *spliced, _hands(), *_tags(encoder, seen)]
 
 
 def _shots() -> list[Row]:
@@ -101,6 +104,67 @@ def _questions(encoder: StandinClip, seen: dict[str, Detected]) -> list[Row]:
         name = f"{question.clip}, {question.wanted}, AUC of a moment at 4 Hz"
         rows.append(row(name, pooled, "AUC", round(alone, 4)))
     return rows
+
+
+WISHES = {
+    "cockatoo.mp4": "a bird",
+    "bottle-detection.mp4": "a bottle",
+    "demo_test_video_structuralize.mp4": "people playing basketball",
+}
+
+
+def _spliced(encoder: StandinClip, seen: dict[str, Detected]) -> list[Row]:
+    """Films of five to eight pieces of 4 to 10 s, every second one of the wanted clip.
+
+    The baselines are pooled across the cuts.
+    """
+    rng = np.random.default_rng(0)
+    words = load_vocabulary()
+    concepts = {
+        clip: embed_concepts(look_for(words, [wish], []), encoder) for clip, wish in WISHES.items()
+    }
+    overlaps: dict[bool, list[float]] = {True: [], False: []}
+    for trial in range(60):
+        wanted = list(WISHES)[trial % len(WISHES)]
+        other = rng.choice([clip for clip in seen if clip != wanted])
+        moments, shots = _splice(seen[other], seen[wanted], rng)
+        pooled = {True: pool_within_shots(moments, shots), False: pool_moments(moments)}
+        for within, context in pooled.items():
+            voice = hear_picture(context, concepts[wanted], 1.0)
+            found = find_highlights([voice], shots[-1].end_s, shots=shots)
+            for shot in shots[1::2]:
+                best = max((overlap(one, (shot.start_s, shot.end_s)) for one in found), default=0.0)
+                overlaps[within].append(best)
+    ours, theirs = np.array(overlaps[True]), np.array(overlaps[False])
+    count = f"of {len(ours)} stretches of 60 spliced films"
+    return [
+        row(f"IoU {count}", ours.mean(), "IoU", round(float(theirs.mean()), 4)),
+        row(
+            f"found at IoU 0.5 {count}",
+            (ours >= 0.5).mean(),
+            "share",
+            round(float((theirs >= 0.5).mean()), 4),
+        ),
+    ]
+
+
+def _splice(
+    other: Detected, wanted: Detected, rng: np.random.Generator
+) -> tuple[Moments, list[Shot]]:
+    times: list[float] = []
+    vectors, shots, start_s = [], [], 0.0
+    for number in range(int(rng.integers(5, 9))):
+        source = (wanted if number % 2 else other).moments
+        assert source is not None
+        end_s = float(source.times_s[-1])
+        length_s = min(float(rng.uniform(4.0, 10.0)), end_s - 0.5)
+        first_s = float(rng.uniform(0.0, end_s - length_s))
+        inside = (source.times_s >= first_s) & (source.times_s < first_s + length_s)
+        times += (start_s + source.times_s[inside] - first_s).tolist()
+        vectors.append(source.vectors[inside])
+        shots.append(Shot(start_s=start_s, end_s=start_s + length_s))
+        start_s += length_s
+    return gather_moments(times, np.concatenate(vectors)), shots
 
 
 def _hands() -> Row:

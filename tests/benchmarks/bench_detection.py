@@ -60,7 +60,7 @@ def run() -> list[Row]:
 
 
 def row(name: str, value: float, unit: str, baseline: float | None = None) -> Row:
-    ratio = round(value / baseline, 3) if baseline else None
+    ratio = round(float(value) / baseline, 3) if baseline else None
     return {
         "name": f"detection: {name}",
         "value": round(float(value), 4),
