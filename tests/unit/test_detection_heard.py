@@ -47,12 +47,24 @@ def test_what_was_certain_stays_a_score():
     assert hear(0.0, 0.0, 1.0, 0.0, 0.0).score(["Clock"]).tolist() == [1.0] * 20
 
 
+def test_what_is_faint_in_a_film_stays_faint():
+    def clock(duration_s):
+        scores = np.zeros((2 * duration_s, 5), np.float32)
+        scores[:, 2] = 0.05
+        heard = gather_sounds([(0.0, float(duration_s), scores)], LABELS, "tagger")
+        return float(odds(heard.score(["Clock"]))[0] / odds(0.05))
+
+    assert clock(30) == pytest.approx(FAINT_ODDS)
+    assert clock(90) == pytest.approx(FAINT_ODDS / 3)
+    assert clock(3600) == pytest.approx(1.0)
+
+
 def test_a_faint_sound_is_raised_where_it_is_the_likeliest_in_turn():
-    scores = np.zeros((80, 5), np.float32)
-    scores[:40, 2], scores[40:, 3] = 0.1, 0.1
-    heard = gather_sounds([(0.0, 40.0, scores)], LABELS, "tagger")
+    scores = np.zeros((60, 5), np.float32)
+    scores[:30, 2], scores[30:, 3] = 0.1, 0.1
+    heard = gather_sounds([(0.0, 30.0, scores)], LABELS, "tagger")
     assert heard.score(["Clock"])[10] > 0.5
-    assert heard.score(["Fire"])[70] > 0.5
+    assert heard.score(["Fire"])[50] > 0.5
 
 
 def test_a_tagger_s_answers_are_not_changed():
