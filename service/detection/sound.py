@@ -7,11 +7,13 @@ windows changes nothing: what a measurement needs of the last window is kept for
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from service.detection.loudness import (
+    SHORT_TERM_STEPS,
     STEP_S,
     LoudnessMeter,
     integrated_lufs,
@@ -89,7 +91,8 @@ class SoundMeter:
 
     def signals(self) -> SoundSignals:
         """All that was measured so far."""
-        runs = [_finish(run) for run in self._runs]
+        gaps_s = [0.0, *(after.start_s - run.end_s for run, after in pairwise(self._runs))]
+        runs = [_finish(run, gap_s) for run, gap_s in zip(self._runs, gaps_s, strict=False)]
         times, cells, onsets, power_times, powers = (
             np.concatenate(parts) for parts in zip(_NOTHING, *runs, strict=True)
         )
@@ -175,8 +178,11 @@ class _Run:
         return np.hstack([level[:, None], means[:, :2], numbers])
 
 
-def _finish(run: _Run) -> _Rows:
-    """All of a run, its unfinished cells included, which are measured as if silence followed."""
+def _finish(run: _Run, gap_s: float) -> _Rows:
+    """All of a run, its unfinished cells included, which are measured as if silence followed.
+
+    The gap before it is silence, of which three seconds are as good as all.
+    """
     graph, cells, onsets = run.spectrograph, list(run.cells), list(run.onsets)
     if len(run.rest) > 1:
         count = -(-len(run.rest) // graph.hop)
@@ -187,8 +193,9 @@ def _finish(run: _Run) -> _Rows:
     rows = np.concatenate([_NOTHING[1], *cells])
     starts = np.arange(len(rows)) * run.cell_size / run.rate_hz
     ends = np.minimum(starts + run.cell_size / run.rate_hz, run.end_s - run.start_s)
-    powers = run.loudness.powers()
-    tenths = (np.arange(len(powers)) + 0.5) * STEP_S
+    silent = min(SHORT_TERM_STEPS, int(gap_s / STEP_S))
+    powers = np.concatenate([np.zeros(silent), run.loudness.powers()])
+    tenths = (np.arange(len(powers)) - silent + 0.5) * STEP_S
     return (
         run.start_s + (starts + ends) / 2.0,
         np.asarray(rows, np.float32),

@@ -175,9 +175,13 @@ def test_a_gap_between_windows_stays_a_gap():
     meter = SoundMeter()
     meter.add(window(tone(440, 2.0)))
     meter.add(window(tone(440, 2.0), start_s=60.0))
-    assert meter.signals().times_s.tolist() == pytest.approx(
+    signals = meter.signals()
+    assert signals.times_s.tolist() == pytest.approx(
         [0.25, 0.75, 1.25, 1.75, 60.25, 60.75, 61.25, 61.75]
     )
+    assert len(signals.powers) == 20 + 30 + 20  # three seconds of it are silence
+    assert (np.diff(signals.power_times_s) > 0.09).all()
+    assert signals.power_times_s[50] == pytest.approx(60.05)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 100, 1599, 8001])
