@@ -62,6 +62,12 @@ def test_copies_and_neighbours_count_once():
     assert count_different([]) == 0
 
 
+def test_items_that_begin_alike_and_go_on_otherwise_are_different():
+    items = make_items(7, common=0.0)
+    opening = items[0][:1]
+    assert count_different([np.concatenate([opening, vectors]) for vectors in items]) == 7
+
+
 def test_levels_are_means_over_moments_and_views():
     item = np.array([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]]], np.float32)
     levels = text_levels([item], np.eye(2, dtype=np.float32))

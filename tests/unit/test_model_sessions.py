@@ -6,7 +6,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime as ort
@@ -235,8 +237,15 @@ GPU = ("CUDAExecutionProvider", "CPUExecutionProvider")
 class Runtime:
     """Stands in for an onnxruntime with a GPU: starts everything on the CPU, says otherwise."""
 
-    def __init__(self, *, starts: bool = True, runs: bool = True, takes: bool = True) -> None:
-        self.starts, self.runs, self.takes = starts, runs, takes
+    def __init__(
+        self,
+        *,
+        starts: bool = True,
+        runs: bool = True,
+        takes: bool = True,
+        shares: dict[str, int] | None = None,
+    ) -> None:
+        self.starts, self.runs, self.takes, self.shares = starts, runs, takes, shares
         self.started: list[str] = []
 
     def __call__(self, path: str, native: ort.SessionOptions, providers, **options: object):
@@ -253,6 +262,16 @@ class GpuSession:
     def __init__(self, real: ort.InferenceSession, runtime: Runtime) -> None:
         self.real, self.runtime = real, runtime
         self.get_inputs, self.get_outputs = real.get_inputs, real.get_outputs
+        if runtime.shares is not None:
+            self.get_provider_graph_assignment_info = self.tell_shares
+
+    def tell_shares(self) -> list[SimpleNamespace]:
+        """As newer versions of onnxruntime tell which provider took which operators."""
+        assert self.runtime.shares is not None
+        return [
+            SimpleNamespace(ep_name=name, get_nodes=partial(list, range(count)))
+            for name, count in self.runtime.shares.items()
+        ]
 
     def get_providers(self) -> list[str]:
         return list(GPU) if self.runtime.takes else [GPU[1]]
@@ -268,8 +287,17 @@ def start_on_gpu(tmp_path: Path, runtime: Runtime) -> Session:
     return Session("toy", path, SessionOptions(providers=GPU), start=runtime)
 
 
-def test_it_says_what_it_runs_on(tmp_path: Path):
-    assert start_on_gpu(tmp_path, Runtime()).device == "cuda"
+@pytest.mark.parametrize(
+    ("shares", "device"),
+    [
+        pytest.param(None, "cuda", id="an older onnxruntime that does not tell"),
+        pytest.param({GPU[0]: 500, GPU[1]: 16}, "cuda", id="most of it"),
+        pytest.param({GPU[1]: 516}, "cpu", id="nothing of it"),
+        pytest.param({}, "cuda", id="a graph without operators"),
+    ],
+)
+def test_it_says_what_it_really_runs_on(tmp_path: Path, shares, device: str):
+    assert start_on_gpu(tmp_path, Runtime(shares=shares)).device == device
 
 
 @pytest.mark.parametrize(

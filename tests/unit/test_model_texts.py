@@ -73,6 +73,21 @@ def test_what_one_process_learns_another_that_runs_already_knows(tmp_path):
     assert len(read(tmp_path / "clip.npz")) == 3, "neither overwrote the other"
 
 
+def test_what_another_process_writes_meanwhile_is_kept(tmp_path):
+    first, second, tower = (
+        TextMemory(tmp_path / "clip.npz"),
+        TextMemory(tmp_path / "clip.npz"),
+        Tower(),
+    )
+
+    def encode_while_the_other_learns(sentences):
+        second.recall(["bb"], tower.encode)
+        return tower.encode(sentences)
+
+    first.recall(["a"], encode_while_the_other_learns)
+    assert len(read(tmp_path / "clip.npz")) == 2
+
+
 def test_one_query_does_not_write_a_large_file_anew(tmp_path):
     memory, tower = TextMemory(tmp_path / "clip.npz"), Tower()
     memory.recall([f"sentence {index}" for index in range(300)], tower.encode)
