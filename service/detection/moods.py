@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.detection.concepts import Concepts
+from service.detection.context import let_silence_be
 from service.detection.heard import HeardSounds
 from service.detection.moments import Moments
 from service.detection.scoring import ramp, score_concepts
@@ -45,7 +46,7 @@ HAS_RHYTHM = 4
 """Shots from which on their pace says something."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Course:
     """What one modality says over time: strengths of M moods at N times."""
 
@@ -82,9 +83,10 @@ def find_moods(
     signals = _from_signals(
         plane, grid, picture=picture, shots=shots, sound=sound, analysis=analysis
     )
+    listening = _from_vectors(words, listened, sound_concepts)
     witnesses = [
         (TRUST_PICTURE, [_from_vectors(words, context, concepts)]),
-        (TRUST_SOUND, [_from_sounds(words, heard), _from_vectors(words, listened, sound_concepts)]),
+        (TRUST_SOUND, [_from_sounds(words, heard), _end_at_silence(listening)]),
         (TRUST_SIGNALS, [signals]),
     ]
     doubts = []
@@ -168,6 +170,10 @@ def _from_vectors(
         if word.label in columns:
             strengths[:, index] = scores[:, columns[word.label]]
     return _Course(times_s=context.times_s, strengths=strengths)
+
+
+def _end_at_silence(course: _Course | None) -> _Course | None:
+    return course and _Course(*let_silence_be(course.times_s, course.strengths))
 
 
 def _from_sounds(words: Sequence[MoodWord], heard: HeardSounds | None) -> _Course | None:

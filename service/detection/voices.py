@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from service.detection.concepts import Concepts
+from service.detection.context import let_silence_be
 from service.detection.heard import HeardSounds
 from service.detection.moments import Moments
 from service.detection.scoring import ramp, score_contrast
@@ -22,8 +23,6 @@ from service.vocabulary import Vocabulary
 
 REASON_SHARE = 0.5
 """A second reason is told when it is at least half as strong as the first."""
-
-FEWEST_STRETCHES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,31 +134,9 @@ def _hear_prompts(
 
 
 def _let_silence_be(voice: Voice) -> Voice:
-    """A voice of sounds that says nothing where nothing was encoded, for there was nothing to hear.
-
-    What was heard holds for half of the usual distance between two stretches, and is gone after a
-    whole one. With fewer than three nobody knows what is usual.
-    """
-    times = voice.times_s
-    if len(times) < FEWEST_STRETCHES:
-        return voice
-    usual_s = float(np.median(np.diff(times)))
-    quiet = np.concatenate([[True], np.diff(times) > 2.0 * usual_s, [True]])
-    first, last = np.flatnonzero(quiet[:-1]), np.flatnonzero(quiet[1:])
-    sources = np.concatenate([np.arange(len(times)), first, first, last, last])
-    added = [times[first] - usual_s / 2, times[first] - usual_s]
-    added += [times[last] + usual_s / 2, times[last] + usual_s]
-    all_times = np.concatenate([times, *added])
-    held = np.ones(len(all_times), np.float32)
-    held[len(times) + len(first) : len(times) + 2 * len(first)] = 0.0
-    held[len(all_times) - len(last) :] = 0.0
-    order = np.argsort(all_times, kind="stable")
-    return replace(
-        voice,
-        times_s=all_times[order],
-        strengths=(voice.strengths[sources] * held)[order],
-        shares=voice.shares[sources][order],
-    )
+    rows = np.column_stack([voice.strengths, voice.shares])
+    times, rows = let_silence_be(voice.times_s, rows)
+    return replace(voice, times_s=times, strengths=rows[:, 0], shares=rows[:, 1:])
 
 
 def _hear_classes(heard: HeardSounds | None, vocabulary: Vocabulary, weight: float) -> Voice:

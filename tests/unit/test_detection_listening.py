@@ -268,6 +268,16 @@ def test_a_mood_that_is_listened_to_is_found_and_moves_the_curve(space):
     assert max(after) < -0.6
 
 
+def test_a_mood_that_was_heard_does_not_last_through_silence(space):
+    times = np.arange(5.0, 60.0, 10.0)
+    listened = gather_moments(times.tolist(), space.sense(["sad"] * 6, gap=15, strength=0.6))
+    concepts = embed_sound_concepts(VOCABULARY, space)
+    moods, curve = find_moods(VOCABULARY, 600.0, listened=listened, sound_concepts=concepts)
+    assert moods == ()  # a tenth of the item
+    assert curve[10].valence < -0.6
+    assert max(abs(point.valence) for point in curve if point.time_s > 80) < 0.01
+
+
 def test_hearing_a_mood_twice_is_no_more_than_hearing_it_surely(space):
     vocabulary = replace(VOCABULARY, moods=(replace(VOCABULARY.moods[0], sounds=("Sad music",)),))
     doubtful = 0.6 * space.axes[WORDS.index("sad")] + 0.58 * space.axes[WORDS.index("noise")]
