@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
 from torch import nn
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, CLIPTokenizer
 
+from adapters.exports import vocabularies
 from adapters.exports.vocabularies import Specials, write_tokenizer
 from service.errors import ConfigurationError
 
@@ -32,7 +32,7 @@ def load_published(model_class: Any, directory: Path) -> Any:  # noqa: ANN401  t
         model, info = model_class.from_pretrained(
             directory, local_files_only=True, dtype=torch.float32, output_loading_info=True
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except Exception as error:  # transformers', pickle's and safetensors' have no common base
         raise ConfigurationError(
             f"{directory.name} cannot be read as a {model_class.__name__}: {error}"
         ) from error
@@ -92,15 +92,11 @@ def save_tokenizer(source: Path | None, path: Path, specials: Specials, size: in
         shutil.copyfile(source / "tokenizer.json", path)
     else:  # vocab.json and merges.txt, or spiece.model
         try:
-            converted = AutoTokenizer.from_pretrained(source, local_files_only=True)
+            # Of LanguageBind's configuration transformers knows nothing; its tokenizer is CLIP's.
+            kind = CLIPTokenizer if specials is vocabularies.CLIP else AutoTokenizer
+            converted = kind.from_pretrained(source, local_files_only=True)
             converted.backend_tokenizer.save(str(path))
         except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:
             raise ConfigurationError(
                 f"{source.name} has no tokenizer that can be read: {error}"
             ) from error
-
-
-def end_id_of(path: Path) -> int:
-    """What a tokenizer closes an empty text with."""
-    ids = Tokenizer.from_file(str(path)).encode("").ids
-    return int(ids[-1])

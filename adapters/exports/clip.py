@@ -14,7 +14,7 @@ from adapters.exports.description import (
     OPENAI_STD,
     Table,
     image_table,
-    read_json,
+    read_preprocessing,
 )
 from adapters.exports.spec import Size, Weights
 from adapters.exports.towers import Signal, Tokens, projected_tower
@@ -51,9 +51,7 @@ def open_clip(weights: Weights) -> Blueprint:
         else build_random(lambda: CLIPModel(random_config(weights.size)), weights.seed)
     )
     config = model.config
-    image = image_table(
-        read_json(directory / "preprocessor_config.json") if directory else {}, IMAGE
-    )
+    image = image_table(read_preprocessing(directory) if directory else {}, IMAGE)
     edge = config.vision_config.image_size
     text = text_tokens(config.text_config)
     return Blueprint(

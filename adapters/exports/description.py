@@ -74,6 +74,14 @@ def image_table(config: Mapping[str, Any], default: Table) -> Table:
     return table
 
 
+def read_preprocessing(directory: Path) -> dict[str, Any]:
+    """What a checkpoint says of pictures, in the file of older or newer versions of transformers;
+    nothing where it has neither.
+    """
+    older = read_json(directory / "preprocessor_config.json")
+    return older or dict(read_json(directory / "processor_config.json").get("image_processor", {}))
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; nothing where the file is not there."""
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from adapters.exports.spec import ExportError
 from service.errors import ConfigurationError
 
 
@@ -20,7 +21,8 @@ def whole_directory(target: Path, *, replace: bool = False) -> Iterator[Path]:
         replace: Whether a directory that is there already gives way.
 
     Raises:
-        ConfigurationError: The target is there already, or cannot be written.
+        ConfigurationError: The target is there already, or cannot be made.
+        ExportError: It cannot be written to the end.
     """
     target = target.absolute()
     if target.exists() and not replace and not _is_empty(target):
@@ -36,6 +38,8 @@ def whole_directory(target: Path, *, replace: bool = False) -> Iterator[Path]:
         yield draft
         draft.chmod(0o755)  # mkdtemp's is for its owner alone
         _exchange(draft, target)
+    except OSError as error:  # a full disk, most of all
+        raise ExportError(f"{target} cannot be written: {error}") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime as ort
 import torch
 
@@ -51,7 +52,8 @@ def write_graph(tower: Tower, path: Path, *, seed: int = 0) -> None:
         except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError) as error:
             raise ExportError(f"{path.name} cannot be traced by PyTorch: {error}") from error
         _forget_origin(program.model)
-        program.save(str(path), external_data=False)
+        # The program's own way to save parts a large graph in two, and checksums know of one.
+        onnx.save(program.model_proto, str(path))
 
 
 def _forget_origin(model: Any) -> None:  # noqa: ANN401  onnxscript ships no types to us

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -84,7 +83,7 @@ def _read_state(directory: Path) -> State:
         )
     try:
         return dict(load_state_dict(file, weights_only=True))
-    except (OSError, RuntimeError, ValueError, UnpicklingError) as error:
+    except Exception as error:  # pickle's and safetensors' have no common base
         raise ConfigurationError(f"{directory.name}/{file.name} cannot be read: {error}") from error
 
 

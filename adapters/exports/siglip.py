@@ -12,7 +12,7 @@ from adapters.exports import vocabularies
 from adapters.exports.blueprint import Blueprint
 from adapters.exports.checkpoints import build_random, load_published
 from adapters.exports.clip import TINY, TINY_VOCABULARY, text_table
-from adapters.exports.description import Table, image_table, read_json
+from adapters.exports.description import Table, image_table, read_json, read_preprocessing
 from adapters.exports.spec import Size, Weights
 from adapters.exports.towers import Signal, Tokens, projected_tower
 from adapters.exports.vocabularies import Specials
@@ -62,7 +62,7 @@ def open_siglip(weights: Weights, generation: Generation) -> Blueprint:
     directory = weights.directories[0] if weights.directories else None
     preprocessing = {}
     if directory:
-        preprocessing = read_json(directory / "preprocessor_config.json")
+        preprocessing = read_preprocessing(directory)
         _check_kind(read_json(directory / "config.json"), generation, directory.name)
     model = (
         load_published(SiglipModel, directory)

@@ -91,11 +91,15 @@ async def export(
 
     Each graph is run beside PyTorch on random inputs; if they differ, nothing is made.
     """
+    if family is not Family.CLIPCLAP and (projection or pairs or captions):
+        raise typer.BadParameter("--projection, --pairs and --captions go with clipclap")
+    if family is Family.CLIPCLAP and (sources or in_8_bit):
+        raise typer.BadParameter(
+            "clipclap is made from finished models: --from and --quantize go with those"
+        )
     target = target_of(family, output)
     with _progress() as report:
         if family is not Family.CLIPCLAP:
-            if projection or pairs or captions:
-                raise typer.BadParameter("--projection, --pairs and --captions go with clipclap")
             exported = await export_family(
                 family,
                 target,

@@ -6,13 +6,14 @@ whether it is there.
 
 from __future__ import annotations
 
-import asyncio
+import signal
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -48,6 +49,8 @@ __all__ = [
     "target_of",
     "train_clipclap",
 ]
+
+T = TypeVar("T")
 
 MAX_SOUND_S = 120.0
 """What is heard of a file at most: a caption tells little of what comes later."""
@@ -120,7 +123,7 @@ async def export_family(
             family, weights, target, in_8_bit=in_8_bit, replace=replace, progress=progress
         )
 
-    return await asyncio.to_thread(make)
+    return _at_once(make)
 
 
 async def export_clipclap(
@@ -142,7 +145,7 @@ async def export_clipclap(
     require_extra()
     from adapters.exports.unified import finished_projection  # noqa: PLC0415  comes with the extra
 
-    return await asyncio.to_thread(
+    return _at_once(
         lambda: _unify(
             clip, clap, finished_projection(projection), target, replace=replace, progress=progress
         )
@@ -161,14 +164,10 @@ async def export_random_clipclap(
 
         dimension = _find(str(clip), VisualSpec)[0].spec.dimension
         projection = random_projection(dimension, seed)
-        return await asyncio.to_thread(
-            _unify,
-            str(clip),
-            str(clap),
-            projection,
-            target,
-            replace=replace,
-            progress=progress,
+        return _at_once(
+            lambda: _unify(
+                str(clip), str(clap), projection, target, replace=replace, progress=progress
+            )
         )
 
 
@@ -206,7 +205,22 @@ async def train_clipclap(
         exported = _unify(clip, clap, projection, target, replace=replace, progress=progress)
         return Made(exported=exported, training={**projection.metadata, **trained.as_json()})
 
-    return await asyncio.to_thread(make)
+    return _at_once(make)
+
+
+def _at_once(make: Callable[[], T]) -> T:
+    """Do minutes of work on this thread, as the command's only one: Ctrl-C ends it there and then.
+
+    On a thread of its own it would go on to the end; and the loop's way of being interrupted is to
+    wait for the next ``await``, which there is none of.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return make()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return make()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _unify(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 WHY = "PyTorch is not installed: the extra `export` has it"
 torch = pytest.importorskip("torch", reason=WHY)
@@ -18,6 +19,7 @@ onnx = pytest.importorskip("onnx", reason=WHY)
 pytest.importorskip("onnxscript", reason=WHY)
 
 from adapters.exports import languagebind, languagebind_weights  # noqa: E402
+from adapters.exports.checkpoints import save_tokenizer  # noqa: E402
 from adapters.exports.clip import TINY, TINY_DIMENSION, open_clip, random_config  # noqa: E402
 from adapters.exports.graph import compare, least_cosine  # noqa: E402
 from adapters.exports.quantize import quantize  # noqa: E402
@@ -147,6 +149,16 @@ def test_a_checkpoint_that_lacks_weights_is_named_with_them_and_leaves_nothing(p
     assert [path.name for path in tmp_path.iterdir()] == ["lacking"]
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_a_broken_checkpoint_is_named(published, tmp_path, name):
+    source = shutil.copytree(published[0], tmp_path / "broken")
+    (source / "model.safetensors").unlink()
+    (source / name).write_bytes(b"half of a fi")
+    answer = moodreel("models", "export", "clip", "--from", source, "-o", tmp_path / "mine")
+    assert answer.status == 2
+    assert "broken cannot be read as a CLIPModel" in " ".join(answer.err.split())
+
+
 def test_a_directory_that_is_there_is_not_replaced_unasked(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/precious.txt").write_text("mine")
@@ -257,6 +269,19 @@ def test_published_languagebind_is_read_by_its_names_and_its_low_ranks_are_added
     # alpha / r * B @ A, all ones: 16 / 4 * 4
     np.testing.assert_allclose(added.numpy(), 16.0, atol=1e-4)
     assert "sound_calibration" in plain.tables
+
+
+def test_a_tokenizer_of_older_days_is_converted(tmp_path):
+    """LanguageBind's repositories have a vocabulary and merges; some have nothing else."""
+    write_tokenizer(tmp_path / "new.json", CLIP, 320)
+    vocabulary = json.loads((tmp_path / "new.json").read_text())["model"]["vocab"]
+    endings = {f"{letter}</w>": 320 + place for place, letter in enumerate("dogacat")}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary | endings))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    save_tokenizer(tmp_path, tmp_path / "tokenizer.json", CLIP, 320)
+    ids = Tokenizer.from_file(str(tmp_path / "tokenizer.json")).encode("A dog").ids
+    assert (ids[0], ids[-1]) == (318, 319)
+    assert len(ids) == 2 + len("adog")
 
 
 def test_languagebind_of_two_text_towers_is_refused(tmp_path):
