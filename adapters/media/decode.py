@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
@@ -24,13 +25,19 @@ TimedFrame = tuple[float, av.VideoFrame]
 SEEK_GAP_S = 5.0
 """Stretches between wanted times that are longer are jumped over. Half of a usual 10 s distance
 between keyframes: a jump lands on the keyframe before, so shorter ones cost more than they save."""
-SEEK_MARGINS_S = (0.25, 4.0, 20.0)
+SEEK_MARGINS_S = (0.0, 0.25, 4.0, 20.0)
 """How far before a wanted time to jump to, until a frame at or before it is found. An index holds
-decoding times, and a keyframe may be shown some frames later. Without an index (broadcast streams)
-FFmpeg lands anywhere, and the next keyframe is up to some seconds away."""
+decoding times, and a keyframe may be shown some frames later: a time between the two needs the
+keyframe before. Without an index (broadcast streams) FFmpeg lands anywhere, the first try is left
+out, and the next keyframe is up to some seconds away."""
 UNINDEXED_FORMATS = frozenset({"mpegts", "mpeg", "h264", "hevc", "mpegvideo", "m4v"})
 """Streams of packets: what FFmpeg lists of them is where it has been, and after a jump it cannot
 tell the time of packets that do not carry their own."""
+SAME_TIME_S = 0.002
+"""Times are rounded to the container's clock (1 ms in Matroska)."""
+WORTH_A_SEEK_S = 0.5
+"""A keyframe that lies so far ahead of what was decoded is jumped to: half a second of 1080p costs
+20 ms, a jump 2."""
 KEYFRAMES_PER_S = 2.0
 """Every frame of ProRes or MJPEG is a keyframe; so many of them are enough."""
 KEYFRAME_BURST = 8
@@ -82,6 +89,8 @@ class VideoPass:
         self._damage = damage
         self._tick = tick
         self._seek_gap_s = SEEK_GAP_S
+        self._keyframes_s: list[float] | None = None
+        self._is_unindexed = self._container.format.name in UNINDEXED_FORMATS
         self._is_decoding_order = self._container.format.name == "avi"
         """AVI knows only when a frame is decoded; FFmpeg's guess at when it is shown is wrong for
         some encoders. Frames leave the decoder in the order in which they are shown."""
@@ -92,6 +101,10 @@ class VideoPass:
     def close(self) -> None:
         self._container.close()
 
+    def skip(self, frames: Literal["NONREF", "DEFAULT"]) -> None:
+        """What the decoder leaves out from here on."""
+        self._stream.codec_context.skip_frame = frames
+
     def sample(self, times_s: Iterable[float]) -> Iterator[TimedFrame]:
         """The frame nearest to each of the ascending times; each frame once."""
         frames: Iterator[TimedFrame] = iter(())
@@ -99,7 +112,7 @@ class VideoPass:
         later: TimedFrame | None = None
         given_s = -math.inf
         for wanted_s in times_s:
-            if later is None or wanted_s - later[0] > self._seek_gap_s:
+            if later is None or self._is_worth_a_jump(later[0], wanted_s):
                 frames = self._frames_from(wanted_s, since_s=later[0] if later else None)
                 earlier = later = None
             while later is None or later[0] < wanted_s:
@@ -134,12 +147,26 @@ class VideoPass:
             allowance -= 1
             yield from self._decode_alone(packet, time_s)
 
+    def _is_worth_a_jump(self, from_s: float, wanted_s: float) -> bool:
+        """Whether a keyframe lies well ahead; without an index, whether the way is long."""
+        if self._keyframes_s is None:
+            self._keyframes_s = [self._time_s(timestamp) for timestamp in self._listed_keyframes()]
+        if not self._keyframes_s:
+            return wanted_s - from_s > self._seek_gap_s
+        index = bisect_right(self._keyframes_s, wanted_s) - 1
+        return index >= 0 and self._keyframes_s[index] - from_s > WORTH_A_SEEK_S
+
+    def _listed_keyframes(self) -> list[int]:
+        """Timestamps of the keyframes in the container's index, as far as it has a whole one."""
+        if self._is_unindexed:
+            return []
+        entries = [entry for entry in self._stream.index_entries if entry.is_keyframe]
+        return [entry.timestamp for entry in entries if not entry.is_discard]
+
     def _keyframe_packets(self) -> Iterator[Packet[VideoStream]]:
-        listed: list[int] = []
-        if self._container.format.name not in UNINDEXED_FORMATS:
+        if not self._is_unindexed:
             self._seek(0)  # Matroska reads its index at the first jump
-            index = self._stream.index_entries
-            listed = [e.timestamp for e in index if e.is_keyframe and not e.is_discard]
+        listed = self._listed_keyframes()
         for timestamp in listed:
             self._seek(timestamp)
             for count, packet in enumerate(self._packets()):
@@ -169,13 +196,13 @@ class VideoPass:
         """Frames from at or a little before a time on, each later than the one before."""
         first: TimedFrame | None = None
         frames: Iterator[TimedFrame] = iter(())
-        for margin_s in SEEK_MARGINS_S:
+        for margin_s in SEEK_MARGINS_S[self._is_unindexed :]:
             start_s = time_s - margin_s
             if start_s > 0 or not self._is_at_start:
                 self._seek(self._timestamp(start_s) if start_s > 0 else 0)
             frames = self._ascending()
             first = next(frames, None)
-            if start_s <= 0 or (first is not None and first[0] <= time_s):
+            if start_s <= 0 or (first is not None and first[0] <= time_s + SAME_TIME_S):
                 break
         if first is None:
             return

@@ -64,7 +64,13 @@ def gap_times(after_s: float, until_s: float, max_gap_s: float) -> list[float]:
     return times_s if after_s < 0 else times_s[1:]
 
 
-def skips_for(plan: SamplePlan, frame_rate_hz: float) -> Literal["NONREF", "DEFAULT"]:
-    """Whether a plan's rates let the decoder leave out frames that no other one refers to."""
-    highest_hz = max((span.rate_hz for span in plan.spans), default=0.0)
-    return "NONREF" if highest_hz * FULL_RATE_SHARE <= frame_rate_hz else "DEFAULT"
+def skips_for(span: SampleSpan, frame_rate_hz: float) -> Literal["NONREF", "DEFAULT"]:
+    """Whether a rate lets the decoder leave out frames that no other one refers to."""
+    return "NONREF" if span.rate_hz * FULL_RATE_SHARE <= frame_rate_hz else "DEFAULT"
+
+
+def wanted_times(reading: VideoPass, plan: SamplePlan, frame_rate_hz: float) -> Iterator[float]:
+    """The grid of a plan; the decoder leaves out in each span what that one can do without."""
+    for span in plan.spans:
+        reading.skip(skips_for(span, frame_rate_hz))
+        yield from sample_times([span])

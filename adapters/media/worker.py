@@ -23,7 +23,7 @@ import numpy as np
 from adapters.media import wire
 from adapters.media.damage import Damage, HaltWatch
 from adapters.media.decode import TimedFrame, VideoPass
-from adapters.media.passes import read_keyframes, sample_times, skips_for
+from adapters.media.passes import read_keyframes, wanted_times
 from adapters.media.picture import PictureMaker
 from adapters.media.probe import Probe, probe
 from adapters.media.sound import read_windows
@@ -165,12 +165,13 @@ class Worker:
             medium.source,
             stream_index=index,
             threads=medium.threads,
-            skip_frame=skips_for(plan, video.frame_rate_hz),
+            skip_frame="NONREF",
             damage=damage,
             tick=self._connection.tick,
         )
+        times_s = wanted_times(reading, plan, video.frame_rate_hz)
         with contextlib.closing(reading):
-            halts = self._send_frames(reading.sample(sample_times(plan.spans)), medium)
+            halts = self._send_frames(reading.sample(times_s), medium)
         return {"warnings": damage.warnings() + halts}
 
     def _send_frames(self, frames: Iterator[TimedFrame], medium: Medium) -> list[str]:

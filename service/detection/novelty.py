@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+import numpy.typing as npt
 
 from service.domain import Float32, UInt8
 
 NEW_PICTURE_DISTANCE = 0.06
 """Histogram distance from which two pictures are not of one shot, as a rule (bikes.mp4: cuts 0.05
 to 0.2, neighbours within a shot below 0.03)."""
+OTHER_PICTURE = 0.12
+"""Mean difference of two thumbnails' pixels, full scale 1, from which they are not of one shot: the
+least between frames of two shots of bikes.mp4. Places may differ and share their colours."""
 SAME_DIFFERENCE = 6
 """Steps of 255 by which no pixel of two thumbnails differs when they show the same. Each stands for
 some hundred pixels of the picture, over which noise and compression average out (below 3 in still
@@ -59,7 +63,9 @@ class Novelty:
         if last is None or encoded is None:
             self._last = self._encoded = look
             return Worth.CUT
-        is_cut = histogram_distance(encoded.histogram, look.histogram) >= NEW_PICTURE_DISTANCE
+        is_cut = bool(
+            is_other_shot(encoded.histogram, look.histogram, encoded.thumbnail, look.thumbnail)
+        )
         if not is_cut and abs(look.time_s - last.time_s) < 0.9 * self._encode_gap_s:
             return Worth.NOTHING  # 0.9: frame times jitter
         self._last = look
@@ -67,6 +73,20 @@ class Novelty:
             return Worth.SAME
         self._encoded = look
         return Worth.CUT if is_cut else Worth.NEW
+
+
+def is_other_shot(
+    first_histograms: Float32,
+    second_histograms: Float32,
+    first_thumbnails: UInt8,
+    second_thumbnails: UInt8,
+) -> npt.NDArray[np.bool_]:
+    """Whether pictures look quite different: ``(..., 3, 16)`` shares, ``(..., h, w, 3)`` pixels."""
+    recoloured = histogram_distance(first_histograms, second_histograms) >= NEW_PICTURE_DISTANCE
+    difference = np.abs(first_thumbnails.astype(np.int16) - second_thumbnails)
+    return np.asarray(
+        recoloured | (difference.mean(axis=(-3, -2, -1)) >= OTHER_PICTURE * 255), np.bool_
+    )
 
 
 def is_same(first: UInt8, second: UInt8) -> bool:

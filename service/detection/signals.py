@@ -107,16 +107,19 @@ class PictureMeter:
 
     def __init__(self, *, min_gap_s: float = 0.02, encode_gap_s: float = 0.25) -> None:
         self._min_gap_s = min_gap_s
+        self._encode_gap_s = encode_gap_s
         self._novelty = Novelty(encode_gap_s=encode_gap_s)
+        self._last_s: float | None = None
         self._rows: list[tuple[float, Float32, Float32, UInt8]] = []
         self.worth = Worth.NOTHING
         """Of the latest frame."""
 
     def add(self, frame: Frame) -> bool:
         """Measure a frame; say whether it is worth encoding."""
-        if self._rows and 0.0 <= frame.time_s - self._rows[-1][0] < self._min_gap_s:
+        if self._last_s is not None and 0.0 <= frame.time_s - self._last_s < self._min_gap_s:
             self.worth = Worth.NOTHING
             return False
+        self._last_s = frame.time_s
         small = _shrink(frame.image)
         histogram = _histogram(_resize(small, HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT))
         thumbnail = _resize(small, THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT)
@@ -124,6 +127,11 @@ class PictureMeter:
         look = Look(time_s=frame.time_s, histogram=histogram, thumbnail=thumbnail)
         self.worth = self._novelty.judge(look)
         return self.worth is not Worth.NOTHING
+
+    def begin_pass(self) -> None:
+        """Judge the next frame as if it were the first."""
+        self._novelty = Novelty(encode_gap_s=self._encode_gap_s)
+        self._last_s = None
 
     def signals(self) -> PictureSignals:
         """All that was measured so far, in order of time; a frame of two passes counts once."""

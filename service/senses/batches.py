@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from typing import TypeVar
 
@@ -16,8 +16,17 @@ async def each_batch(
     take: Callable[[Sequence[T]], None],
     *,
     size: int,
+    hold: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Hand things over in batches, in order, while the next ones are being read."""
+    """Hand things over in batches, in order, while the next ones are being read.
+
+    Args:
+        pool: Where they are worked on.
+        things: Being read.
+        take: Works on one batch.
+        size: Of a batch.
+        hold: Awaited before the next batch, by whoever has work left over from the last ones.
+    """
     loop = asyncio.get_running_loop()
     busy: asyncio.Future[None] | None = None
     batch: list[T] = []
@@ -27,6 +36,8 @@ async def each_batch(
             if len(batch) == size:
                 if busy is not None:
                     await busy
+                if hold is not None:
+                    await hold()
                 busy, batch = loop.run_in_executor(pool, take, batch), []
     finally:
         # The pool must be done with the numbers before anybody reads or drops them.
@@ -34,3 +45,5 @@ async def each_batch(
             await busy
     if batch:
         await loop.run_in_executor(pool, take, batch)
+    if hold is not None:
+        await hold()

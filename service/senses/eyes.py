@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-import numpy as np
-
-from service.detection.moments import Moments, gather_moments
+from service.detection.bars import WHOLE, Area
+from service.detection.moments import Moments
 from service.detection.sampling import Sampling, plan_samples
-from service.detection.signals import PictureMeter, PictureSignals
-from service.detection.views import make_views
-from service.domain import Float32, Frame
+from service.detection.signals import PictureSignals
+from service.domain import Frame, SamplePlan, SampleSpan
 from service.ports import Encoder, OpenMedia
 from service.senses.batches import each_batch
+from service.senses.encoding import EncodingLine
+from service.senses.gaze import Gaze
 
 FRAMES_AT_ONCE = 8
-"""Frames that are measured and encoded together: with two views each they fill a model's batch."""
+"""Frames that are measured together: enough to make the change of threads cheap."""
 KEYFRAME_GAP_S = 12.0
 """Where keyframes are further apart, the coarse pass seeks. x264 sets one every 250 frames, 10.4 s
 at 24 Hz: a shorter gap would make it seek in most films, at six times the cost."""
+SUSPECTS_S = 60.0
+"""Of one item, that may be read a third time at the full rate."""
+USUAL_RATE_HZ = 25.0
+"""Where a medium does not say how many frames it has."""
+GRACE_S = 5.0
+"""A model looks at its limit between two operators, and one of them may take a second or two."""
+
+FindSuspects = Callable[[PictureSignals], Sequence[SampleSpan]]
+"""Which spans have to be read frame by frame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,37 +39,101 @@ class Seen:
     signals: PictureSignals
     moments: Moments | None = None
     """None without an encoder."""
+    area: Area = WHOLE
+    """Where the picture is, without black bars: left, top, right and bottom, as shares."""
 
 
 class Eyes:
-    """Looks at pictures. The model works in the pool while the next pictures are decoded.
+    """Looks at pictures. They are decoded, measured and encoded at the same time.
 
     Args:
         pool: A bounded pool for CPU work.
+        scene_timeout_s: How long an encoder may take for all frames between two cuts; None for as
+            long as it likes.
+        grace_s: How much later than that it may come back, before it is left behind.
     """
 
-    def __init__(self, pool: Executor) -> None:
+    def __init__(
+        self, pool: Executor, *, scene_timeout_s: float | None = None, grace_s: float = GRACE_S
+    ) -> None:
         self._pool = pool
+        self._scene_timeout_s = scene_timeout_s
+        self._grace_s = grace_s
 
-    async def watch(self, media: OpenMedia, encoder: Encoder | None, sampling: Sampling) -> Seen:
-        """Look at the keyframes, plan, look closely where something happens."""
-        meter = PictureMeter()
-        times: list[float] = []
-        vectors: list[Float32] = []
+    async def watch(
+        self,
+        media: OpenMedia,
+        encoder: Encoder | None,
+        sampling: Sampling,
+        *,
+        find_suspects: FindSuspects | None = None,
+    ) -> Seen:
+        """Look at the keyframes, plan, look closely where something happens.
 
-        def look(frames: Sequence[Frame]) -> None:
-            worthy = [frame for frame in frames if meter.add(frame)]
-            if encoder is None or not worthy:
-                return
-            views = [view for frame in worthy for view in make_views(frame.image)]
-            encoded = encoder.encode_images(views)
-            vectors.append(encoded.reshape(len(worthy), -1, encoder.dimension))
-            times.extend(frame.time_s for frame in worthy)
+        Args:
+            media: What to watch.
+            encoder: None to measure only.
+            sampling: How densely to look.
+            find_suspects: Says of what was measured where to look again, frame by frame; that is
+                measured, not encoded, and no more than a minute of it.
 
-        await each_batch(
-            self._pool, media.read_keyframes(max_gap_s=KEYFRAME_GAP_S), look, size=FRAMES_AT_ONCE
-        )
-        plan = plan_samples(meter.signals(), media.info.duration_s, sampling)
-        await each_batch(self._pool, media.read_frames(plan), look, size=FRAMES_AT_ONCE)
-        moments = gather_moments(times, np.concatenate(vectors)) if vectors else None
-        return Seen(signals=meter.signals(), moments=moments)
+        Raises:
+            MissingModelError: The model's files are broken or gone.
+            ConfigurationError: The model does not take what it is given.
+        """
+        line = None
+        if encoder is not None:
+            line = EncodingLine(
+                encoder, scene_timeout_s=self._scene_timeout_s, grace_s=self._grace_s
+            )
+        gaze = Gaze(encoder, line, sampling, media.info.duration_s)
+        try:
+            await self._look_twice(media, gaze, line, sampling)
+            if find_suspects is not None:
+                plan = plan_suspects(find_suspects(gaze.signals()), _rate_hz(media))
+                await each_batch(
+                    self._pool, media.read_frames(plan), gaze.measure, size=FRAMES_AT_ONCE
+                )
+            if line is not None:
+                await line.finish()
+        finally:
+            if line is not None:
+                await line.abandon()
+        return Seen(signals=gaze.signals(), moments=gaze.moments(), area=gaze.area)
+
+    async def _look_twice(
+        self, media: OpenMedia, gaze: Gaze, line: EncodingLine | None, sampling: Sampling
+    ) -> None:
+        """Measure the keyframes; encode what the plan takes, and what it turns out to have missed.
+
+        Of a shot's frames the first says least: what is encoded is chosen when all are known.
+        """
+        hold = line.go_on if line is not None else None
+
+        async def look(frames: AsyncIterator[Frame]) -> None:
+            await each_batch(self._pool, frames, gaze.look, size=FRAMES_AT_ONCE, hold=hold)
+            gaze.end_pass()
+
+        keyframes = media.read_keyframes(max_gap_s=KEYFRAME_GAP_S)
+        await each_batch(self._pool, keyframes, gaze.measure, size=FRAMES_AT_ONCE)
+        gaze.end_pass()
+        plan = plan_samples(gaze.signals(), media.info.duration_s, sampling)
+        await look(media.read_frames(plan))
+        if (missed := gaze.plan_missed()).spans:
+            await look(media.read_frames(missed))
+
+
+def plan_suspects(spans: Sequence[SampleSpan], rate_hz: float) -> SamplePlan:
+    """The first minute of some spans, frame by frame."""
+    left_s, chosen = SUSPECTS_S, []
+    for span in spans:
+        end_s = min(span.end_s, span.start_s + left_s)
+        if end_s > span.start_s:
+            chosen.append(SampleSpan(start_s=span.start_s, end_s=end_s, rate_hz=rate_hz))
+            left_s -= end_s - span.start_s
+    return SamplePlan(spans=tuple(chosen))
+
+
+def _rate_hz(media: OpenMedia) -> float:
+    video = media.info.video
+    return video.frame_rate_hz if video and video.frame_rate_hz > 0 else USUAL_RATE_HZ

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from adapters.media.damage import Damage, HaltWatch
 from adapters.media.passes import gap_times, sample_times, skips_for
-from service.domain import SamplePlan, SampleSpan
+from service.domain import SampleSpan
 
 
 def test_a_span_is_sampled_from_its_start_up_to_but_not_at_its_end():
@@ -23,8 +23,7 @@ def test_a_span_shorter_than_a_period_gives_one_time():
 
 @pytest.mark.parametrize(("rate_hz", "skips"), [(4, "NONREF"), (5, "DEFAULT"), (25, "DEFAULT")])
 def test_frames_are_left_out_only_where_few_are_wanted(rate_hz, skips):
-    plan = SamplePlan(spans=(SampleSpan(start_s=0, end_s=9, rate_hz=rate_hz),))
-    assert skips_for(plan, 25.0) == skips
+    assert skips_for(SampleSpan(start_s=0, end_s=9, rate_hz=rate_hz), 25.0) == skips
 
 
 @pytest.mark.parametrize(
