@@ -72,6 +72,8 @@ class Report:
     sounds: Outcome | None
     skipped: tuple[str, ...] = ()
     """Why items were left out."""
+    missing_models: tuple[str, ...] = ()
+    """Those that are configured and not here."""
 
 
 @dataclass(slots=True)
@@ -147,6 +149,7 @@ class Calibrator:
             pictures=await self._conclude(pictures),
             sounds=await self._conclude(sounds),
             skipped=tuple(skipped),
+            missing_models=tuple(error.model for error in missing if error.model),
         )
 
     def _open(self, item: MediaItem) -> AbstractAsyncContextManager[OpenMedia]:

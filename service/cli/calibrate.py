@@ -56,6 +56,7 @@ async def calibrate(
             {
                 **{kind: _plain(found) if found else None for kind, found in outcomes.items()},
                 "skipped": list(report.skipped),
+                "missing_models": list(report.missing_models),
                 "saved": [str(path) for path in saved],
             }
         )
@@ -63,6 +64,8 @@ async def calibrate(
         for kind, found in outcomes.items():
             if found is not None:
                 _print(kind, found)
+        for missing in report.missing_models:
+            err.print(f"without {missing}: `moodreel models pull {missing}` gets it", markup=False)
         for reason in report.skipped:
             err.print(f"left out: {reason}", style="yellow", markup=False, highlight=False)
         for path in saved:

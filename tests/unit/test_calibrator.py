@@ -169,6 +169,7 @@ async def test_one_model_is_enough(sense: str):
     report = await measure(Shelf(missing="other", **models), [item(1), item(2)])
     assert (report.pictures is None) == (sense == "ears")
     assert (report.sounds is None) == (sense == "eyes")
+    assert report.missing_models == ("other",)
 
 
 async def test_without_any_model_the_missing_one_is_named():
