@@ -130,6 +130,8 @@ ROWS: tuple[Model, ...] = (
             CLIP_TOKENIZER,
         ),
     ),
+    # SigLIP 2 has no rows of 8 bit: of its picture tower a public project measured cosines of 0.64
+    # to 0.82 with full precision, and 0.76 of queries right at rank 1 instead of 0.96.
     Model(
         name="siglip2-b16-256",
         summary="SigLIP 2 B/16, full precision, many languages: for strong machines",
