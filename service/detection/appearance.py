@@ -31,6 +31,7 @@ def describe_picture(
     if not len(picture):
         return None
     rows = shown_rows(picture)
+    shown = picture.select(rows)
     share = max((area[2] - area[0]) * (area[3] - area[1]), LEAST_AREA)
     # Bars add nothing to a mean but their size, so that it is known what the rest alone has.
     inner = picture.luma / share
@@ -44,10 +45,10 @@ def describe_picture(
         contrast=usual(np.sqrt(np.maximum(spread, 0.0)), 0.5),
         saturation=usual(picture.saturation / share, 1.0),
         warmth=usual(picture.warmth / share, 1.0),
-        motion=_usual_motion(picture.select(rows), share),
+        motion=_usual_motion(shown, share),
         sharpness=round(float(np.median(picture.sharpness[rows] / share)), 1),
         cuts_per_min=_cuts_per_min(shots),
-        palette=find_palette(picture.select(rows), area),
+        palette=find_palette(shown, area),
         picture_area=area,
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from service.detection.signals import LUMA_WEIGHTS, PictureSignals
+from service.detection.signals import LUMA_WEIGHTS, PICTURES_AT_ONCE, PictureSignals
 from service.domain import ComfortWarning, Discomfort, SampleSpan, UInt8
 
 Float64 = npt.NDArray[np.float64]
@@ -34,8 +34,6 @@ SUSPECT_RATE_HZ, DENSE_STEP_S = 30.0, 0.05
 """
 SUSPECT_MARGIN_S, SUSPECT_LONGEST_S = 0.5, 6.0
 """A look takes the stretch and a little around it; of a long one its beginning says enough."""
-PICTURES_AT_ONCE = 1024
-"""Bounds memory."""
 SRGB_KNEE, SRGB_SLOPE, SRGB_OFFSET, SRGB_POWER = 0.04045, 12.92, 0.055, 2.4
 """From a channel's value to light (IEC 61966-2-1), as WCAG's relative luminance has it."""
 

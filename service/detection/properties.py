@@ -83,10 +83,11 @@ def measure_properties(
 
 def _look(picture: PictureSignals, appearance: PictureAnalysis) -> Iterator[Property]:
     shown = picture.select(shown_rows(picture))
-    grey = 1.0 - float(ramp(_most_colour(shown), 0.04, 0.08))
+    pictures = pick_thumbnails(shown, appearance.picture_area)
+    grey = 1.0 - float(ramp(_most_colour(pictures), 0.04, 0.08))
     colour = 1.0 - grey
     luma, warmth = appearance.luma, appearance.warmth
-    colours = _colourfulness(pick_thumbnails(shown, appearance.picture_area))
+    colours = _colourfulness(pictures)
 
     def of(name: str, value: float, low: float, high: float, share: float = 1.0) -> Property:
         # Where luma is usual, as a rule the rest is.
@@ -118,9 +119,9 @@ def _colourfulness(pictures: UInt8) -> float:
     return float(np.median(spread + 0.3 * strength))
 
 
-def _most_colour(picture: PictureSignals) -> float:
+def _most_colour(pictures: UInt8) -> float:
     """Saturation of the most coloured hundredth of nearly every picture: grey roads have cars."""
-    pixels = picture.thumbnails.reshape(len(picture), -1, 3)
+    pixels = pictures.reshape(len(pictures), -1, 3)
     chroma = pixels.max(axis=2).astype(np.float32) - pixels.min(axis=2)
     return float(np.percentile(np.percentile(chroma, 99, axis=1), 90)) / 255
 

@@ -31,6 +31,8 @@ FLAT_CONTRAST = 0.02
 """Standard deviation of luma below which there is nothing in a picture: 5 of 255 steps."""
 LUMA_WEIGHTS = np.array([0.2126, 0.7152, 0.0722], np.float32)
 """ITU-R BT.709."""
+PICTURES_AT_ONCE = 2048
+"""Bounds memory where all thumbnails are looked at."""
 MIN_STEP_S, MAX_STEP_S = 0.04, 1.0
 """Time steps between which a difference is taken as movement per second: below a frame of 25 Hz
 it would be noise blown up, beyond a second pictures have nothing more to lose in common."""
@@ -74,9 +76,10 @@ class PictureSignals:
         """
         if len(self) <= 1:
             return np.zeros(len(self), np.float32)
-        luma = self.thumbnails.astype(np.float32) @ LUMA_WEIGHTS / 255.0
-        level = luma - luma.mean(axis=(1, 2), keepdims=True)
-        change = np.abs(np.diff(level, axis=0)).mean(axis=(1, 2))
+        starts = range(0, len(self) - 1, PICTURES_AT_ONCE)
+        change = np.concatenate(
+            [_changes(self.thumbnails[start : start + PICTURES_AT_ONCE + 1]) for start in starts]
+        )
         per_second = change / np.clip(np.diff(self.times_s), MIN_STEP_S, MAX_STEP_S)
         return np.concatenate([per_second[:1], per_second]).clip(0.0, 1.0).astype(np.float32)
 
@@ -153,6 +156,13 @@ class PictureMeter:
                 -1, THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH, 3
             )[order],
         )
+
+
+def _changes(thumbnails: UInt8) -> Float32:
+    """``(N - 1,)`` mean change of luma from each thumbnail to the next, its light levelled."""
+    luma = thumbnails.astype(np.float32) @ LUMA_WEIGHTS / 255.0
+    level = luma - luma.mean(axis=(1, 2), keepdims=True)
+    return np.asarray(np.abs(np.diff(level, axis=0)).mean(axis=(1, 2)), np.float32)
 
 
 def _shrink(image: UInt8) -> UInt8:
