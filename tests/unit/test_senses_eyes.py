@@ -53,6 +53,12 @@ def three_scenes():
     return MadeMedia(coloured, 3 * SCENE_S, keyframes_s=(0.0, 10.0, 20.0))
 
 
+async def moments_of(eyes, media, encoder, sampling):
+    seen = await eyes.watch(media, encoder, sampling)
+    assert seen.moments is not None
+    return seen.moments
+
+
 def scene_of(time_s):
     return min(int(time_s / SCENE_S), 2)
 
@@ -70,7 +76,7 @@ def failed_scenes(moments):
 
 async def test_every_moment_has_its_own_picture_s_vector(pool):
     encoder = ColourEncoder()
-    moments = (await Eyes(pool).watch(three_scenes(), encoder, Sampling())).moments
+    moments = await moments_of(Eyes(pool), three_scenes(), encoder, Sampling())
     assert len(moments) == 120  # four a second
     assert moments.device == "cpu"
     assert (moments.encode_ms >= 0).all()
@@ -88,7 +94,7 @@ async def test_batches_fill_across_frames_views_and_scenes(pool):
 async def test_a_picture_that_stays_the_same_is_encoded_once(pool):
     media = MadeMedia(lambda time_s: place(int(time_s / SCENE_S)), 2 * SCENE_S)
     encoder = ColourEncoder()
-    moments = (await Eyes(pool).watch(media, encoder, Sampling())).moments
+    moments = await moments_of(Eyes(pool), media, encoder, Sampling())
     assert sum(encoder.calls) == 2 * 2  # two scenes, two views
     assert len(moments) == 80
     assert (moments.encode_ms > 0).sum() == 2
@@ -100,7 +106,7 @@ async def test_a_long_medium_gets_the_centre_of_a_frame_when_it_can_pay_for_it(p
         encoder = ColourEncoder()
         media = MadeMedia(lambda time_s: tinted(GREEN, time_s), 600.0, keyframes_s=keyframes_s)
         sampling = replace(NO_LOOKS, pictures_per_hour=per_hour)
-        moments = (await Eyes(pool).watch(media, encoder, sampling)).moments
+        moments = await moments_of(Eyes(pool), media, encoder, sampling)
         assert sum(encoder.calls) == pytest.approx(pictures, abs=2)
         assert moments.vectors.shape == (60, 2, 3)
 
@@ -109,7 +115,7 @@ async def test_a_picture_lasts_until_the_cut_that_ends_it(pool):
     media = MadeMedia(
         lambda time_s: place(3) if time_s < 300 else place(4), 600.0, keyframes_s=(0.0, 300.0)
     )
-    moments = (await Eyes(pool).watch(media, ColourEncoder(), NO_LOOKS)).moments
+    moments = await moments_of(Eyes(pool), media, ColourEncoder(), NO_LOOKS)
     assert moments.times_s == pytest.approx([0.0, 299.75, 300.0])
     assert moments.vectors[1] == pytest.approx(moments.vectors[0])
 
@@ -126,7 +132,7 @@ async def test_black_bars_are_cut_off_before_encoding(pool):
         image[:12], image[-12:] = 0, 0
         return image
 
-    sizes = []
+    sizes: list[tuple[int, int]] = []
 
     class Measuring(ColourEncoder):
         def encode_images(self, images, *, timeout_s=None):
@@ -154,6 +160,7 @@ async def test_suspects_are_measured_frame_by_frame_and_not_encoded(pool):
     seen = await Eyes(pool).watch(media, encoder, Sampling(), find_suspects=find)
     inside = (seen.signals.times_s >= 4.0) & (seen.signals.times_s < 6.0)
     assert inside.sum() >= 50
+    assert seen.moments is not None
     assert len(seen.moments) == 120
 
 
@@ -171,7 +178,7 @@ async def test_no_more_than_a_minute_is_looked_at_again(pool):
 
 async def test_a_scene_that_cannot_be_encoded_costs_no_other_its_vectors(pool):
     encoder = ReluctantEncoder(TransientError("out of memory"))
-    moments = (await Eyes(pool).watch(three_scenes(), encoder, Sampling())).moments
+    moments = await moments_of(Eyes(pool), three_scenes(), encoder, Sampling())
     assert scenes_of(moments) == {0, 2}
     assert failed_scenes(moments) == {1}
     assert {failure.error for failure in moments.failures} == {"out of memory"}
@@ -191,7 +198,7 @@ async def test_a_model_that_is_too_slow_for_every_scene_is_asked_three_times(poo
     encoder = SlowEncoder(picture_s=1000.0)
     keyframes_s = np.arange(0.0, 600.0, 5.0).tolist()
     media = MadeMedia(lambda time_s: place(int(time_s)), 600.0, keyframes_s=keyframes_s)
-    moments = (await Eyes(pool, scene_timeout_s=2.0).watch(media, encoder, Sampling())).moments
+    moments = await moments_of(Eyes(pool, scene_timeout_s=2.0), media, encoder, Sampling())
     assert len(moments) == 0
     assert len(moments.failures) >= 120
     assert "given up after 3" in moments.failures[-1].error
@@ -208,6 +215,7 @@ async def test_a_model_that_hangs_is_left_behind(pool):
             seen = await eyes.watch(media, encoder, Sampling())
     finally:
         encoder.let_go.set()
+    assert seen.moments is not None
     assert 0 in scenes_of(seen.moments)
     assert {1, 2} <= failed_scenes(seen.moments)
     assert "did not stop within" in seen.moments.failures[-1].error
@@ -230,7 +238,7 @@ async def test_an_encoder_of_movement_gets_clips_around_each_moment(pool):
         return np.full((HEIGHT, WIDTH, 3), int(20 + 16 * time_s), np.uint8)
 
     media = MadeMedia(brightening, 10.0)
-    moments = (await Eyes(pool).watch(media, encoder, Sampling())).moments
+    moments = await moments_of(Eyes(pool), media, encoder, Sampling())
     middle = encoder.clips[len(encoder.clips) // 2]
     assert len(middle) == 4
     shades = [shade[0] for shade in middle]
