@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.detection.sound import SoundMeter, SoundSignals, summarize_sound
-from service.detection.tonality import find_key
+from service.detection.tonality import MAJOR_PROFILE, find_key
 from service.domain import AudioWindow
 
 RATE_HZ = 16_000
@@ -199,3 +199,11 @@ def test_samples_that_are_no_numbers_do_not_spread():
     signals = measure(samples)
     assert np.isfinite(signals.level_dbfs).all()
     assert np.isfinite(signals.chroma).all()
+
+
+def test_tones_that_neither_hold_nor_return_have_no_key_whatever_they_add_up_to():
+    counts = np.rint(MAJOR_PROFILE * 4).astype(int)
+    held = np.eye(12, dtype=np.float32)[np.repeat(np.arange(12), counts)]
+    shuffled = np.random.default_rng(0).permutation(held)
+    assert find_key(held) == ("C", "major")
+    assert find_key(shuffled) == ("", "")
