@@ -6,10 +6,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from service.detection.appearance import describe_picture
+from service.detection.captions import find_caption_tags, judge_highlights
+from service.detection.comfort import find_discomfort
 from service.detection.concepts import Concepts
+from service.detection.context import pool_within_shots
 from service.detection.heard import HeardSounds
 from service.detection.highlights import HighlightRules, find_highlights
-from service.detection.moments import Moments, pool_moments
+from service.detection.looks import caption_scenes
+from service.detection.moments import CONTEXT_S, Moments
 from service.detection.moods import find_moods
 from service.detection.properties import measure_properties
 from service.detection.scenes import group_scenes, tag_scenes
@@ -18,6 +23,7 @@ from service.detection.signals import PictureSignals
 from service.detection.songs import find_song_highlight
 from service.detection.sound import SoundSignals, summarize_sound
 from service.detection.tags import (
+    find_listened_tags,
     find_metadata_tags,
     find_picture_tags,
     find_signal_tags,
@@ -26,12 +32,14 @@ from service.detection.tags import (
     match_tags,
     merge_tags,
 )
-from service.detection.voices import hear_picture, hear_signals, hear_sounds
+from service.detection.voices import WEIGHTS, VoiceWeights, hear_picture, hear_signals, hear_sounds
 from service.domain import (
     Analysis,
     Highlight,
     MediaInfo,
     MediaItem,
+    PictureAnalysis,
+    PictureCaption,
     Scene,
     Shot,
     SoundAnalysis,
@@ -50,6 +58,28 @@ UNINTERESTING_CHAPTER = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How to judge what was seen and heard: what an owner may turn."""
+
+    guard_spoilers: bool = True
+    """Stories keep their last quarter to themselves."""
+    context_s: float = CONTEXT_S
+    """In which pictures are judged together."""
+    weights: VoiceWeights = WEIGHTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What language models said. Untrusted text."""
+
+    sound: SoundCaption | None = None
+    sound_model: str = ""
+    pictures: tuple[tuple[float, PictureCaption], ...] = ()
+    """With the time of each."""
+    picture_model: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Observations:
     """All that is known of an item before anything is concluded."""
@@ -59,10 +89,12 @@ class Observations:
     vocabulary: Vocabulary
     seen: Seen | None = None
     heard: Heard | None = None
-    caption: SoundCaption | None = None
+    told: Told = Told()
     concepts: Concepts | None = None
-    """The vocabulary in the encoder's space; None without an encoder."""
-    guard_spoilers: bool = True
+    """The vocabulary in the picture model's space; None without one."""
+    sound_concepts: Concepts | None = None
+    """The vocabulary as it sounds, in the sound model's space; None without one."""
+    manner: Manner = Manner()
     only_wanted: bool = False
     """Highlights are what the vocabulary's prompts say, and nothing else."""
 
@@ -82,13 +114,17 @@ class Observations:
     def sounds(self) -> HeardSounds | None:
         return self.heard.sounds if self.heard else None
 
+    @property
+    def listened(self) -> Moments | None:
+        return self.heard.moments if self.heard else None
+
 
 def conclude(observed: Observations) -> Analysis:
     """Find shots, scenes, tags, moods and highlights."""
-    picture, moments, duration_s = observed.picture, observed.moments, observed.media.duration_s
-    context = pool_moments(moments) if moments else None
+    picture, duration_s = observed.picture, observed.media.duration_s
     shots = find_shots(picture, duration_s) if picture else ()
-    scenes = group_scenes(shots, picture, moments) if picture else ()
+    context = _pool(observed, shots)
+    scenes = _find_scenes(observed, context, shots)
     sound = _describe_sound(observed)
     moods, curve = find_moods(
         observed.vocabulary,
@@ -100,33 +136,77 @@ def conclude(observed: Observations) -> Analysis:
         context=context,
         concepts=observed.concepts,
         heard=observed.sounds,
+        listened=observed.listened,
+        sound_concepts=observed.sound_concepts,
     )
+    has_moments, has_listened = observed.moments is not None, observed.listened is not None
     return Analysis(
         item=observed.item,
         duration_s=duration_s,
         media=observed.media,
-        embedding_model=observed.concepts.model if observed.concepts and moments else "",
-        shots=shots,
-        scenes=tag_scenes(
-            scenes,
-            observed.vocabulary,
-            context=context,
-            concepts=observed.concepts,
-            heard=observed.sounds,
+        embedding_model=observed.concepts.model if observed.concepts and has_moments else "",
+        sound_embedding_model=(
+            observed.sound_concepts.model if observed.sound_concepts and has_listened else ""
         ),
+        shots=shots,
+        scenes=scenes,
         tags=_find_tags(observed, context, shots, scenes, sound),
         moods=moods,
         mood_curve=curve,
         highlights=_find_highlights(observed, context, shots),
+        picture=_describe_picture(observed, shots),
         audio=sound,
+        comfort=find_discomfort(picture, observed.sound),
     )
+
+
+def _pool(observed: Observations, shots: Sequence[Shot]) -> Moments | None:
+    if observed.moments is None or observed.manner.context_s <= 0.0:
+        return observed.moments
+    return pool_within_shots(observed.moments, shots, observed.manner.context_s)
+
+
+def _describe_picture(observed: Observations, shots: Sequence[Shot]) -> PictureAnalysis | None:
+    if observed.seen is None:
+        return None
+    return describe_picture(observed.seen.signals, shots, observed.seen.area)
+
+
+def _find_scenes(
+    observed: Observations, context: Moments | None, shots: Sequence[Shot]
+) -> tuple[Scene, ...]:
+    if observed.picture is None:
+        return ()
+    scenes = group_scenes(
+        shots,
+        observed.picture,
+        observed.moments,
+        observed.listened,
+        model=observed.concepts.model if observed.concepts else "",
+    )
+    tagged = tag_scenes(
+        scenes,
+        observed.vocabulary,
+        context=context,
+        concepts=observed.concepts,
+        heard=observed.sounds,
+        listened=observed.listened,
+        sound_concepts=observed.sound_concepts,
+    )
+    return caption_scenes(tagged, observed.told.pictures)
 
 
 def _describe_sound(observed: Observations) -> SoundAnalysis | None:
     if observed.sound is None:
         return None
-    caption = observed.caption or SoundCaption(summary="")
-    heard = [tag.label for tag in find_sound_tags(observed.sounds, observed.vocabulary)]
+    caption = observed.told.sound or SoundCaption(summary="")
+    heard = [
+        tag.label
+        for tag in merge_tags(
+            find_sound_tags(observed.sounds, observed.vocabulary),
+            find_listened_tags(observed.listened, observed.sound_concepts),
+        )
+    ]
     labels = dict.fromkeys([*heard[:TAGS_PER_KIND], *caption.tags])
     sound = summarize_sound(observed.sound, tuple(labels))
     if sound is None:
@@ -142,29 +222,45 @@ def _find_tags(
     sound: SoundAnalysis | None,
 ) -> tuple[Tag, ...]:
     """Candidates from everywhere, put into order by CLIP over the item's scenes."""
-    vocabulary, concepts = observed.vocabulary, observed.concepts
+    vocabulary, concepts, told = observed.vocabulary, observed.concepts, observed.told
     properties = measure_properties(observed.picture, shots, observed.sound, sound)
+    spoken = [(0.0, told.sound)] if told.sound else []
     candidates = merge_tags(
         find_picture_tags(context, concepts),
         find_sound_tags(observed.sounds, vocabulary),
+        find_listened_tags(observed.listened, observed.sound_concepts),
         find_signal_tags(properties, vocabulary),
         find_metadata_tags(observed.item, vocabulary),
+        find_caption_tags(told.pictures, vocabulary, model=told.picture_model),
+        find_caption_tags(spoken, vocabulary, model=told.sound_model),
     )
-    reranked = rerank_tags(candidates, match_tags(candidates, scenes, concepts))
+    cosines = match_tags(candidates, scenes, concepts)
+    reranked = rerank_tags(
+        candidates, cosines, flat_range=concepts.calibration.flat_range if concepts else None
+    )
     return limit_tags(reranked, TAGS_PER_KIND)
 
 
 def _find_highlights(
     observed: Observations, context: Moments | None, shots: Sequence[Shot]
 ) -> tuple[Highlight, ...]:
-    duration_s = observed.media.duration_s
-    voices = [hear_picture(context, observed.concepts)]
+    duration_s, manner = observed.media.duration_s, observed.manner
+    weights = manner.weights
+    if observed.picture is None and observed.sound is not None and not observed.only_wanted:
+        return find_song_highlight(observed.sound, duration_s)
+    voices = [
+        hear_picture(context, observed.concepts, weights.picture),
+        hear_sounds(
+            observed.sounds,
+            observed.vocabulary,
+            weights.sound,
+            listened=observed.listened,
+            concepts=observed.sound_concepts,
+        ),
+    ]
     if not observed.only_wanted:
-        if observed.picture is None and observed.sound is not None:
-            return find_song_highlight(observed.sound, duration_s)
-        voices.append(hear_sounds(observed.sounds, observed.vocabulary))
-        voices.append(hear_signals(observed.picture, observed.sound, shots))
-    return find_highlights(
+        voices.append(hear_signals(observed.picture, observed.sound, shots, weights.signals))
+    found = find_highlights(
         voices,
         duration_s,
         kind=observed.item.kind,
@@ -175,5 +271,6 @@ def _find_highlights(
             for chapter in observed.media.chapters
             if UNINTERESTING_CHAPTER.search(chapter.title)
         ],
-        rules=HighlightRules(guard_spoilers=observed.guard_spoilers),
+        rules=HighlightRules(guard_spoilers=manner.guard_spoilers),
     )
+    return judge_highlights(found, observed.told.pictures)

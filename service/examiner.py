@@ -11,10 +11,18 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from service.conclusions import Observations, conclude
-from service.detection.concepts import Concepts, embed_concepts, look_for
+from service.conclusions import Manner, Observations, Told, conclude
+from service.detection.concepts import Concepts, embed_concepts, embed_sound_concepts, look_for
+from service.detection.flashes import find_suspects
+from service.detection.looks import choose_moments
 from service.detection.sampling import Sampling
-from service.domain import Analysis, MediaItem, SoundCaption
+from service.domain import (
+    Analysis,
+    Frame,
+    MediaItem,
+    SamplePlan,
+    SampleSpan,
+)
 from service.errors import (
     MissingModelError,
     PermanentError,
@@ -26,13 +34,15 @@ from service.ports import (
     MediaReader,
     ModelShelf,
     OpenMedia,
+    PictureCaptioner,
     SoundCaptioner,
+    SoundEncoder,
     SoundTagger,
 )
 from service.senses import Ears, Eyes, Heard, Seen
 from service.vocabulary import Vocabulary
 
-REVISION = 1
+REVISION = 2
 """Of what an analysis is: raised when the same models and words would find something else."""
 
 WITHOUT = " without "
@@ -40,7 +50,9 @@ WITHOUT = " without "
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Model = TypeVar("Model", Encoder, SoundTagger)
+Model = TypeVar("Model", Encoder, SoundTagger, SoundEncoder)
+A_MOMENT_S = 0.001
+"""A span so short that a plan takes one frame of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +91,10 @@ class Examiner:
         vocabulary: What to look and listen for.
         pool: A bounded pool for CPU work.
         sampling: How densely to look.
-        guard_spoilers: Whether stories keep their last quarter to themselves.
+        manner: How to judge what was seen and heard.
+        scene_timeout_s: How long a model may spend on one scene, or on one stretch of sound.
         captioner: Describes sound in words, where one is configured.
+        picture_captioner: Describes pictures in words, where one is configured.
     """
 
     def __init__(
@@ -91,26 +105,30 @@ class Examiner:
         vocabulary: Vocabulary,
         pool: Executor,
         sampling: Sampling,
-        guard_spoilers: bool = True,
+        manner: Manner | None = None,
+        scene_timeout_s: float | None = None,
         captioner: SoundCaptioner | None = None,
+        picture_captioner: PictureCaptioner | None = None,
     ) -> None:
         self._reader = reader
         self._shelf = shelf
         self._vocabulary = vocabulary
         self._pool = pool
-        self._eyes = Eyes(pool)
-        self._ears = Ears(pool)
+        self._eyes = Eyes(pool, scene_timeout_s=scene_timeout_s)
+        self._ears = Ears(pool, window_timeout_s=scene_timeout_s)
         self._sampling = sampling
-        self._guard_spoilers = guard_spoilers
+        self._manner = manner or Manner()
         self._captioner = captioner
-        self._concepts: dict[tuple[str, str], Concepts] = {}
+        self._picture_captioner = picture_captioner
+        self._concepts: dict[tuple[str, str, str], Concepts] = {}
 
     @property
     def version(self) -> str:
         """What makes an analysis now: code, models and vocabulary."""
         models = self._shelf.fingerprint
-        if self._captioner is not None:
-            models += f"+{self._captioner.name}"
+        for captioner in (self._captioner, self._picture_captioner):
+            if captioner is not None:
+                models += f"+{captioner.name}"
         return f"{REVISION}:{models}:{self._vocabulary.fingerprint[:12]}"
 
     async def examine(self, item: MediaItem, wish: Wish | None = None) -> Analysis:
@@ -135,26 +153,28 @@ class Examiner:
             with notes.timed("probe"):
                 media = await stack.enter_async_context(self._reader.open(item.location))
             seen, concepts = await self._watch(media, vocabulary, notes)
-            heard = await self._listen(media, notes)
+            heard, sound_concepts = await self._listen(media, vocabulary, notes)
+            if seen is None and heard is None:
+                raise UnreadableMediaError(f"{item.title}: nothing in it can be seen or heard")
+            observed = Observations(
+                item=item,
+                media=media.info,
+                seen=seen,
+                heard=heard,
+                told=await self._describe(item, heard, notes),
+                concepts=concepts,
+                sound_concepts=sound_concepts,
+                vocabulary=vocabulary,
+                manner=self._manner,
+                only_wanted=wish is not None,
+            )
+            analysis = await self._conclude(observed, notes)
+            told = await self._look_again(media, analysis, observed.told, notes)
+            if told != observed.told:
+                analysis = await self._conclude(replace(observed, told=told), notes)
             notes.warnings += media.warnings
-        if seen is None and heard is None:
-            raise UnreadableMediaError(f"{item.title}: nothing in it can be seen or heard")
-        caption = await self._describe(item, heard, notes)
-        observations = Observations(
-            item=item,
-            media=media.info,
-            seen=seen,
-            heard=heard,
-            caption=caption,
-            concepts=concepts,
-            vocabulary=vocabulary,
-            guard_spoilers=self._guard_spoilers,
-            only_wanted=wish is not None,
-        )
-        if wish is not None and concepts is None:
+        if wish is not None and concepts is None and sound_concepts is None:
             notes.warnings.append("highlights of your own wording need a picture model")
-        with notes.timed("detect"):
-            analysis = await self._compute(conclude, observations)
         return replace(
             analysis,
             pipeline=self._version_without(notes.missing),
@@ -175,38 +195,85 @@ class Examiner:
             with notes.timed("words"):
                 concepts = await self._embed(vocabulary, encoder)
         with notes.timed("watch"):
-            seen = await self._eyes.watch(media, encoder, self._sampling)
+            seen = await self._eyes.watch(
+                media, encoder, self._sampling, find_suspects=find_suspects
+            )
         return (seen if len(seen.signals) else None), concepts
 
-    async def _listen(self, media: OpenMedia, notes: _Notes) -> Heard | None:
+    async def _listen(
+        self, media: OpenMedia, vocabulary: Vocabulary, notes: _Notes
+    ) -> tuple[Heard | None, Concepts | None]:
         if not media.info.audio:
-            return None
+            return None, None
         tagger = await _open(self._shelf.open_tagger, notes)
+        encoder = await _open(self._shelf.open_sound_encoder, notes)
+        concepts = None
+        if encoder is not None:
+            with notes.timed("words"):
+                concepts = await self._embed_sounds(vocabulary, encoder)
         with notes.timed("listen"):
-            heard = await self._ears.listen(media, tagger)
-        return heard if len(heard.signals) else None
+            heard = await self._ears.listen(media, tagger, encoder)
+        return (heard if len(heard.signals) else None), concepts
 
     async def _embed(self, vocabulary: Vocabulary, encoder: Encoder) -> Concepts:
         """The vocabulary in the encoder's space; more than a thousand texts, so it is kept."""
-        key = (encoder.name, vocabulary.fingerprint)
+        key = ("picture", encoder.name, vocabulary.fingerprint)
         if key not in self._concepts:
             self._concepts[key] = await self._compute(embed_concepts, vocabulary, encoder)
         return self._concepts[key]
 
-    async def _describe(
-        self, item: MediaItem, heard: Heard | None, notes: _Notes
-    ) -> SoundCaption | None:
+    async def _embed_sounds(self, vocabulary: Vocabulary, encoder: SoundEncoder) -> Concepts:
+        key = ("sound", encoder.name, vocabulary.fingerprint)
+        if key not in self._concepts:
+            self._concepts[key] = await self._compute(
+                embed_sound_concepts, vocabulary, encoder, is_joint=encoder.is_joint
+            )
+        return self._concepts[key]
+
+    async def _conclude(self, observed: Observations, notes: _Notes) -> Analysis:
+        with notes.timed("detect"):
+            return await self._compute(conclude, observed)
+
+    async def _describe(self, item: MediaItem, heard: Heard | None, notes: _Notes) -> Told:
         """Let a language model listen. Its absence costs a description, not the analysis."""
         if self._captioner is None or heard is None or not heard.windows:
-            return None
+            return Told()
         try:
             with notes.timed("describe"):
                 caption = await self._captioner.describe(heard.windows, title=item.title)
         except (TransientError, PermanentError) as error:
             notes.warnings.append(f"no description of the sound: {error}")
-            return None
+            return Told()
         notes.models.append(self._captioner.name)
-        return caption
+        return Told(sound=caption, sound_model=self._captioner.name)
+
+    async def _look_again(
+        self, media: OpenMedia, analysis: Analysis, told: Told, notes: _Notes
+    ) -> Told:
+        """Let a language model see the best moments, while the medium is still open."""
+        captioner = self._picture_captioner
+        if captioner is None or media.info.video is None:
+            return told
+        times_s = choose_moments(analysis, captioner.frame_count)
+        plan = SamplePlan(
+            spans=tuple(
+                SampleSpan(start_s=at, end_s=at + A_MOMENT_S, rate_hz=1.0) for at in times_s
+            )
+        )
+        try:
+            with notes.timed("describe"):
+                frames: list[Frame] = [frame async for frame in media.read_frames(plan)]
+                captions = await captioner.describe(frames, title=analysis.item.title)
+        except (TransientError, PermanentError) as error:
+            notes.warnings.append(f"no description of the pictures: {error}")
+            return told
+        notes.models.append(captioner.name)
+        pictures = tuple(
+            (frame.time_s, caption)
+            for frame, caption in zip(frames, captions, strict=True)
+            if caption.text
+        )
+        return replace(told, pictures=pictures, picture_model=captioner.name)
 
     async def _compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
@@ -225,5 +292,6 @@ async def _open(open_model: Callable[[], Awaitable[Model]], notes: _Notes) -> Mo
         if error.model:
             notes.missing.append(error.model)
         return None
-    notes.models.append(model.name)
+    if model.name not in notes.models:  # a joint model sees and hears
+        notes.models.append(model.name)
     return model

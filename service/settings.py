@@ -55,6 +55,22 @@ class ServiceSettings(Configuration):
         le=64,
         description="How many jobs this process does at once.",
     )
+    log_format: Literal["text", "json"] = Field(
+        default="text", alias="MOODREEL_LOG_FORMAT", description="How log lines are written."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", alias="MOODREEL_LOG_LEVEL", description="The least that is logged."
+    )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _shout(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+
+class DetectionSettings(Configuration):
+    """How closely to look and listen, and what to make of it."""
+
     vocabulary_dir: Path | None = Field(
         default=None,
         alias="MOODREEL_VOCABULARY_DIR",
@@ -78,17 +94,39 @@ class ServiceSettings(Configuration):
         ge=60,
         description="How many pictures of an hour of film the fine pass may look at.",
     )
-    log_format: Literal["text", "json"] = Field(
-        default="text", alias="MOODREEL_LOG_FORMAT", description="How log lines are written."
+    scene_timeout_s: float = Field(
+        default=120.0,
+        alias="MOODREEL_SCENE_TIMEOUT_S",
+        gt=0.0,
+        description="Seconds that a model may spend on one scene, or on one stretch of sound; what "
+        "is not encoded by then is left out, and the rest goes on.",
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", alias="MOODREEL_LOG_LEVEL", description="The least that is logged."
+    context_s: float = Field(
+        default=3.0,
+        alias="MOODREEL_CONTEXT_S",
+        ge=0.0,
+        le=60.0,
+        description="Seconds in which pictures are judged together; 0 judges each alone.",
     )
-
-    @field_validator("log_level", mode="before")
-    @classmethod
-    def _shout(cls, value: object) -> object:
-        return value.upper() if isinstance(value, str) else value
+    picture_weight: float = Field(
+        default=0.5,
+        alias="MOODREEL_PICTURE_WEIGHT",
+        ge=0.0,
+        description="How much a picture model has to say about highlights. Only the proportions "
+        "of the three weights count, and what is absent drops out.",
+    )
+    sound_weight: float = Field(
+        default=0.25,
+        alias="MOODREEL_SOUND_WEIGHT",
+        ge=0.0,
+        description="How much the sound models have to say about highlights.",
+    )
+    signal_weight: float = Field(
+        default=0.25,
+        alias="MOODREEL_SIGNAL_WEIGHT",
+        ge=0.0,
+        description="How much movement, loudness and beats have to say about highlights.",
+    )
 
 
 def prepare_data_dir(settings: ServiceSettings) -> Path:

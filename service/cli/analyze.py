@@ -32,6 +32,9 @@ async def analyze(
         str | None, typer.Option(help="A model of `moodreel models list`, a directory, or none.")
     ] = None,
     sound_model: Annotated[str | None, typer.Option(help="Likewise, for sounds.")] = None,
+    sound_text_model: Annotated[
+        str | None, typer.Option(help="Likewise, for sounds in words of your own.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per item, a line each.")
     ] = False,
@@ -45,7 +48,11 @@ async def analyze(
     configure_logging(settings.model_copy(update={"log_level": "ERROR"}))
     status = 0
     async with open_file_examiner(
-        settings, paths, visual_model=visual_model, sound_model=sound_model
+        settings,
+        paths,
+        visual_model=visual_model,
+        sound_model=sound_model,
+        sound_text_model=sound_text_model,
     ) as examiner:
         with progress_bar() as progress:
             task = progress.add_task("analysing", total=len(examiner.items))

@@ -37,7 +37,7 @@ async def calibrate(
     """Measure what your media have in common for a model, so that scores tell them apart."""
     settings = ServiceSettings.read()
     configure_logging(settings.model_copy(update={"log_level": "ERROR"}))
-    async with open_calibration(settings, directory, model=model) as calibration:
+    async with open_calibration(directory, model=model) as calibration:
         with progress_bar() as progress:
             task = progress.add_task("measuring", total=len(calibration.items))
             count = -1

@@ -25,8 +25,8 @@ WINDOW_S = 10.0
 CAPTIONED_WINDOWS = 3
 """From the first, middle and last third: what a language model gets to hear."""
 ENCODED_WINDOWS = 120
-"""Twenty minutes in full, every sixth window of a film of two hours: CLAP in 8 bit takes 0.16 s of a
-processor for a window, as long as it takes CLIP for a dozen pictures."""
+"""Twenty minutes in full, every sixth window of a film of two hours: a window takes CLAP in 8 bit
+0.16 s of a processor, as long as CLIP takes for a dozen pictures."""
 GIVE_UP_AFTER = 3
 """Failures in a row after which a model is not asked any more about this item."""
 

@@ -21,7 +21,7 @@ from adapters.models.spec import JointSpec, SoundSpec, SoundTextSpec
 from service.calibrate import Calibrator, Outcome, Report, Told
 from service.domain import MediaItem
 from service.errors import ConfigurationError
-from service.settings import ServiceSettings
+from service.settings import DetectionSettings
 from service.vocabulary import load_vocabulary
 
 
@@ -64,7 +64,7 @@ class Calibration:
 
 @asynccontextmanager
 async def open_calibration(
-    settings: ServiceSettings, directory: Path, *, model: str | None = None
+    directory: Path, *, model: str | None = None
 ) -> AsyncIterator[Calibration]:
     """The media of a directory, and what measures them.
 
@@ -84,7 +84,7 @@ async def open_calibration(
         calibrator = Calibrator(
             reader=ProcessReader(ReaderSettings.read()),
             shelf=shelf,
-            vocabulary=load_vocabulary(settings.vocabulary_dir),
+            vocabulary=load_vocabulary(DetectionSettings.read().vocabulary_dir),
             pool=stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="senses")),
         )
         yield Calibration(items=items, calibrator=calibrator, models=models)

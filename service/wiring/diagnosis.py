@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
 from adapters.captioners.qwen_audio import open_captioner
+from adapters.captioners.vision_chat import open_picture_captioner
 from adapters.database.settings import DatabaseSettings
 from adapters.database.store import open_store
 from adapters.media_servers import MEDIA_SERVERS
+from adapters.models.hardware import describe_providers
 from adapters.models.settings import ModelSettings
 from adapters.models.shelf import Shelf
 from publisher import open_channels
 from service.domain import Finding, Severity
 from service.errors import MoodreelError
 from service.ports import Store
-from service.settings import ServiceSettings, prepare_data_dir, webhook_token
+from service.settings import DetectionSettings, ServiceSettings, prepare_data_dir, webhook_token
 from service.vocabulary import load_vocabulary
 from service.wiring.database import start_embedded
 
@@ -30,9 +33,10 @@ async def diagnose(settings: ServiceSettings) -> list[Finding]:
     """Ask every part how it is, whatever the others answer."""
     checks: dict[str, Check] = {
         "data": lambda stack: _check_data(stack, settings),
-        "vocabulary": lambda stack: _check_vocabulary(stack, settings),
+        "vocabulary": _check_vocabulary,
         "models": _check_models,
         "captioner": _check_captioner,
+        "vision": _check_picture_captioner,
         **{name: _server_check(name) for name in MEDIA_SERVERS},
         "database": lambda stack: _check_database(stack, settings),
         "channels": lambda stack: _check_channels(stack, settings),
@@ -65,20 +69,29 @@ async def _check_data(_: AsyncExitStack, settings: ServiceSettings) -> Sequence[
     ]
 
 
-async def _check_vocabulary(_: AsyncExitStack, settings: ServiceSettings) -> Sequence[Finding]:
-    vocabulary = load_vocabulary(settings.vocabulary_dir)
+async def _check_vocabulary(_: AsyncExitStack) -> Sequence[Finding]:
+    vocabulary = load_vocabulary(DetectionSettings.read().vocabulary_dir)
     message = f"{len(vocabulary.tags)} tags, {len(vocabulary.moods)} moods"
     return [Finding(subject="vocabulary", severity=Severity.OK, message=message)]
 
 
 async def _check_models(stack: AsyncExitStack) -> Sequence[Finding]:
-    shelf = Shelf(ModelSettings.read())
+    settings = ModelSettings.read()
+    shelf = Shelf(settings)
     stack.push_async_callback(shelf.aclose)
-    return await shelf.check()
+    return [await asyncio.to_thread(describe_providers, settings), *await shelf.check()]
 
 
 async def _check_captioner(stack: AsyncExitStack) -> Sequence[Finding]:
     captioner = open_captioner()
+    if captioner is None:
+        return []
+    stack.push_async_callback(captioner.aclose)
+    return await captioner.check()
+
+
+async def _check_picture_captioner(stack: AsyncExitStack) -> Sequence[Finding]:
+    captioner = open_picture_captioner()
     if captioner is None:
         return []
     stack.push_async_callback(captioner.aclose)

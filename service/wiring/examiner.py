@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.captioners.qwen_audio import open_captioner
+from adapters.captioners.vision_chat import open_picture_captioner
 from adapters.media.reader import ProcessReader
 from adapters.media.settings import ReaderSettings
 from adapters.media_servers.files import describe_files
 from adapters.models.settings import ModelSettings
 from adapters.models.shelf import Shelf
+from service.conclusions import Manner
 from service.detection.sampling import Sampling
+from service.detection.voices import VoiceWeights
 from service.domain import Analysis, MediaItem
 from service.errors import ConfigurationError
 from service.examiner import Examiner, Wish
-from service.settings import ServiceSettings
+from service.settings import DetectionSettings, ServiceSettings
 from service.vocabulary import load_vocabulary
 
 POOL_THREADS_PER_JOB = 1
@@ -53,13 +56,18 @@ async def open_file_examiner(
     *,
     visual_model: str | None = None,
     sound_model: str | None = None,
+    sound_text_model: str | None = None,
 ) -> AsyncIterator[FileExaminer]:
     """Files and directories as items, and what examines them.
 
     Raises:
         ConfigurationError: A model is unknown, or no media are there.
     """
-    chosen = {"visual_model": visual_model, "sound_model": sound_model}
+    chosen = {
+        "visual_model": visual_model,
+        "sound_model": sound_model,
+        "sound_text_model": sound_text_model,
+    }
     models = ModelSettings.read().model_copy(
         update={name: value for name, value in chosen.items() if value is not None}
     )
@@ -80,16 +88,30 @@ def open_examiner(
     captioner = open_captioner()
     if captioner is not None:
         stack.push_async_callback(captioner.aclose)
+    picture_captioner = open_picture_captioner()
+    if picture_captioner is not None:
+        stack.push_async_callback(picture_captioner.aclose)
+    detection = DetectionSettings.read()
     return Examiner(
         reader=ProcessReader(ReaderSettings.read()),
         shelf=shelf,
         captioner=captioner,
-        vocabulary=load_vocabulary(settings.vocabulary_dir),
+        picture_captioner=picture_captioner,
+        vocabulary=load_vocabulary(detection.vocabulary_dir),
         pool=stack.enter_context(_pool(settings)),
         sampling=Sampling(
-            fixed_rate_hz=settings.sample_rate_hz, frames_per_hour=settings.frames_per_hour
+            fixed_rate_hz=detection.sample_rate_hz, frames_per_hour=detection.frames_per_hour
         ),
-        guard_spoilers=settings.guard_spoilers,
+        manner=Manner(
+            guard_spoilers=detection.guard_spoilers,
+            context_s=detection.context_s,
+            weights=VoiceWeights(
+                picture=detection.picture_weight,
+                sound=detection.sound_weight,
+                signals=detection.signal_weight,
+            ),
+        ),
+        scene_timeout_s=detection.scene_timeout_s,
     )
 
 

@@ -10,12 +10,10 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-
-import numpy as np
 
 from adapters.exports.bridges import Bridge, BridgeKind, bridge_sounds, bridge_texts
 from adapters.exports.extra import require_extra
@@ -24,16 +22,11 @@ from adapters.exports.sources import published_weights, random_weights
 from adapters.exports.spec import Exported, Family, Progress, Size
 from adapters.media.reader import ProcessReader
 from adapters.media.settings import ReaderSettings
-from adapters.models.clap import ClapEncoder
-from adapters.models.clip import ClipEncoder
-from adapters.models.inventory import find, open_hub, session_options
 from adapters.models.settings import ModelSettings
-from adapters.models.spec import Model, Role, SoundTextSpec, VisualSpec
-from service.domain import Float32, LocalFile
-from service.errors import ConfigurationError, MissingModelError
+from adapters.models.spec import SoundTextSpec, VisualSpec
+from service.wiring.exports_parts import find_files, open_clap, open_clip, parts_of, read_sound
 
 if TYPE_CHECKING:
-    from adapters.exports.clipclap import Parts
     from adapters.exports.unified import Projection
 
 __all__ = [
@@ -52,9 +45,6 @@ __all__ = [
 
 T = TypeVar("T")
 
-MAX_SOUND_S = 120.0
-"""What is heard of a file at most: a caption tells little of what comes later."""
-WINDOW_S = 10.0
 DEFAULT_EPOCHS = 20
 """Termite's, for five thousand pairs."""
 
@@ -162,7 +152,7 @@ async def export_random_clipclap(
             await export_family(family, directory, random=size, seed=seed, progress=progress)
         from adapters.exports.unified import random_projection  # noqa: PLC0415  likewise
 
-        dimension = _find(str(clip), VisualSpec)[0].spec.dimension
+        dimension = find_files(str(clip), VisualSpec)[0].spec.dimension
         projection = random_projection(dimension, seed)
         return _at_once(
             lambda: _unify(
@@ -196,7 +186,7 @@ async def train_clipclap(
     from adapters.exports.unified import trained_projection  # noqa: PLC0415  likewise
 
     bridge = await _build_bridge(clip, clap, data, progress)
-    seeing, hearing = _parts(clip, VisualSpec), _parts(clap, SoundTextSpec)
+    seeing, hearing = parts_of(clip, VisualSpec), parts_of(clap, SoundTextSpec)
 
     def make() -> Made:
         projection, trained = trained_projection(
@@ -235,8 +225,8 @@ def _unify(
     from adapters.exports.unified import unify  # noqa: PLC0415  likewise
 
     return unify(
-        _parts(clip, VisualSpec),
-        _parts(clap, SoundTextSpec),
+        parts_of(clip, VisualSpec),
+        parts_of(clap, SoundTextSpec),
         projection,
         target,
         replace=replace,
@@ -245,81 +235,12 @@ def _unify(
 
 
 async def _build_bridge(clip: str, clap: str, data: Data, progress: Progress) -> Bridge:
-    seeing, hearing = _open_clip(clip), _open_clap(clap)
+    seeing, hearing = open_clip(clip), open_clap(clap)
     try:
         if data.kind is BridgeKind.TEXT:
             return await bridge_texts(read_captions(data.file), seeing, hearing, progress)
-        read = partial(_read_sound, ProcessReader(ReaderSettings.read()))
+        read = partial(read_sound, ProcessReader(ReaderSettings.read()))
         return await bridge_sounds(read_pairs(data.file), seeing, hearing, read, progress)
     finally:
         seeing.close()
         hearing.close()
-
-
-async def _read_sound(reader: ProcessReader, path: Path, sample_rate_hz: int) -> Float32:
-    """The first two minutes of a file's sound."""
-    parts: list[Float32] = []
-    async with reader.open(LocalFile(path=path)) as media:
-        async for window in media.read_audio(
-            sample_rate_hz=sample_rate_hz, window_s=WINDOW_S, hop_s=WINDOW_S
-        ):
-            parts.append(window.samples)
-            if window.start_s + WINDOW_S >= MAX_SOUND_S:
-                break
-    return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
-
-
-def _open_clip(name: str) -> ClipEncoder:
-    model, paths = _find(name, VisualSpec)
-    return ClipEncoder(model.name, model.spec, paths, session_options(ModelSettings.read()))
-
-
-def _open_clap(name: str) -> ClapEncoder:
-    model, paths = _find(name, SoundTextSpec)
-    return ClapEncoder(model.name, model.spec, paths, session_options(ModelSettings.read()))
-
-
-def _find(name: str, kind: type[VisualSpec | SoundTextSpec]) -> tuple[Any, dict[Role, Path]]:
-    """A model of the runtime and its files, fetched where they are not here.
-
-    Raises:
-        ConfigurationError: It is of another kind.
-        MissingModelError: Its files are not to be had.
-    """
-    settings = ModelSettings.read()
-    model: Model = find(settings, name)
-    if not isinstance(model.spec, kind):
-        wanted = "picture-and-text" if kind is VisualSpec else "sound-and-text"
-        raise ConfigurationError(f"{name} is a {model.kind} model; wanted is a {wanted} one")
-    hub = open_hub(settings)
-    try:
-        return model, hub.paths(model)
-    except MissingModelError:
-        if not settings.download:
-            raise
-    hub.fetch(model)
-    return model, hub.paths(model)
-
-
-def _parts(name: str, kind: type[VisualSpec | SoundTextSpec]) -> Parts:
-    from adapters.exports.clipclap import Parts  # noqa: PLC0415  comes with the extra
-
-    model, paths = _find(name, kind)
-    spec = model.spec
-    tables: dict[str, dict[str, Any]] = {}
-    if isinstance(spec, VisualSpec):
-        tables = {
-            part: _told(asdict(getattr(spec, part))) for part in ("image", "text", "calibration")
-        }
-    tower = paths[Role.IMAGE_TOWER if kind is VisualSpec else Role.AUDIO_TOWER]
-    return Parts(
-        name=model.name,
-        paths={role.value: path for role, path in paths.items()},
-        tables=tables,
-        directory=model.directory or tower.parent,
-    )
-
-
-def _told(table: dict[str, Any]) -> dict[str, Any]:
-    """What TOML can say: it has no word for nothing."""
-    return {key: value for key, value in table.items() if value not in (None, ())}

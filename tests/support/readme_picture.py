@@ -28,7 +28,7 @@ async def main() -> None:
         film = write_film(Path(directory, "The Seven Scenes (2026).mp4"), FILM)
         settings = ServiceSettings.read()
         async with open_file_examiner(
-            settings, [film], visual_model="none", sound_model="none"
+            settings, [film], visual_model="none", sound_model="none", sound_text_model="none"
         ) as examiner:
             analysis = await examiner.examine(examiner.items[0])
     console.print("[bold]$[/] moodreel analyze 'The Seven Scenes (2026).mp4'")
