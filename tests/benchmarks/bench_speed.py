@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -52,8 +53,9 @@ SUBJECTS = {
     "cockatoo": "a cockatoo",
     "rabbit": "a rabbit in a meadow",
     "basketball": "playing basketball",
+    "make-up": "putting on lipstick",
 }
-"""What the stand-in has words for."""
+"""In the stand-in's own words; of the last it knows the thing alone."""
 ALWAYS = ((0.0, 1e9),)
 CLIPS = (
     ("car-detection.mp4", "car", ((4.4, 8.8), (14.64, 19.12), (25.2, 28.8))),
@@ -233,7 +235,7 @@ def _speed_rows(film: Path, towers: dict[str, Path], usual: Usual) -> Iterator[R
     yield _row("every frame read by OpenCV", usual.read_s, "s")
     for name, path in towers.items():
         encoder = open_tower(path)
-        encode_s, encode_cpu_s = _time(lambda: encode_usually(usual, encoder))
+        encode_s, encode_cpu_s = _time(partial(encode_usually, usual, encoder))
         watched = watch(film, encoder)
         encoder.close()
         whole_s = usual.read_s + encode_s
