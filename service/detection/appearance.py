@@ -8,12 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from service.detection.palette import WHOLE, Area, find_palette
-from service.detection.signals import PictureSignals
+from service.detection.signals import Float64, PictureSignals
 from service.domain import Float32, PictureAnalysis, Shot
 
 BLACK_LUMA = 15 / 255
 """Fades and leaders have no look (Heimdex's frame quality calls this black)."""
 SLOT_S, SLOT_JITTER = 0.5, 1e-3
+"""Half a second is long enough for movement to show, and no shot is much shorter."""
+MOMENTS = 4000
+"""Enough for a median, however long the film."""
 LEAST_AREA = 0.05
 """Bars that leave less were measured wrongly."""
 
@@ -30,12 +33,12 @@ def describe_picture(
     """
     if not len(picture):
         return None
-    rows = shown_rows(picture)
-    shown = picture.select(rows)
+    shown = picture.select(shown_rows(picture))
+    rows = _over_time(shown.times_s)
     share = max((area[2] - area[0]) * (area[3] - area[1]), LEAST_AREA)
     # Bars add nothing to a mean but their size, so that it is known what the rest alone has.
-    inner = picture.luma / share
-    spread = (picture.contrast**2 + picture.luma**2) / share - inner**2
+    inner = shown.luma / share
+    spread = (shown.contrast**2 + shown.luma**2) / share - inner**2
 
     def usual(values: Float32, high: float) -> float:
         return round(float(np.clip(np.median(values[rows]), -1.0, high)), 4)
@@ -43,10 +46,10 @@ def describe_picture(
     return PictureAnalysis(
         luma=usual(inner, 1.0),
         contrast=usual(np.sqrt(np.maximum(spread, 0.0)), 0.5),
-        saturation=usual(picture.saturation / share, 1.0),
-        warmth=usual(picture.warmth / share, 1.0),
+        saturation=usual(shown.saturation / share, 1.0),
+        warmth=usual(shown.warmth / share, 1.0),
         motion=_usual_motion(shown, share),
-        sharpness=round(float(np.median(picture.sharpness[rows] / share)), 1),
+        sharpness=round(float(np.median(shown.sharpness[rows] / share)), 1),
         cuts_per_min=_cuts_per_min(shots),
         palette=find_palette(shown, area),
         picture_area=area,
@@ -57,6 +60,13 @@ def shown_rows(picture: PictureSignals) -> npt.NDArray[np.bool_]:
     """``(N,)``: which frames show something; all, where all are black."""
     rows = picture.luma > BLACK_LUMA
     return rows if rows.any() else np.ones(len(picture), np.bool_)
+
+
+def _over_time(times_s: Float64) -> npt.NDArray[np.intp]:
+    """Indices of what is shown at even times: samples crowd where much happens."""
+    count = max(2, min(MOMENTS, int((times_s[-1] - times_s[0]) / SLOT_S)))
+    grid = np.linspace(times_s[0], times_s[-1], count)
+    return np.asarray(np.searchsorted(times_s, grid, side="right") - 1, np.intp)
 
 
 def unhurried(picture: PictureSignals) -> PictureSignals:

@@ -110,6 +110,12 @@ def test_fades_and_black_leaders_have_no_look():
     assert describe_picture(film(lambda _: plain(0), 0.0), ()) is None
 
 
+def test_numbers_are_of_the_time_shown_not_of_the_samples():
+    times = [*np.arange(0.0, 8.0, 0.5), *np.arange(8.0, 10.0, 0.04)]
+    signals = film(lambda t: plain(50) if t < 8.0 else plain(200), 0, times_s=times)
+    assert describe_picture(signals, ()).luma == pytest.approx(50 / 255, abs=0.01)
+
+
 def test_cuts_are_counted_by_the_minute():
     signals = film(cut_at([2.0, 4.0, 6.0, 8.0]), 10.0)
     assert describe_picture(signals, find_shots(signals, 10.0)).cuts_per_min == 24.0
