@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.detection.moments import gather_moments, pool_moments, unit
+from service.detection.moments import (
+    gather_moments,
+    hold_moments,
+    lend_moments,
+    pool_moments,
+    unit,
+)
+from service.detection.signals import PictureMeter
+from service.domain import Frame
+from tests.support.pictures import place
 
 EAST, NORTH = np.array([1.0, 0.0], np.float32), np.array([0.0, 1.0], np.float32)
 
@@ -71,3 +80,45 @@ def test_pooling_equals_the_plain_integral():
         inside = np.abs(fine - times[index]) <= 1.5
         expected = unit(vectors[nearest[inside]].mean(axis=0))
         assert pooled.vectors[index, 0] == pytest.approx(expected, abs=2e-3)
+
+
+# Few looks at a long medium ---------------------------------------------------------------------
+
+
+def looks(*seen):
+    """Signals of frames at some times, each of one of two places."""
+    meter = PictureMeter()
+    for time_s, number in seen:
+        meter.add(Frame(time_s=time_s, image=place(1, light=1.0 if number else 0.3)))
+    return meter.signals()
+
+
+def test_a_picture_lasts_until_what_ends_it():
+    signals = looks((0.0, 0), (8.0, 1))
+    held = hold_moments(gather_moments([0.0, 8.0], np.stack([EAST, NORTH])), signals)
+    assert held.times_s.tolist() == [0.0, 7.75, 8.0]
+    assert held.vectors[:, 0] == pytest.approx(np.stack([EAST, EAST, NORTH]))
+
+
+def test_a_picture_does_not_last_over_another_one_that_has_no_vector():
+    signals = looks((0.0, 0), (4.0, 1), (8.0, 1))
+    moments = gather_moments([0.0, 8.0], np.stack([EAST, NORTH]))
+    assert len(hold_moments(moments, signals)) == 2
+
+
+def test_a_measured_frame_borrows_the_vector_of_a_near_one_that_looks_like_it():
+    signals = looks((0.0, 0), (2.0, 0), (10.0, 1), (12.0, 1), (20.0, 0))
+    moments = gather_moments([2.0, 12.0], np.stack([EAST, NORTH]), [5.0, 7.0])
+    lent, missed = lend_moments(moments, signals)
+    assert lent.times_s.tolist() == [0.0, 2.0, 10.0, 12.0]
+    assert lent.vectors[:, 0] == pytest.approx(np.stack([EAST, EAST, NORTH, NORTH]))
+    assert lent.encode_ms is not None
+    assert lent.encode_ms.tolist() == [0.0, 5.0, 0.0, 7.0]
+    assert missed.tolist() == [20.0]
+
+
+def test_nothing_is_lent_where_nothing_was_encoded():
+    signals = looks((0.0, 0), (5.0, 1))
+    lent, missed = lend_moments(gather_moments([], np.zeros((0, 2), np.float32)), signals)
+    assert len(lent) == 0
+    assert missed.tolist() == [0.0, 5.0]
