@@ -125,6 +125,7 @@ def conclude(observed: Observations) -> Analysis:
     shots = find_shots(picture, duration_s) if picture else ()
     context = _pool(observed, shots)
     scenes = _find_scenes(observed, context, shots)
+    appearance = _describe_picture(observed, shots)
     sound = _describe_sound(observed)
     moods, curve = find_moods(
         observed.vocabulary,
@@ -150,11 +151,11 @@ def conclude(observed: Observations) -> Analysis:
         ),
         shots=shots,
         scenes=scenes,
-        tags=_find_tags(observed, context, shots, scenes, sound),
+        tags=_find_tags(observed, context, shots, scenes, appearance, sound),
         moods=moods,
         mood_curve=curve,
         highlights=_find_highlights(observed, context, shots),
-        picture=_describe_picture(observed, shots),
+        picture=appearance,
         audio=sound,
         comfort=find_discomfort(picture, observed.sound),
     )
@@ -219,11 +220,12 @@ def _find_tags(
     context: Moments | None,
     shots: Sequence[Shot],
     scenes: Sequence[Scene],
+    appearance: PictureAnalysis | None,
     sound: SoundAnalysis | None,
 ) -> tuple[Tag, ...]:
     """Candidates from everywhere, put into order by CLIP over the item's scenes."""
     vocabulary, concepts, told = observed.vocabulary, observed.concepts, observed.told
-    properties = measure_properties(observed.picture, shots, observed.sound, sound)
+    properties = measure_properties(observed.picture, shots, observed.sound, sound, appearance)
     spoken = [(0.0, told.sound)] if told.sound else []
     candidates = merge_tags(
         find_picture_tags(context, concepts),
