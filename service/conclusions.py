@@ -16,7 +16,7 @@ from service.detection.highlights import HighlightRules, find_highlights
 from service.detection.looks import caption_scenes
 from service.detection.moments import CONTEXT_S, Moments
 from service.detection.moods import find_moods
-from service.detection.properties import measure_properties
+from service.detection.properties import Property, measure_properties
 from service.detection.scenes import group_scenes, tag_scenes
 from service.detection.shots import find_shots
 from service.detection.signals import PictureSignals
@@ -127,6 +127,7 @@ def conclude(observed: Observations) -> Analysis:
     scenes = _find_scenes(observed, context, shots)
     appearance = _describe_picture(observed, shots)
     sound = _describe_sound(observed)
+    properties = measure_properties(picture, shots, observed.sound, sound, appearance)
     moods, curve = find_moods(
         observed.vocabulary,
         duration_s,
@@ -151,7 +152,7 @@ def conclude(observed: Observations) -> Analysis:
         ),
         shots=shots,
         scenes=scenes,
-        tags=_find_tags(observed, context, shots, scenes, appearance, sound),
+        tags=_find_tags(observed, context, scenes, properties),
         moods=moods,
         mood_curve=curve,
         highlights=_find_highlights(observed, context, shots),
@@ -218,14 +219,11 @@ def _describe_sound(observed: Observations) -> SoundAnalysis | None:
 def _find_tags(
     observed: Observations,
     context: Moments | None,
-    shots: Sequence[Shot],
     scenes: Sequence[Scene],
-    appearance: PictureAnalysis | None,
-    sound: SoundAnalysis | None,
+    properties: Sequence[Property],
 ) -> tuple[Tag, ...]:
     """Candidates from everywhere, put into order by CLIP over the item's scenes."""
     vocabulary, concepts, told = observed.vocabulary, observed.concepts, observed.told
-    properties = measure_properties(observed.picture, shots, observed.sound, sound, appearance)
     spoken = [(0.0, told.sound)] if told.sound else []
     candidates = merge_tags(
         find_picture_tags(context, concepts),
