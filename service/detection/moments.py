@@ -56,7 +56,7 @@ class Moments:
 
 
 def gather_moments(
-    times_s: Sequence[float],
+    times_s: Sequence[float] | Float64,
     vectors: Float32,
     encode_ms: Sequence[float] | None = None,
     *,

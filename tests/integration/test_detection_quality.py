@@ -18,7 +18,7 @@ from service.detection.sound import SoundMeter, summarize_sound
 from service.detection.tags import find_picture_tags, find_sound_tags
 from service.detection.views import make_views
 from service.detection.voices import hear_picture, hear_signals, hear_sounds
-from service.domain import AudioWindow, Frame
+from service.domain import AudioWindow, Frame, UInt8
 from service.vocabulary import load_vocabulary
 from tests.support.detect import Yamnet, detect, hear_file, measure_file
 from tests.support.known_clips import CAR_WINDOWS, CUTS, HANDS, QUESTIONS, Question, area, overlap
@@ -141,15 +141,14 @@ def test_what_is_not_in_the_film_is_no_highlight(shared, encoder):
 def test_a_still_picture_with_a_steady_hum_has_no_highlight(shared, encoder):
     """With a camera's noise and all models that are at hand, for twenty seconds."""
     rng = np.random.default_rng(0)
-    meter, times, views = PictureMeter(), np.arange(0.0, 20.0, 0.5), []
+    meter, times = PictureMeter(), np.arange(0.0, 20.0, 0.5)
+    views: list[UInt8] = []
     for time_s in times:
         noisy = place(3) + rng.normal(0, 3, (72, 128, 3))
         frame = Frame(time_s=float(time_s), image=noisy.clip(0, 255).astype(np.uint8))
         meter.add(frame)
         views += make_views(frame.image)
-    moments = gather_moments(
-        times.tolist(), encoder.encode_images(views).reshape(len(times), 2, -1)
-    )
+    moments = gather_moments(times, encoder.encode_images(views).reshape(len(times), 2, -1))
     seconds = np.arange(20 * 16_000) / 16_000
     hum = 0.05 * np.sin(2 * np.pi * 50 * seconds) + rng.normal(0, 0.002, seconds.size)
     ear, tagger = SoundMeter(), Yamnet(shared / "models/yamnet")

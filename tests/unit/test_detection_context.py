@@ -94,7 +94,7 @@ def test_a_burst_of_samples_weighs_no_more_than_the_time_it_covers():
 def test_context_ends_at_a_cut():
     east, north = np.eye(2, dtype=np.float32)
     times = np.arange(0.0, 20.0, 0.25)
-    changing = gather_moments(times.tolist(), np.where((times < 10.0)[:, None], east, north))
+    changing = gather_moments(times, np.where((times < 10.0)[:, None], east, north))
     shots = [Shot(start_s=0.0, end_s=10.0), Shot(start_s=10.0, end_s=20.0)]
     pooled = pool_within_shots(changing, shots, 3.0)
     assert pooled.vectors == pytest.approx(changing.vectors)
@@ -112,7 +112,7 @@ def test_each_shot_is_pooled_as_if_there_were_no_other(steps, window_s, seed, cu
     assert np.array_equal(pooled.times_s, whole.times_s)
     for shot in shots:
         inside = (whole.times_s >= shot.start_s - 1e-3) & (whole.times_s < shot.end_s - 1e-3)
-        alone = gather_moments(whole.times_s[inside].tolist(), whole.vectors[inside])
+        alone = gather_moments(whole.times_s[inside], whole.vectors[inside])
         expected = pool_moments(alone, window_s).vectors
         assert np.array_equal(pooled.vectors[inside], expected)
 

@@ -218,7 +218,7 @@ def test_prompts_of_the_user_s_own_wording_find_their_moment():
     times = np.arange(0, 40, 0.25)
     cars = (times >= 10) & (times < 16)
     vectors = unit(np.where(cars[:, None], [0.3, 0.2, 1.0], [0.2, 0.3, 1.0]))
-    heard = hear_picture(gather_moments(times.tolist(), vectors), concepts)
+    heard = hear_picture(gather_moments(times, vectors), concepts)
     (highlight,) = find_highlights([heard], 40.0)
     assert highlight.start_s == pytest.approx(10.0, abs=0.3)
     assert highlight.end_s == pytest.approx(16.0, abs=0.3)

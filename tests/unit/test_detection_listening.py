@@ -103,7 +103,8 @@ def test_what_is_listened_to_becomes_tags_with_evidence(space):
 def test_nothing_listened_to_is_no_tag(space):
     concepts = embed_sound_concepts(VOCABULARY, space)
     assert find_listened_tags(None, concepts) == ()
-    assert find_listened_tags(gather_moments([], np.zeros((0, DIMENSION))), concepts) == ()
+    silence = gather_moments([], np.zeros((0, DIMENSION), np.float32))
+    assert find_listened_tags(silence, concepts) == ()
     noise = gather_moments([1.0], space.sense(["noise"], gap=15, strength=0.6))
     assert find_listened_tags(noise, concepts) == ()
 
@@ -196,9 +197,8 @@ def test_a_wish_in_own_words_is_heard_too(space):
     wish = look_for(VOCABULARY, ["people laugh"], [])
     words = ["laugh" if 100 <= t < 120 else "noise" for t in np.arange(2.5, 240.0, 5.0)]
     listened = gather_moments(np.arange(2.5, 240.0, 5.0), space.sense(words, gap=15, strength=0.5))
-    tagger = HeardSounds(
-        model="tagger", labels=("Bang",), times_s=np.arange(9.0), scores=np.ones((9, 1))
-    )
+    scores = np.ones((9, 1), np.float32)
+    tagger = HeardSounds(model="tagger", labels=("Bang",), times_s=np.arange(9.0), scores=scores)
     concepts = embed_sound_concepts(wish, space)
     voice = hear_sounds(tagger, wish, listened=listened, concepts=concepts)
     (highlight,) = find_highlights([voice], 240.0)
@@ -230,7 +230,7 @@ def test_what_was_heard_does_not_ring_on_through_silence(space, stride):
     step_s = 10.0 * stride
     times = np.concatenate([np.arange(0.0, 600.0, step_s), np.arange(3000.0, 3300.0, step_s)]) + 5.0
     words = ["laugh" if 500.0 < time_s < 1000.0 else "noise" for time_s in times]
-    listened = gather_moments(times.tolist(), space.sense(words, gap=15, strength=0.5))
+    listened = gather_moments(times, space.sense(words, gap=15, strength=0.5))
     concepts = embed_sound_concepts(VOCABULARY, space)
     voice = hear_sounds(None, VOCABULARY, listened=listened, concepts=concepts)
     at = np.array([550.0, 590.0, 595.0 + 2 * step_s, 1800.0, 2900.0, 6000.0])
@@ -270,7 +270,7 @@ def test_a_mood_that_is_listened_to_is_found_and_moves_the_curve(space):
 
 def test_a_mood_that_was_heard_does_not_last_through_silence(space):
     times = np.arange(5.0, 60.0, 10.0)
-    listened = gather_moments(times.tolist(), space.sense(["sad"] * 6, gap=15, strength=0.6))
+    listened = gather_moments(times, space.sense(["sad"] * 6, gap=15, strength=0.6))
     concepts = embed_sound_concepts(VOCABULARY, space)
     moods, curve = find_moods(VOCABULARY, 600.0, listened=listened, sound_concepts=concepts)
     assert moods == ()  # a tenth of the item
