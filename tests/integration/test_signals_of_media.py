@@ -98,6 +98,7 @@ def test_music_has_its_tempo_and_its_key(shared, name, tempo_bpm, key, mode):
     (path,) = (shared / "media/audio/music").glob(name)
     sound = measure_file(path)
     analysis = summarize_sound(sound)
+    assert analysis is not None
     assert analysis.tempo_bpm is not None
     assert analysis.tempo_bpm == pytest.approx(tempo_bpm or analysis.tempo_bpm, rel=0.02)
     assert analysis.key == (key or analysis.key) != ""
@@ -109,6 +110,7 @@ def test_music_has_its_tempo_and_its_key(shared, name, tempo_bpm, key, mode):
 @pytest.mark.shared
 def test_a_reader_has_neither_tempo_nor_key(shared):
     analysis = summarize_sound(measure_file(shared / "media/audio/music/198-209-0000.ogg"))
+    assert analysis is not None
     assert (analysis.tempo_bpm, analysis.key, analysis.mode) == (None, "", "")
 
 

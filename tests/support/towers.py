@@ -19,7 +19,7 @@ def export_vit_b_32(path: Path, *, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     model = CLIPVisionModelWithProjection(CLIPVisionConfig(projection_dim=512)).eval()
 
-    class Tower(torch.nn.Module):  # type: ignore[misc]
+    class Tower(torch.nn.Module):  # type: ignore[misc]  # torch ships no types to us
         def __init__(self) -> None:
             super().__init__()
             self.model = model

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from service.detection.appearance import describe_picture
+from service.detection.bars import WHOLE
 from service.detection.properties import NAMES, measure_properties
 from service.detection.shots import find_shots
 from service.detection.sound import SoundMeter, summarize_sound
@@ -29,6 +30,12 @@ def said(picture=None, shots=(), samples=None, appearance=None):
     found = measure_properties(picture, shots, sound, analysis, appearance)
     assert {one.name for one in found} <= NAMES
     return {one.name for one in found if one.strength >= MIN_SCORE}
+
+
+def describe(signals, shots=(), area=WHOLE):
+    look = describe_picture(signals, shots, area)
+    assert look is not None
+    return look
 
 
 def shades(*, red=1.0, green=1.0, blue=1.0, light=1.0, seed=1):
@@ -84,7 +91,7 @@ def test_black_bars_do_not_make_a_film_dark():
     image = (place(1).astype(float) * 0.55 + 20).astype(np.uint8)
     signals = film(lambda t: boxed(swaying(image)(t)), 6.0)
     shots = find_shots(signals, 6.0)
-    bare, seen = (describe_picture(signals, shots, *area) for area in ((), (LETTERBOX,)))
+    bare, seen = (describe(signals, shots, area) for area in (WHOLE, LETTERBOX))
     assert bare.luma == pytest.approx(seen.luma * 2 / 3, abs=0.01)
     assert "dark" not in said(signals, shots, appearance=seen)
     assert "black_and_white" not in said(signals, shots, appearance=seen)
@@ -94,8 +101,8 @@ def test_numbers_of_a_letterboxed_film_are_those_of_the_film_without_its_bars():
     signals = film(lambda t: boxed(swaying(place(1))(t)), 6.0)
     rows = slice(HEIGHT // 6, HEIGHT - HEIGHT // 6)
     cropped = film(lambda t: np.ascontiguousarray(swaying(place(1))(t)[rows]), 6.0)
-    boxed_look = describe_picture(signals, (), LETTERBOX)
-    bare_look = describe_picture(cropped, ())
+    boxed_look = describe(signals, area=LETTERBOX)
+    bare_look = describe(cropped)
     for name in ("luma", "contrast", "saturation", "warmth"):
         measured, true = getattr(boxed_look, name), getattr(bare_look, name)
         assert measured == pytest.approx(true, abs=0.01), name
@@ -104,22 +111,22 @@ def test_numbers_of_a_letterboxed_film_are_those_of_the_film_without_its_bars():
 
 
 def test_fades_and_black_leaders_have_no_look():
-    look = describe_picture(film(lambda t: place(1) if t > 7 else plain(0), 10.0), ())
-    assert look.luma == pytest.approx(describe_picture(film(lambda _: place(1), 2.0), ()).luma)
-    assert describe_picture(film(lambda _: plain(0), 2.0), ()).luma == 0.0
+    look = describe(film(lambda t: place(1) if t > 7 else plain(0), 10.0))
+    assert look.luma == pytest.approx(describe(film(lambda _: place(1), 2.0)).luma)
+    assert describe(film(lambda _: plain(0), 2.0)).luma == 0.0
     assert describe_picture(film(lambda _: plain(0), 0.0), ()) is None
 
 
 def test_numbers_are_of_the_time_shown_not_of_the_samples():
     times = [*np.arange(0.0, 8.0, 0.5), *np.arange(8.0, 10.0, 0.04)]
     signals = film(lambda t: plain(50) if t < 8.0 else plain(200), 0, times_s=times)
-    assert describe_picture(signals, ()).luma == pytest.approx(50 / 255, abs=0.01)
+    assert describe(signals).luma == pytest.approx(50 / 255, abs=0.01)
 
 
 def test_cuts_are_counted_by_the_minute():
     signals = film(cut_at([2.0, 4.0, 6.0, 8.0]), 10.0)
-    assert describe_picture(signals, find_shots(signals, 10.0)).cuts_per_min == 24.0
-    assert describe_picture(signals, find_shots(signals, 10.0)[:1]).cuts_per_min == 0.0
+    assert describe(signals, find_shots(signals, 10.0)).cuts_per_min == 24.0
+    assert describe(signals, find_shots(signals, 10.0)[:1]).cuts_per_min == 0.0
 
 
 def test_pace_has_its_words_where_there_are_enough_shots():

@@ -55,6 +55,7 @@ def test_the_tempo_and_the_key_of_a_song_are_found(tonic, key):
     form = dict(zip(PACES, FORMS, strict=True))[tonic]
     _, signals = song(form, tonic)
     analysis = summarize_sound(signals)
+    assert analysis is not None
     assert analysis.tempo_bpm == pytest.approx(PACES[tonic], rel=0.01)
     assert (analysis.key, analysis.mode) == (key, "major")
 

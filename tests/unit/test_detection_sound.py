@@ -114,7 +114,7 @@ def test_a_voice_that_glides_has_no_key_and_no_tempo():
     times = np.arange(20 * RATE_HZ) / RATE_HZ
     pitch_hz = 150 + 40 * np.sin(2 * np.pi * 0.7 * times) + 25 * np.sin(2 * np.pi * 1.9 * times)
     phase = 2 * np.pi * np.cumsum(pitch_hz) / RATE_HZ
-    voice = sum(np.sin(n * phase) / n for n in range(1, 12)) * 0.1
+    voice = 0.1 * np.sum([np.sin(n * phase) / n for n in range(1, 12)], axis=0)
     analysis = describe(voice.astype(np.float32))
     assert (analysis.key, analysis.mode, analysis.tempo_bpm) == ("", "", None)
 
