@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -24,7 +23,6 @@ from service.domain import (
     SampleSpan,
 )
 from service.errors import (
-    MissingModelError,
     PermanentError,
     TransientError,
     UnreadableMediaError,
@@ -37,9 +35,9 @@ from service.ports import (
     PictureCaptioner,
     SoundCaptioner,
     SoundEncoder,
-    SoundTagger,
 )
 from service.senses import Ears, Eyes, Heard, Seen
+from service.senses.notes import Notes
 from service.vocabulary import Vocabulary
 
 REVISION = 2
@@ -50,7 +48,6 @@ WITHOUT = " without "
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Model = TypeVar("Model", Encoder, SoundTagger, SoundEncoder)
 A_MOMENT_S = 0.001
 """A span so short that a plan takes one frame of it."""
 
@@ -62,24 +59,6 @@ class Wish:
     wanted: tuple[str, ...]
     unwanted: tuple[str, ...] = ()
     """The vocabulary's background prompts when empty."""
-
-
-@dataclass(slots=True)
-class _Notes:
-    """What is noted beside the findings."""
-
-    models: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        began_at = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began_at
 
 
 class Examiner:
@@ -145,7 +124,7 @@ class Examiner:
         """
         if item.location is None:
             raise PermanentError(f"{item.ref}: nothing says where it can be read")
-        notes = _Notes()
+        notes = Notes()
         vocabulary = self._vocabulary
         if wish is not None:
             vocabulary = look_for(vocabulary, wish.wanted, wish.unwanted)
@@ -178,22 +157,25 @@ class Examiner:
         return replace(
             analysis,
             pipeline=self._version_without(notes.missing),
-            models=tuple(notes.models),
+            models=notes.used(analysis.embedding_model, analysis.sound_embedding_model),
             missing_models=tuple(notes.missing),
             warnings=tuple(notes.warnings),
             seconds=notes.seconds,
         )
 
     async def _watch(
-        self, media: OpenMedia, vocabulary: Vocabulary, notes: _Notes
+        self, media: OpenMedia, vocabulary: Vocabulary, notes: Notes
     ) -> tuple[Seen | None, Concepts | None]:
         if media.info.video is None:
             return None, None
-        encoder = await _open(self._shelf.open_encoder, notes)
+        encoder = await notes.open(self._shelf.open_encoder)
         concepts = None
         if encoder is not None:
-            with notes.timed("words"):
+            with notes.timed("words"), notes.losing():
+                await self._compute(getattr, encoder, "device")  # loads it: it may be broken
                 concepts = await self._embed(vocabulary, encoder)
+        if concepts is None:
+            encoder = None
         with notes.timed("watch"):
             seen = await self._eyes.watch(
                 media, encoder, self._sampling, find_suspects=find_suspects
@@ -201,18 +183,24 @@ class Examiner:
         return (seen if len(seen.signals) else None), concepts
 
     async def _listen(
-        self, media: OpenMedia, vocabulary: Vocabulary, notes: _Notes
+        self, media: OpenMedia, vocabulary: Vocabulary, notes: Notes
     ) -> tuple[Heard | None, Concepts | None]:
         if not media.info.audio:
             return None, None
-        tagger = await _open(self._shelf.open_tagger, notes)
-        encoder = await _open(self._shelf.open_sound_encoder, notes)
+        tagger = await notes.open(self._shelf.open_tagger)
+        encoder = await notes.open(self._shelf.open_sound_encoder)
         concepts = None
         if encoder is not None:
-            with notes.timed("words"):
+            with notes.timed("words"), notes.losing():
                 concepts = await self._embed_sounds(vocabulary, encoder)
+        if concepts is None:
+            encoder = None
         with notes.timed("listen"):
             heard = await self._ears.listen(media, tagger, encoder)
+        for error in heard.lost:
+            notes.lose(error)
+        if heard.moments is None:
+            concepts = None
         return (heard if len(heard.signals) else None), concepts
 
     async def _embed(self, vocabulary: Vocabulary, encoder: Encoder) -> Concepts:
@@ -230,11 +218,11 @@ class Examiner:
             )
         return self._concepts[key]
 
-    async def _conclude(self, observed: Observations, notes: _Notes) -> Analysis:
+    async def _conclude(self, observed: Observations, notes: Notes) -> Analysis:
         with notes.timed("detect"):
             return await self._compute(conclude, observed)
 
-    async def _describe(self, item: MediaItem, heard: Heard | None, notes: _Notes) -> Told:
+    async def _describe(self, item: MediaItem, heard: Heard | None, notes: Notes) -> Told:
         """Let a language model listen. Its absence costs a description, not the analysis."""
         if self._captioner is None or heard is None or not heard.windows:
             return Told()
@@ -248,7 +236,7 @@ class Examiner:
         return Told(sound=caption, sound_model=self._captioner.name)
 
     async def _look_again(
-        self, media: OpenMedia, analysis: Analysis, told: Told, notes: _Notes
+        self, media: OpenMedia, analysis: Analysis, told: Told, notes: Notes
     ) -> Told:
         """Let a language model see the best moments, while the medium is still open."""
         captioner = self._picture_captioner
@@ -282,16 +270,3 @@ class Examiner:
     def _version_without(self, missing: Sequence[str]) -> str:
         """Another version than the configured one: outdated as soon as the model is there."""
         return f"{self.version}{WITHOUT}{', '.join(missing)}" if missing else self.version
-
-
-async def _open(open_model: Callable[[], Awaitable[Model]], notes: _Notes) -> Model | None:
-    """A model, or None and a note that it is missing; one that is turned off is not missed."""
-    try:
-        model = await open_model()
-    except MissingModelError as error:
-        if error.model:
-            notes.missing.append(error.model)
-        return None
-    if model.name not in notes.models:  # a joint model sees and hears
-        notes.models.append(model.name)
-    return model

@@ -72,7 +72,9 @@ class Tower:
 
     @property
     def device(self) -> str:
-        """What it runs on. Loads it."""
+        """What it runs on. Loads it, and the projection, which may be broken by itself."""
+        if self._head is not None:
+            self._head.inputs()
         return self._body.device
 
     @property

@@ -15,7 +15,7 @@ from service.detection.heard import HeardSounds, gather_sounds
 from service.detection.moments import EncodingFailure, Moments, gather_moments
 from service.detection.sound import SILENCE_DBFS, SoundMeter, SoundSignals
 from service.domain import AudioWindow, Float32
-from service.errors import ModelTimeoutError, TransientError
+from service.errors import MissingModelError, ModelTimeoutError, TransientError
 from service.ports import OpenMedia, SoundEncoder, SoundTagger
 from service.senses.batches import each_batch
 
@@ -42,6 +42,8 @@ class Heard:
     """Windows in the space of the sound encoder, one view each; None without one."""
     windows: Sequence[AudioWindow] = ()
     """A few, for a captioner."""
+    lost: tuple[MissingModelError, ...] = ()
+    """Of models whose files turned out to be broken when they were to hear."""
 
 
 class Ears:
@@ -70,10 +72,16 @@ class Ears:
         tagger: SoundTagger | None,
         encoder: SoundEncoder | None = None,
     ) -> Heard:
-        """Hear the whole, window by window, at the highest rate that any model asks for."""
+        """Hear the whole, window by window, at the highest rate that any model asks for.
+
+        A model whose files are broken is lost, and named so; the rest is heard without it.
+
+        Raises:
+            ConfigurationError: A model does not take what it is given.
+        """
         meter = SoundMeter()
         duration_s = media.info.duration_s
-        answers: list[tuple[float, float, Float32]] = []
+        tags = _Tagging(tagger) if tagger else None
         kept: dict[int, AudioWindow] = {}
         stride = max(1, math.ceil(duration_s / WINDOW_S / self._encoded_windows))
         inner = _InnerEar(encoder, stride, self._window_timeout_s) if encoder else None
@@ -83,9 +91,8 @@ class Ears:
                 low = resample(window, tagger.sample_rate_hz if tagger else LISTENING_RATE_HZ)
                 meter.add(low)
                 kept.setdefault(_third(low, duration_s), low)
-                if tagger is not None and low.samples.size:
-                    found = tagger.score_window(low.samples)
-                    answers.append((low.start_s, low.samples.size / low.sample_rate_hz, found))
+                if tags is not None:
+                    tags.hear(low)
                 if inner is not None:
                     inner.hear(window)
 
@@ -98,10 +105,36 @@ class Ears:
         await each_batch(self._pool, windows, hear, size=1)
         return Heard(
             signals=meter.signals(),
-            sounds=gather_sounds(answers, tagger.labels, tagger.name) if tagger else None,
+            sounds=tags.sounds() if tags else None,
             moments=inner.moments() if inner else None,
             windows=[kept[third] for third in sorted(kept)],
+            lost=tuple(sense.lost for sense in (tags, inner) if sense and sense.lost),
         )
+
+
+class _Tagging:
+    """What a tagger says of each window."""
+
+    def __init__(self, tagger: SoundTagger) -> None:
+        self._tagger = tagger
+        self._answers: list[tuple[float, float, Float32]] = []
+        self.lost: MissingModelError | None = None
+
+    def hear(self, window: AudioWindow) -> None:
+        if self.lost or not window.samples.size:
+            return
+        try:
+            found = self._tagger.score_window(window.samples)
+        except MissingModelError as error:
+            self.lost = error
+            return
+        duration_s = window.samples.size / window.sample_rate_hz
+        self._answers.append((window.start_s, duration_s, found))
+
+    def sounds(self) -> HeardSounds | None:
+        if self.lost:
+            return None
+        return gather_sounds(self._answers, self._tagger.labels, self._tagger.name)
 
 
 class _InnerEar:
@@ -117,14 +150,17 @@ class _InnerEar:
         self._vectors: list[Float32] = []
         self._encode_ms: list[float] = []
         self._failures: list[EncodingFailure] = []
+        self.lost: MissingModelError | None = None
 
     def hear(self, window: AudioWindow) -> None:
         is_due = self._count % self._stride == 0
         self._count += 1
-        if is_due and not _is_silent(window.samples):
+        if is_due and not self.lost and not _is_silent(window.samples):
             self._encode(resample(window, self._encoder.sample_rate_hz))
 
-    def moments(self) -> Moments:
+    def moments(self) -> Moments | None:
+        if self.lost:
+            return None
         found = gather_moments(
             self._times_s,
             np.concatenate(self._vectors)
@@ -147,6 +183,9 @@ class _InnerEar:
         try:
             vectors = self._encoder.encode_sounds([window.samples], timeout_s=self._timeout_s)
             error = "" if np.isfinite(vectors).all() else "its vector is not a number"
+        except MissingModelError as failure:
+            self.lost = failure
+            return
         except (ModelTimeoutError, TransientError) as failure:
             error = str(failure)
         if error:
