@@ -314,7 +314,7 @@ async def test_what_is_compressed_unasked_is_not_unpacked(served):
 async def test_what_was_described_before_the_time_was_over_stays():
     stand_in = StandInVision()
     async with serve(stand_in.app) as url:
-        captioner = open_at(url, timeout_s=30, item_timeout_s=1)
+        captioner = open_at(url, timeout_s=30, item_timeout_s=3)
         await captioner.describe([make_frame()], title="Warm up")
         stand_in.say('{"text": "First."}')
         stand_in.script.answers.append(Answer(hangs=True))

@@ -192,11 +192,11 @@ def test_loading_is_no_part_of_the_limit(tmp_path: Path):
     path = image_tower(tmp_path / "vision_model.onnx")
 
     def start_slowly(*arguments: object, **options: object) -> ort.InferenceSession:
-        threading.Event().wait(0.3)
+        threading.Event().wait(1.2)
         return ort.InferenceSession(*arguments, **options)
 
     session = Session("toy", path, SessionOptions(), start=start_slowly)
-    result = session.run({"pixel_values": PICTURES}, "image_embeds", timeout_s=0.25)
+    result = session.run({"pixel_values": PICTURES}, "image_embeds", timeout_s=1.0)
     assert result.shape == (2, 3)
 
 
