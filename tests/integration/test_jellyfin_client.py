@@ -323,7 +323,7 @@ async def test_a_redirect_is_not_followed(connect, stand_in):
 async def test_a_server_that_hangs_is_left_in_time(connect, stand_in):
     stand_in.resumed.clear()
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(20):
         with pytest.raises(TransientError) as caught:
             await connect(timeout_s=0.2).get_item(REF)
 
