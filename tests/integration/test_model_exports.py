@@ -29,6 +29,9 @@ from adapters.exports.vocabularies import CLIP, write_tokenizer  # noqa: E402
 from service.errors import ConfigurationError  # noqa: E402
 from tests.support.exported import moodreel, open_directory, tiny  # noqa: E402
 
+pytestmark = pytest.mark.timeout(600)
+"""Ten seconds of CPU to trace a family are minutes on a machine with other things to do."""
+
 FAMILIES = ["clip", "siglip", "clap", "languagebind"]
 
 

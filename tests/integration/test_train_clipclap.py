@@ -26,6 +26,9 @@ from adapters.exports.surgery import POOLED, split_projection  # noqa: E402
 from service.errors import ConfigurationError  # noqa: E402
 from tests.support.exported import moodreel, open_directory, tiny  # noqa: E402
 
+pytestmark = pytest.mark.timeout(600)
+"""Ten seconds of CPU to trace a family are minutes on a machine with other things to do."""
+
 CAPTIONS = [
     " ".join(words)
     for words in itertools.product(
