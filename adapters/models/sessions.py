@@ -151,6 +151,26 @@ class Session:
                 return result
         return self.run(feeds, output, timeout_s=timeout_s)
 
+    def run_rows(
+        self, feeds: Mapping[str, Array], output: str, *, timeout_s: float | None = None
+    ) -> Array:
+        """Run the graph over rows, in as many runs as it takes: Immich's exports take one at once.
+
+        The last run is filled up with the last row. Raises as ``run`` does.
+        """
+        size = next((port.shape[:1] for port in self.inputs() if port.name in feeds), ())
+        rows = len(next(iter(feeds.values())))
+        if not size or size[0] in {None, rows}:
+            return self.run(feeds, output, timeout_s=timeout_s)
+        until_s = None if timeout_s is None else time.monotonic() + timeout_s
+        answers = []
+        for start in range(0, rows, size[0]):
+            chosen = np.minimum(np.arange(start, start + size[0]), rows - 1)
+            part = {name: array[chosen] for name, array in feeds.items()}
+            left_s = None if until_s is None else until_s - time.monotonic()
+            answers.append(self.run(part, output, timeout_s=left_s))
+        return np.concatenate(answers)[:rows]
+
     def unload_if_idle(self) -> None:
         """Free the graph's memory if nobody used it for long enough; else look again later."""
         with self._lock:

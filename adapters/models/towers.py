@@ -98,12 +98,12 @@ class Tower:
         """
         output = self._output()
         deadline = Deadline(timeout_s)  # loading is no part of it
-        rows = self._body.run(feeds, output, timeout_s=deadline.left_s())
+        rows = self._body.run_rows(feeds, output, timeout_s=deadline.left_s())
         if self._head is not None:
             port = self._head.inputs()[0]
             # What is an embedding by itself is projected as one; a hidden state stays as it is.
             hidden = to_unit(rows) if output.endswith("embeds") else rows
-            rows = self._head.run(
+            rows = self._head.run_rows(
                 {port.name: hidden.astype(port.dtype, copy=False)},
                 self._head.outputs()[0].name,
                 timeout_s=deadline.left_s(),

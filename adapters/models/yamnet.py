@@ -68,7 +68,7 @@ class YamnetTagger:
             rows = [self._session.run({port.name: p}, output).mean(axis=0)[None] for p in pieces]
         else:
             rows = [
-                self._session.run({port.name: pieces[start : start + BATCH_SIZE]}, output)
+                self._session.run_rows({port.name: pieces[start : start + BATCH_SIZE]}, output)
                 for start in range(0, len(pieces), BATCH_SIZE)
             ]
         scores: Float32 = np.concatenate(rows).astype(np.float32)

@@ -47,13 +47,16 @@ def open_directory(directory: Path) -> ClipEncoder:
 
 
 def immich_directory(directory: Path, *, clean: str = "", context_length: int = 6) -> Path:
-    """As Immich's exporter lays an open_clip model out: graphs of a fixed length of text."""
-    image_tower(directory / "visual/model.onnx", name="image", output="embedding")
+    """As Immich's exporter lays an open_clip model out: one picture or text at once, of a fixed
+    length.
+    """
+    image_tower(directory / "visual/model.onnx", name="image", output="embedding", batch=1)
     text_tower(
         directory / "textual/model.onnx",
         name="text",
         dtype=INT32,
         length=context_length,
+        batch=1,
         with_mask=False,
         output="embedding",
     )
@@ -154,6 +157,12 @@ def test_an_immich_graph_takes_texts_of_any_length(tmp_path):
     np.testing.assert_allclose(
         encoder.encode_texts(["red " * 100, "red"]), [[1, 0, 0]] * 2, atol=1e-6
     )
+
+
+def test_an_immich_graph_takes_pictures_of_any_number(tmp_path):
+    encoder = open_directory(immich_directory(tmp_path / "ViT-B-32__openai"))
+    vectors = encoder.encode_images([solid((255, 0, 0)), solid((0, 255, 0)), solid((0, 0, 255))])
+    assert vectors.argmax(axis=1).tolist() == [0, 1, 2]
 
 
 def test_a_split_export_is_a_clip_with_its_projections(tmp_path):

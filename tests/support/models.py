@@ -101,7 +101,12 @@ def write_graph(
 
 
 def image_tower(
-    path: Path, *, name: str = "pixel_values", output: str = "image_embeds", size: int = SIZE
+    path: Path,
+    *,
+    name: str = "pixel_values",
+    output: str = "image_embeds",
+    size: int = SIZE,
+    batch: int | str = "batch",
 ) -> Path:
     """Mean of each channel: ``(b, 3, size, size)`` to ``(b, 3)``."""
     return write_graph(
@@ -110,8 +115,8 @@ def image_tower(
             node("GlobalAveragePool", [name], ["pooled"]),
             node("Flatten", ["pooled"], [output], axis=1),
         ],
-        inputs=[value(name, FLOAT, ["batch", 3, size, size])],
-        outputs=[value(output, FLOAT, ["batch", 3])],
+        inputs=[value(name, FLOAT, [batch, 3, size, size])],
+        outputs=[value(output, FLOAT, [batch, 3])],
     )
 
 
@@ -121,20 +126,21 @@ def text_tower(
     name: str = "input_ids",
     dtype: int = INT64,
     length: int | str = "sequence",
+    batch: int | str = "batch",
     with_mask: bool = True,
     output: str = "text_embeds",
 ) -> Path:
     """Sum of the words' vectors under the mask: ``(b, L)`` to ``(b, 3)``."""
     gathered = "words" if with_mask else "masked"
     nodes = [node("Gather", ["vectors", name], [gathered], axis=0)]
-    inputs = [value(name, dtype, ["batch", length])]
+    inputs = [value(name, dtype, [batch, length])]
     if with_mask:
         nodes += [
             node("Cast", ["attention_mask"], ["weights"], to=FLOAT),
             node("Reshape", ["weights", "column"], ["columns"]),
             node("Mul", ["words", "columns"], ["masked"]),
         ]
-        inputs.append(value("attention_mask", dtype, ["batch", length]))
+        inputs.append(value("attention_mask", dtype, [batch, length]))
     nodes.append(node("ReduceMean", ["masked"], [output], axes=[1], keepdims=0))
     # Batch, length, one column: so that the mask spreads over the vectors.
     column = constant("column", np.array([0, -1, 1], dtype=np.int64))
@@ -191,7 +197,12 @@ def colour_model(directory: Path) -> Path:
     return directory
 
 
-def loudness_tagger(directory: Path, *, labels: Sequence[str] = ("Noise", "Silence")) -> Path:
+def loudness_tagger(
+    directory: Path,
+    *,
+    labels: Sequence[str] = ("Noise", "Silence"),
+    batch: int | str = "batch",
+) -> Path:
     """A YAMNet whose first class is the mean absolute sample, and whose second is one minus it."""
     write_graph(
         directory / "tagger.onnx",
@@ -201,8 +212,8 @@ def loudness_tagger(directory: Path, *, labels: Sequence[str] = ("Noise", "Silen
             node("MatMul", ["loudness", "slope"], ["sloped"]),
             node("Add", ["sloped", "offset"], ["scores"]),
         ],
-        inputs=[value("waveform", FLOAT, ["batch", 15600])],
-        outputs=[value("scores", FLOAT, ["batch", 2])],
+        inputs=[value("waveform", FLOAT, [batch, 15600])],
+        outputs=[value("scores", FLOAT, [batch, 2])],
         constants=[
             constant("slope", np.array([[1, -1]], dtype=np.float32)),
             constant("offset", np.array([[0, 1]], dtype=np.float32)),

@@ -50,6 +50,14 @@ def test_every_sample_is_in_a_piece_and_no_piece_is_without_new_ones(
     assert scores.dtype == np.float32
 
 
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_graph_of_a_fixed_batch_scores_every_piece(tmp_path, batch):
+    toy = tagger(loudness_tagger(tmp_path, batch=batch))
+    levels = np.repeat([0.2, 0.4, 0.6], 15_600).astype(np.float32)
+    scores = toy.score_window(levels)
+    np.testing.assert_allclose(scores[:, 0], [0.2, 0.3, 0.4, 0.5, 0.6], atol=1e-4)
+
+
 def test_the_tail_is_filled_with_silence(toy):
     scores = toy.score_window(np.full(7_800, 0.5, dtype=np.float32))
     np.testing.assert_allclose(scores, [[0.25, 0.75]], atol=1e-5)
