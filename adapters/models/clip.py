@@ -11,7 +11,15 @@ from adapters.models.preprocess import to_pixels
 from adapters.models.sessions import SessionOptions
 from adapters.models.spec import Role, VisualSpec
 from adapters.models.texts import TextMemory
-from adapters.models.towers import Deadline, TextTower, Tower, batches, pick, require_dimension
+from adapters.models.towers import (
+    Deadline,
+    TextTower,
+    Tower,
+    batches,
+    pick,
+    require_dimension,
+    require_numbers,
+)
 from service.domain import Calibration, Float32, UInt8
 
 IMAGE_OUTPUTS = ("image_embeds", "pooler_output")
@@ -104,10 +112,11 @@ class ClipEncoder:
 
         Raises:
             ModelTimeoutError: Not done within the limit, and stopped.
+            TransientError: A vector is not a number.
         """
         if not len(images):
             return self._nothing()
-        return self._checked(self._embed(images, timeout_s))
+        return require_numbers(self._name, self._checked(self._embed(images, timeout_s)))
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
         """Embed texts: ``(N, D)`` unit vectors."""

@@ -14,7 +14,15 @@ from adapters.models.hearing import Hearing, SoundTower
 from adapters.models.sessions import Port, SessionOptions
 from adapters.models.spec import ImageInput, JointSpec, Role
 from adapters.models.texts import TextMemory
-from adapters.models.towers import Deadline, TextTower, Tower, batches, pick, require_dimension
+from adapters.models.towers import (
+    Deadline,
+    TextTower,
+    Tower,
+    batches,
+    pick,
+    require_dimension,
+    require_numbers,
+)
 from service.domain import Calibration, Float32, UInt8
 
 OUTPUTS = ("embeddings",)
@@ -131,11 +139,15 @@ class LanguageBindEncoder:
         """Embed clips of pictures ``(H, W, 3)`` in order: ``(N, D)``, unit.
 
         Of more than eight pictures eight are taken, evenly spread; of fewer some are repeated.
+
+        Raises:
+            ModelTimeoutError: Not done within the limit, and stopped.
+            TransientError: A vector is not a number.
         """
         if not len(clips):
             return self._nothing()
+        port = pick(self._clips.inputs(), PIXEL_INPUTS)  # loads it, which is no part of the limit
         deadline = Deadline(timeout_s)
-        port = pick(self._clips.inputs(), PIXEL_INPUTS)
         wanted = self._spec.visual.image
         wanted = replace(wanted, size=port.shape[-1] or wanted.size)
         vectors = [
@@ -145,7 +157,7 @@ class LanguageBindEncoder:
             )
             for batch in batches(clips, BATCH_SIZE)
         ]
-        return self._checked(np.concatenate(vectors))
+        return require_numbers(self._name, self._checked(np.concatenate(vectors)))
 
     def encode_sounds(
         self, windows: Sequence[Float32], *, timeout_s: float | None = None

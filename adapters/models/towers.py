@@ -16,7 +16,7 @@ from adapters.models.spec import TextInput
 from adapters.models.texts import TextMemory
 from adapters.models.tokenizer import TextTokenizer
 from service.domain import Float32
-from service.errors import ConfigurationError
+from service.errors import ConfigurationError, TransientError
 
 TOKEN_INPUTS = ("input_ids", "text")
 MASK_INPUT = "attention_mask"
@@ -242,10 +242,22 @@ def require_dimension(model: str, vectors: Float32, told: int | None) -> Float32
     return vectors
 
 
+def require_numbers(model: str, vectors: Float32) -> Float32:
+    """The vectors as they are.
+
+    Raises:
+        TransientError: One is not a number, as of half precision where it does not suffice.
+    """
+    if not np.isfinite(vectors).all():
+        raise TransientError(f"{model}: its vector is not a number", max_attempts=1)
+    return vectors
+
+
 def to_unit(rows: Array) -> Float32:
     """Rows of length one; a vector of nothing stays one, for NaN would spoil every product."""
     vectors: Float32 = rows.astype(np.float32)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     norms[norms == 0] = 1
-    vectors /= norms
+    with np.errstate(invalid="ignore"):  # infinite ones become no number, which is told
+        vectors /= norms
     return vectors

@@ -129,7 +129,8 @@ class _Tagging:
             self.lost = error
             return
         duration_s = window.samples.size / window.sample_rate_hz
-        self._answers.append((window.start_s, duration_s, found))
+        # What is no number says nothing, and would spread over its neighbours.
+        self._answers.append((window.start_s, duration_s, np.nan_to_num(found)))
 
     def sounds(self) -> HeardSounds | None:
         if self.lost:

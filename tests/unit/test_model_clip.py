@@ -13,7 +13,7 @@ from adapters.models.families import CLIP
 from adapters.models.sessions import SessionOptions
 from adapters.models.spec import ImageInput, Interpolation, Resize, Role, TextInput, VisualSpec
 from service.domain import Calibration, ScoreKind
-from service.errors import ConfigurationError, ModelTimeoutError
+from service.errors import ConfigurationError, ModelTimeoutError, TransientError
 from tests.support.models import (
     FLOAT,
     INT32,
@@ -71,6 +71,22 @@ def test_vectors_have_unit_length(paths):
 
 def test_a_vector_of_nothing_is_no_nan(paths):
     assert encoder(paths).encode_images([solid((0, 0, 0))]).tolist() == [[0, 0, 0]]
+
+
+def test_a_vector_that_is_no_number_is_a_failure(paths):
+    write_graph(
+        paths[Role.IMAGE_TOWER],
+        nodes=[
+            node("GlobalAveragePool", ["pixel_values"], ["pooled"]),
+            node("Flatten", ["pooled"], ["means"], axis=1),
+            node("Log", ["means"], ["logarithms"]),
+            node("Sub", ["logarithms", "logarithms"], ["image_embeds"]),
+        ],
+        inputs=[value("pixel_values", FLOAT, ["batch", 3, SIZE, SIZE])],
+        outputs=[value("image_embeds", FLOAT, ["batch", 3])],
+    )
+    with pytest.raises(TransientError, match="not a number"):
+        encoder(paths).encode_images([solid((0, 0, 0))])
 
 
 def test_batches_change_nothing(paths):

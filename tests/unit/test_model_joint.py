@@ -15,9 +15,9 @@ from adapters.models.opening import JointEncoder, open_model
 from adapters.models.sessions import SessionOptions
 from adapters.models.texts import TextMemory
 from service.domain import ScoreKind
-from service.errors import ConfigurationError, ModelTimeoutError
+from service.errors import ConfigurationError, ModelTimeoutError, TransientError
 from service.ports import MotionEncoder
-from tests.support.models import solid
+from tests.support.models import FLOAT, SIZE, node, solid, value, write_graph
 from tests.support.sound_models import (
     HIGH_HZ,
     JOINT_DIMENSION,
@@ -140,6 +140,22 @@ def test_languagebind_sees_movement(bound):
     found = bound.encode_clips([clip, still, clip])
     expected = np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1]]) / np.sqrt([[2], [1], [2]])
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_clip_whose_vector_is_no_number_is_a_failure(tmp_path):
+    directory = languagebind_model(tmp_path / "bound")
+    write_graph(
+        directory / "video_model.onnx",
+        nodes=[
+            node("GlobalAveragePool", ["pixel_values"], ["pooled"]),
+            node("Flatten", ["pooled"], ["means"], axis=1),
+            node("Log", ["means"], ["embeddings"]),
+        ],
+        inputs=[value("pixel_values", FLOAT, ["batch", 3, 8, SIZE, SIZE])],
+        outputs=[value("embeddings", FLOAT, ["batch", 3])],
+    )
+    with pytest.raises(TransientError, match="not a number"):
+        open_joint(directory).encode_images([solid((0, 0, 0))])
 
 
 def test_languagebinds_ears_have_as_many_bands_as_their_graph(bound):

@@ -140,6 +140,19 @@ async def test_without_models_it_listens_all_the_same(pool):
     assert heard.moments is None
 
 
+async def test_scores_that_are_no_numbers_say_nothing(pool):
+    class Numb(Tagger):
+        def score_window(self, samples):
+            scores = super().score_window(samples)
+            return scores if len(self.sizes) > 1 else scores * np.nan
+
+    heard = await Ears(pool).listen(Tape(20.0), Numb(), None)
+
+    assert heard.sounds is not None
+    assert heard.sounds.score(["Tone"])[[0, -1]] == pytest.approx([0.0, 0.9])
+    assert np.isfinite(heard.sounds.scores).all()
+
+
 async def test_silence_is_not_encoded(pool):
     listener = Listener()
 
