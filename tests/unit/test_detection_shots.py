@@ -35,6 +35,20 @@ def test_cuts_are_found_across_irregular_samples():
     assert found == [4.75, 10.5]
 
 
+def test_cuts_are_found_where_every_second_look_is_at_another_shot():
+    cuts = [4.0 * number for number in range(1, 30)]
+    assert starts(film(cut_at(cuts), 120.0, rate_hz=0.5), 120.0) == cuts
+
+
+def test_a_slow_pan_that_is_looked_at_rarely_is_no_cut():
+    wide = np.concatenate([place(seed) for seed in range(8)], axis=1)
+
+    def pan(time_s):
+        return np.ascontiguousarray(wide[:, int(10 * time_s) :][:, :128])
+
+    assert starts(film(pan, 80.0, rate_hz=0.5), 80.0) == []
+
+
 def test_a_flash_is_no_cut():
     def flash(time_s):
         return plain(255) if 4.0 <= time_s < 4.1 else place(1)
