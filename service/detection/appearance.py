@@ -48,7 +48,7 @@ def describe_picture(
         contrast=usual(np.sqrt(np.maximum(spread, 0.0)), 0.5),
         saturation=usual(shown.saturation / share, 1.0),
         warmth=usual(shown.warmth / share, 1.0),
-        motion=_usual_motion(shown, share),
+        motion=_usual_motion(shown, shots, share),
         sharpness=round(float(np.median(shown.sharpness[rows] / share)), 1),
         cuts_per_min=_cuts_per_min(shots),
         palette=find_palette(shown, area),
@@ -78,8 +78,9 @@ def unhurried(picture: PictureSignals) -> PictureSignals:
     return picture.select(np.flatnonzero(np.diff(slots, prepend=-1.0) > 0.0))
 
 
-def _usual_motion(shown: PictureSignals, share: float) -> float:
-    return round(float(np.clip(np.median(unhurried(shown).motion()) / share, 0.0, 1.0)), 4)
+def _usual_motion(shown: PictureSignals, shots: Sequence[Shot], share: float) -> float:
+    moved = unhurried(shown).motion([shot.start_s for shot in shots])
+    return round(float(np.clip(np.median(moved) / share, 0.0, 1.0)), 4)
 
 
 def _cuts_per_min(shots: Sequence[Shot]) -> float:

@@ -217,7 +217,7 @@ def place_signals(
     valence: list[tuple[float, Float32]] = []
     arousal: list[tuple[float, Float32]] = []
     if picture is not None and len(picture):
-        _read_picture(grid, picture, valence, arousal)
+        _read_picture(grid, picture, shots, valence, arousal)
         if len(shots) >= HAS_RHYTHM:
             arousal.append((0.5, _signed(_cuts_per_minute(grid, shots), 2.0, 30.0)))
     if sound is not None and len(sound) and sound.level_dbfs.max() > SILENCE_DBFS:
@@ -232,13 +232,15 @@ def place_signals(
 def _read_picture(
     grid: Float64,
     picture: PictureSignals,
+    shots: Sequence[Shot],
     valence: list[tuple[float, Float32]],
     arousal: list[tuple[float, Float32]],
 ) -> None:
     brightness = _signed(_at(grid, picture.times_s, picture.luma), 0.1, 0.7)
     saturation = _signed(_at(grid, picture.times_s, picture.saturation), 0.0, 0.4)
     warmth = _signed(_at(grid, picture.times_s, picture.warmth), -0.2, 0.2)
-    motion = _signed(_at(grid, picture.times_s, picture.motion()), 0.0, 0.5)
+    moved = picture.motion([shot.start_s for shot in shots])
+    motion = _signed(_at(grid, picture.times_s, moved), 0.0, 0.5)
     valence += [
         (BRIGHTNESS_PLEASURE, brightness),
         (SATURATION_PLEASURE, saturation),

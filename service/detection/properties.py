@@ -74,14 +74,20 @@ def measure_properties(
     """
     appearance = appearance or (describe_picture(picture, shots) if picture is not None else None)
     found = [
-        *(_look(picture, appearance) if picture is not None and appearance is not None else ()),
+        *(
+            _look(picture, shots, appearance)
+            if picture is not None and appearance is not None
+            else ()
+        ),
         *(_pace(shots)),
         *(_hear(sound, analysis) if sound is not None and analysis is not None else ()),
     ]
     return tuple(found_one for found_one in found if found_one.strength > 0.0)
 
 
-def _look(picture: PictureSignals, appearance: PictureAnalysis) -> Iterator[Property]:
+def _look(
+    picture: PictureSignals, shots: Sequence[Shot], appearance: PictureAnalysis
+) -> Iterator[Property]:
     shown = picture.select(shown_rows(picture))
     pictures = pick_thumbnails(shown, appearance.picture_area)
     grey = 1.0 - float(ramp(_most_colour(pictures), 0.04, 0.08))
@@ -103,7 +109,8 @@ def _look(picture: PictureSignals, appearance: PictureAnalysis) -> Iterator[Prop
     yield of("warm", warmth, 0.08, 0.25, colour)
     yield of("cold", warmth, -0.05, -0.2, colour)
     if len(shown) > 1:
-        liveliest = float(np.percentile(unhurried(shown).motion(), STILL_PERCENTILE))
+        moved = unhurried(shown).motion([shot.start_s for shot in shots])
+        liveliest = float(np.percentile(moved, STILL_PERCENTILE))
         yield of("still", liveliest, 0.02, 0.005)
         yield of("moving", appearance.motion, 0.25, 0.5)
 

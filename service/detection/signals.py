@@ -5,6 +5,7 @@ No model is needed. Memory is flat: of each frame a few numbers, a histogram and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,8 @@ PICTURES_AT_ONCE = 2048
 MIN_STEP_S, MAX_STEP_S = 0.04, 1.0
 """Time steps between which a difference is taken as movement per second: below a frame of 25 Hz
 it would be noise blown up, beyond a second pictures have nothing more to lose in common."""
+SAME_TIME_S = 1e-3
+"""A frame and the start of its shot may differ by rounding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,10 +72,14 @@ class PictureSignals:
         """Seconds since the frame before; 0 for the first."""
         return np.diff(self.times_s, prepend=self.times_s[:1])
 
-    def motion(self) -> Float32:
+    def motion(self, cuts_s: Sequence[float] = ()) -> Float32:
         """Movement per second, 0 still to 1: mean change of the thumbnail, its light levelled.
 
         The first frame's is its successor's, so that a beginning is not mistaken for a still.
+
+        Args:
+            cuts_s: Starts of shots, rising. What changes at a cut is no movement: the next step
+                inside a shot stands for it, where there is one.
         """
         if len(self) <= 1:
             return np.zeros(len(self), np.float32)
@@ -81,7 +88,13 @@ class PictureSignals:
             [_changes(self.thumbnails[start : start + PICTURES_AT_ONCE + 1]) for start in starts]
         )
         per_second = change / np.clip(np.diff(self.times_s), MIN_STEP_S, MAX_STEP_S)
-        return np.concatenate([per_second[:1], per_second]).clip(0.0, 1.0).astype(np.float32)
+        shot = np.searchsorted(np.array(cuts_s, np.float64), self.times_s + SAME_TIME_S)
+        inside = np.flatnonzero(np.diff(shot) == 0)
+        if not len(inside):
+            inside = np.arange(len(per_second))
+        after = np.searchsorted(inside, np.arange(-1, len(per_second)))
+        moved = per_second[inside[after.clip(max=len(inside) - 1)]]
+        return np.asarray(moved.clip(0.0, 1.0), np.float32)
 
     def quality(self) -> Float32:
         """How well each frame would stand for its scene, in [0, 1]; 0 for black, white and blur.

@@ -191,7 +191,7 @@ def hear_signals(
     """
     parts: list[tuple[str, Float64, Float32]] = []
     if picture is not None and len(picture) > 1:
-        motion = _without_cuts(picture, shots)
+        motion = picture.motion([shot.start_s for shot in shots])
         parts.append(("much movement", picture.times_s, _rise(motion, 0.05, 0.35)))
     if sound is not None and len(sound):
         audible = ramp(sound.level_dbfs, -50.0, -35.0)
@@ -219,16 +219,6 @@ def hear_signals(
 
 def _rise(values: Float32, low: float, high: float) -> Float32:
     return ramp(values - np.median(values), low, high)
-
-
-def _without_cuts(picture: PictureSignals, shots: Sequence[Shot]) -> Float32:
-    """Motion with the jumps at cuts replaced by what comes after: a cut is no movement."""
-    motion = picture.motion()
-    starts = np.array([shot.start_s for shot in shots[1:]])
-    at = np.searchsorted(picture.times_s, starts - 1e-6)
-    at = at[at < len(motion) - 1]
-    motion[at] = motion[at + 1]
-    return motion
 
 
 def _smooth(times_s: Float64, values: Float32, window_s: float = 2.0) -> Float32:

@@ -158,3 +158,11 @@ def noise(duration_s, level_dbfs):
 )
 def test_loudness_has_its_words(samples, words):
     assert said(samples=samples) == words
+
+
+def test_still_shots_that_are_looked_at_twice_each_are_still():
+    """As in long media, where every second step is a cut."""
+    signals = film(cut_at([4.0 * number for number in range(1, 30)]), 120.0, rate_hz=0.5)
+    shots = find_shots(signals, 120.0)
+    assert describe(signals, shots).motion == 0.0
+    assert "still" in said(signals, shots)

@@ -5,7 +5,7 @@ import pytest
 
 from service.detection.signals import PictureMeter, histogram_distance
 from service.domain import Frame
-from tests.support.pictures import HEIGHT, WIDTH, film, place, plain
+from tests.support.pictures import HEIGHT, WIDTH, cut_at, film, place, plain
 
 
 def measure(*images):
@@ -119,3 +119,18 @@ def test_nothing_measured_is_an_empty_answer():
 def test_the_smallest_pictures_are_measured(shape):
     signals = measure(np.full((*shape, 3), 99, np.uint8))
     assert signals.luma[0] == pytest.approx(99 / 255, abs=1e-3)
+
+
+def test_what_changes_at_a_cut_is_no_movement():
+    cuts = [2.0, 3.0, 4.0]
+    signals = film(cut_at(cuts), 6.0, rate_hz=2.0)
+    assert signals.motion().max() > 0.1
+    assert signals.motion(cuts).max() == 0.0
+
+
+def test_movement_is_unknown_only_at_cuts():
+    wide = np.concatenate([place(seed) for seed in range(8)], axis=1)
+    moving = film(lambda time_s: wide[:, int(40 * time_s) :][:, :128].copy(), 6.0, rate_hz=2.0)
+    whole, cut = moving.motion(), moving.motion([0.0, 3.0])
+    assert cut[6] == whole[7]
+    assert np.array_equal(np.delete(cut, 6), np.delete(whole, 6))
