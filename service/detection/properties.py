@@ -15,7 +15,7 @@ from service.detection.appearance import describe_picture, shown_rows, unhurried
 from service.detection.palette import pick_thumbnails
 from service.detection.scoring import ramp
 from service.detection.signals import PictureSignals
-from service.detection.sound import SoundSignals
+from service.detection.sound import SILENCE_DBFS, SoundSignals
 from service.domain import PictureAnalysis, Shot, SoundAnalysis, UInt8
 
 
@@ -145,20 +145,24 @@ def _pace(shots: Sequence[Shot]) -> Iterator[Property]:
 
 
 def _hear(sound: SoundSignals, analysis: SoundAnalysis) -> Iterator[Property]:
-    loudest = float(sound.times_s[int(np.argmax(sound.level_dbfs))])
+    level, heard = sound.level_dbfs, sound.level_dbfs >= SILENCE_DBFS
+    loudest, quietest = int(np.argmax(level)), int(np.argmin(level))
+    usual = float(np.median(level[heard])) if heard.any() else float(level[quietest])
+    typical = int(np.argmin(np.abs(level - usual)))
 
-    def of(name: str, value: float, low: float, high: float) -> Property:
-        return Property(name=name, strength=float(ramp(value, low, high)), time_s=loudest)
+    def of(name: str, value: float, low: float, high: float, cell: int = typical) -> Property:
+        time_s = float(sound.times_s[cell])
+        return Property(name=name, strength=float(ramp(value, low, high)), time_s=time_s)
 
-    yield of("silent", analysis.silence_ratio, 0.8, 0.98)
+    yield of("silent", analysis.silence_ratio, 0.8, 0.98, quietest)
     if analysis.loudness_lufs is not None:
         # Of the mono mix, 3 LU below what a meter reads on both channels: broadcasts are at -26,
         # music at -17 (streaming) to -11 (masters that are crushed), a talk by the fire at -40.
         yield of("quiet", analysis.loudness_lufs, -34.0, -44.0)
-        yield of("loud", analysis.loudness_lufs, -16.0, -10.0)
+        yield of("loud", analysis.loudness_lufs, -16.0, -10.0, loudest)
     if analysis.loudness_range_lu is not None:
         # Above 20 LU soft parts are lost at home where loud ones are bearable (EBU Tech 3342).
-        yield of("dynamic", analysis.loudness_range_lu, 15.0, 25.0)
+        yield of("dynamic", analysis.loudness_range_lu, 15.0, 25.0, loudest)
     if analysis.tempo_bpm is not None:
         yield of("fast_tempo", analysis.tempo_bpm, 130.0, 170.0)
         yield of("slow_tempo", analysis.tempo_bpm, 80.0, 60.0)

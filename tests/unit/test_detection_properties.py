@@ -160,6 +160,21 @@ def test_loudness_has_its_words(samples, words):
     assert said(samples=samples) == words
 
 
+def test_words_for_sound_are_proven_where_they_are_true():
+    quiet = np.random.default_rng(0).normal(0.0, 0.0004, 18 * RATE_HZ)
+    loud = 0.9 * np.sin(np.arange(2 * RATE_HZ) * 0.3)
+    meter = SoundMeter()
+    samples = np.concatenate([quiet[: 9 * RATE_HZ], loud, quiet]).astype("f4")
+    meter.add(AudioWindow(start_s=0, samples=samples, sample_rate_hz=RATE_HZ))
+    sound = meter.signals()
+    found = {
+        one.name: one.time_s
+        for one in measure_properties(None, (), sound, summarize_sound(sound), None)
+    }
+    assert 9.0 <= found["loud"] <= 11.0
+    assert not 8.5 <= found["silent"] <= 11.5
+
+
 def test_still_shots_that_are_looked_at_twice_each_are_still():
     """As in long media, where every second step is a cut."""
     signals = film(cut_at([4.0 * number for number in range(1, 30)]), 120.0, rate_hz=0.5)
