@@ -9,11 +9,13 @@ from pathlib import Path
 
 from adapters.models.catalog import CATALOG, ROWS, find_model
 from adapters.models.directory import is_joint, read_directory
+from adapters.models.families import CLAP, CLIP, YAMNET
 from adapters.models.hub import FileCheck, ModelHub, Progress
 from adapters.models.providers import choose_providers
 from adapters.models.sessions import SessionOptions
 from adapters.models.settings import OFF, ModelSettings
-from adapters.models.spec import JointSpec, Model
+from adapters.models.spec import JointSpec, Model, Spec
+from service.errors import MissingModelError
 
 
 class State(StrEnum):
@@ -96,17 +98,24 @@ def find(settings: ModelSettings, name: str) -> Model:
 
 
 def list_models(settings: ModelSettings) -> Sequence[Listing]:
-    """Every row of the catalog, and configured directories. Reads no file's content."""
+    """Every row of the catalog, and configured directories, mounted or not.
+
+    Raises:
+        ConfigurationError: A configured name is no model's.
+    """
     hub = open_hub(settings)
-    configured = _configured_names(settings)
-    models = [*ROWS, *(find(settings, name) for name in sorted(configured - set(CATALOG)))]
+    configured = _configured(settings)
+    models = [
+        *ROWS,
+        *(_find_or_miss(settings, name, configured[name]) for name in sorted(configured)),
+    ]
     return [
         Listing(
             model=model,
             state=_state(hub, model),
             is_configured=model.name in configured or model.directory is not None,
         )
-        for model in models
+        for model in dict.fromkeys(models)
     ]
 
 
@@ -133,14 +142,28 @@ def verify(settings: ModelSettings, name: str) -> Sequence[FileCheck]:
     return open_hub(settings).check(find(settings, name), fresh=True)
 
 
-def _configured_names(settings: ModelSettings) -> set[str]:
-    names = {settings.visual_model, settings.sound_model}
+def _configured(settings: ModelSettings) -> dict[str, Spec]:
+    """The names that settings have, and what is expected under each."""
+    named: dict[str, Spec] = {settings.visual_model: CLIP, settings.sound_model: YAMNET}
     if not hears_with_its_eyes(settings):
-        names.add(settings.sound_text_model)
-    return names - {OFF}
+        named.setdefault(settings.sound_text_model, CLAP)
+    return {name: spec for name, spec in named.items() if name != OFF}
+
+
+def _find_or_miss(settings: ModelSettings, name: str, expected: Spec) -> Model:
+    """The model of a name; without files where its directory is not mounted, or holds none."""
+    try:
+        return find(settings, name)
+    except MissingModelError as error:
+        path = Path(name)
+        return Model(
+            name=path.name, summary=str(error), files=(), spec=expected, revision="", directory=path
+        )
 
 
 def _state(hub: ModelHub, model: Model) -> State:
+    if not model.files:
+        return State.NOT_HERE
     here = [hub.locate(model, file) is not None for file in model.files]
     if all(here):
         return State.HERE

@@ -369,6 +369,18 @@ def test_listing_says_what_is_here(settings, tmp_path):
     assert listed["yamnet"].model.kind == "sound tagger"
 
 
+def test_listing_goes_on_without_a_directory_that_is_not_mounted(settings, tmp_path):
+    gone = tmp_path / "not-mounted"
+    listed = {
+        listing.model.name: listing
+        for listing in list_models(settings.model_copy(update={"sound_model": str(gone)}))
+    }
+    assert listed["not-mounted"].state is State.NOT_HERE
+    assert listed["not-mounted"].is_configured
+    assert listed["not-mounted"].model.kind == "sound tagger"
+    assert listed["colours"].state is State.HERE
+
+
 def test_listing_does_not_ask_for_ears_that_a_joint_model_has(tmp_path):
     joint = joint_settings(tmp_path, languagebind_model(tmp_path / "joint"))
     listed = {listing.model.name: listing for listing in list_models(joint)}
