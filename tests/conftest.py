@@ -6,11 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from adapters.database.embedded import EmbeddedPostgres
 from tests.support.postgres import FAST, fresh_database, reachable_directory
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+# How long an example takes says how busy the machine is; 200 ms were exceeded at a load of 12.
+settings.register_profile(
+    "busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("busy machine")
 
 
 @pytest.fixture(scope="session")

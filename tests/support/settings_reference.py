@@ -15,6 +15,9 @@ from pydantic_core import PydanticUndefined
 
 from service.configuration import Configuration
 
+EXPORT_EXTRA = {"torch", "transformers", "onnx", "onnxscript"}
+"""What the optional extra ``export`` brings: where it is not, what needs it cannot be imported, and
+has no settings either, as the page is the same with it."""
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "settings.md"
 
 HEAD = """# Settings
@@ -32,7 +35,7 @@ def settings_classes() -> list[type[Configuration]]:
         root = importlib.import_module(package)
         for module in pkgutil.walk_packages(root.__path__, f"{package}."):
             if not module.name.endswith(("__main__", ".worker")):
-                importlib.import_module(module.name)
+                _import_if_possible(module.name)
     found: list[type[Configuration]] = []
     waiting = [Configuration]
     while waiting:
@@ -41,6 +44,14 @@ def settings_classes() -> list[type[Configuration]]:
             waiting.append(subclass)
     ours = (c for c in found if c.__module__.split(".")[0] in {"service", "adapters", "publisher"})
     return sorted(ours, key=lambda c: (c.__module__ != "service.settings", c.__module__))
+
+
+def _import_if_possible(name: str) -> None:
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in EXPORT_EXTRA:
+            raise
 
 
 def own_fields(cls: type[Configuration]) -> dict[str, FieldInfo]:
