@@ -196,7 +196,7 @@ def hear_signals(
     if sound is not None and len(sound):
         audible = ramp(sound.level_dbfs, -50.0, -35.0)
         louder = _rise(sound.level_dbfs, 3.0, 12.0) * audible
-        parts.append(("suddenly loud", sound.times_s, np.asarray(louder, np.float32)))
+        parts.append(("louder than usual", sound.times_s, np.asarray(louder, np.float32)))
         livelier = _rise(sound.onset_rate_hz, 1.0, 4.0) * audible
         parts.append(("lively sound", sound.times_s, np.asarray(livelier, np.float32)))
     if not parts:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.detection.comfort import find_discomfort
 from service.detection.concepts import Concepts
 from service.detection.heard import HeardSounds
 from service.detection.highlights import (
@@ -252,7 +253,20 @@ def test_a_bang_with_movement_is_a_highlight_without_any_model():
     signals = film(picture, 40.0, rate_hz=4)
     (highlight,) = find_highlights([hear_signals(signals, bang_in_silence())], 40.0)
     assert 18.0 <= highlight.start_s <= 21.0
-    assert set(highlight.reasons) >= {"much movement", "suddenly loud"}
+    assert set(highlight.reasons) >= {"much movement", "louder than usual"}
+
+
+def test_sound_that_swells_is_not_said_to_be_sudden():
+    """Comfort warnings speak of jumps; a highlight only knows what is usual in the item."""
+    rng = np.random.default_rng(0)
+    level = np.exp(np.linspace(np.log(0.003), np.log(0.3), 40 * 16_000))
+    meter = SoundMeter()
+    samples = (rng.normal(0.0, 1.0, len(level)) * level).astype(np.float32)
+    meter.add(AudioWindow(start_s=0.0, samples=samples, sample_rate_hz=16_000))
+    sound = meter.signals()
+    assert find_discomfort(None, sound) == ()
+    (highlight,) = find_highlights([hear_signals(None, sound)], 40.0)
+    assert highlight.reasons == ("louder than usual",)
 
 
 def test_cuts_between_still_pictures_are_no_movement():
