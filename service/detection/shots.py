@@ -229,10 +229,30 @@ def _is_black(signals: PictureSignals) -> npt.NDArray[np.bool_]:
 
 
 def _fades(signals: PictureSignals) -> list[float]:
-    """Ends of black stretches inside the medium."""
+    """Ends of black stretches inside the medium, but for blinks."""
     black = _is_black(signals)
     ends = np.flatnonzero(black[:-1] & ~black[1:]) + 1
-    return [float(signals.times_s[end]) for end in ends]
+    last_shown = np.maximum.accumulate(np.where(black, -1, np.arange(len(black))))
+    return [
+        float(signals.times_s[end])
+        for end in ends.tolist()
+        if not _is_blink(signals, int(last_shown[end - 1]), end)
+    ]
+
+
+def _is_blink(signals: PictureSignals, before: int, after: int) -> bool:
+    """Whether the same picture comes back after a moment of black, as between flashes of light.
+
+    The brightest pictures near it are compared: at a fade the nearest ones are dark themselves.
+    """
+    times = signals.times_s
+    if before < 0 or times[after] - times[before] > RETURN_S:
+        return False
+    first, last = np.searchsorted(times, [times[before] - RETURN_S, times[after] + RETURN_S])
+    old = first + int(np.argmax(signals.luma[first : before + 1]))
+    new = after + int(np.argmax(signals.luma[after : max(last, after + 1)]))
+    light = float(np.clip(signals.luma[[old, new]].mean() / FULL_LUMA, LEAST_LUMA / FULL_LUMA, 1.0))
+    return bool(_pair_changes(signals, np.array([old]), np.array([new]))[0] < MIN_CHANGE * light)
 
 
 def _apart(found: list[tuple[float, float]], gap_s: float = MIN_SHOT_S) -> list[float]:

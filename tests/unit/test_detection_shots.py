@@ -75,6 +75,22 @@ def test_a_change_of_exposure_is_no_cut():
     assert starts(film(lambda t: mix(place(1), plain(0), 0.5 * t / 8), 8.0), 8.0) == []
 
 
+def test_light_that_blinks_is_no_cut():
+    def blink(time_s):
+        return plain(0) if 4.0 <= time_s < 7.0 and int(10 * time_s) % 2 else place(1)
+
+    assert starts(film(blink, 12.0), 12.0) == []
+
+
+@pytest.mark.parametrize("fade_s", [0.01, 0.5, 1.0])
+def test_a_moment_of_black_between_two_pictures_is_a_boundary(fade_s):
+    def scene(time_s):
+        light = float(np.clip((abs(time_s - 4.0) - 0.1) / fade_s, 0.0, 1.0))
+        return mix(plain(0), place(1 if time_s < 4.0 else 2), light)
+
+    assert len(starts(film(scene, 8.0), 8.0)) == 1
+
+
 def test_a_fade_through_black_is_one_boundary():
     def fade(time_s):
         if time_s < 4.0:
