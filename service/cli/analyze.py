@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-from service.cli.console import EXIT_UNREADABLE, command, err, out, print_json, progress_bar
+from service.cli.console import EXIT_UNREADABLE, command, err, out, print_json, progress_bar, shown
 from service.cli.logs import configure_logging
 from service.cli.render import analysis_json, print_analysis
 from service.errors import PermanentError, TransientError
@@ -57,7 +58,7 @@ async def analyze(
         with progress_bar() as progress:
             task = progress.add_task("analysing", total=len(examiner.items))
             for item in examiner.items:
-                progress.update(task, description=item.title)
+                progress.update(task, description=escape(shown(item.title)))
                 try:
                     analysis = await examiner.examine(
                         item, wanted=tuple(highlight or ()), unwanted=tuple(avoid or ())
@@ -66,7 +67,8 @@ async def analyze(
                     status = EXIT_UNREADABLE
                     if as_json:
                         print_json({"item": {"ref": str(item.ref)}, "error": str(error)})
-                    err.print(f"moodreel: {error}", style="red", markup=False, highlight=False)
+                    message = f"moodreel: {shown(str(error))}"
+                    err.print(message, style="red", markup=False, highlight=False)
                 else:
                     if as_json:
                         print_json(analysis_json(analysis))

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from service.cli.console import EXIT_FAILED, command, err, out, print_json, progress_bar
+from service.cli.console import EXIT_FAILED, command, err, out, print_json, progress_bar, shown
 from service.wiring import Bench, advise_bench, plan_bench, run_bench
 
 
@@ -40,9 +40,8 @@ async def bench(
             out.print(escape(advice))
     for found in measured:
         if found.error:
-            err.print(
-                f"{found.model} on {found.provider}: {found.error}", style="red", markup=False
-            )
+            message = f"{found.model} on {found.provider}: {shown(found.error)}"
+            err.print(message, style="red", markup=False)
     return EXIT_FAILED if all(found.error for found in measured) else 0
 
 

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from service.calibrate import Outcome
-from service.cli.console import EXIT_FAILED, command, err, out, print_json, progress_bar
+from service.cli.console import EXIT_FAILED, command, err, out, print_json, progress_bar, shown
 from service.cli.logs import configure_logging
 from service.cli.render import SPARKS
 from service.domain import Float32, MediaItem
@@ -45,7 +45,7 @@ async def calibrate(
             def tell(item: MediaItem) -> None:
                 nonlocal count
                 count += 1
-                progress.update(task, completed=count, description=escape(item.title))
+                progress.update(task, completed=count, description=escape(shown(item.title)))
 
             report = await calibration.measure(tell)
         outcomes = {"pictures": report.pictures, "sounds": report.sounds}
@@ -67,7 +67,7 @@ async def calibrate(
         for missing in report.missing_models:
             err.print(f"without {missing}: `moodreel models pull {missing}` gets it", markup=False)
         for reason in report.skipped:
-            err.print(f"left out: {reason}", style="yellow", markup=False, highlight=False)
+            err.print(f"left out: {shown(reason)}", style="yellow", markup=False, highlight=False)
         for path in saved:
             out.print(f"kept in {path}; restart the service to use it", markup=False)
     return 0 if is_found else EXIT_FAILED

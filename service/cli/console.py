@@ -102,6 +102,13 @@ def progress_bar() -> Iterator[Progress]:
         yield progress
 
 
+def shown(text: str) -> str:
+    """Text of which a terminal obeys nothing: names of files and what servers say may hold codes
+    that set its title or move its cursor.
+    """
+    return "".join(char if char.isprintable() or char == "\n" else " " for char in text)
+
+
 def _plain(text: str) -> str:
-    """Text that rich must not read as markup."""
-    return text.replace("[", r"\[")
+    """Text that neither rich nor a terminal reads as more than that."""
+    return shown(text).replace("[", r"\[")

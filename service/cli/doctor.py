@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from service.cli.console import EXIT_FAILED, command, out, print_json
+from service.cli.console import EXIT_FAILED, command, out, print_json, shown
 from service.cli.logs import configure_logging
 from service.domain import Severity
 from service.settings import ServiceSettings
@@ -43,8 +43,10 @@ async def doctor(
     else:
         for finding in findings:
             mark = MARKS[finding.severity]
-            out.print(f"{mark} [bold]{escape(finding.subject)}[/]  {escape(finding.message)}")
+            out.print(
+                f"{mark} [bold]{escape(finding.subject)}[/]  {escape(shown(finding.message))}"
+            )
             if finding.fix:
-                out.print(f"       [cyan]{escape(finding.fix)}[/]")
+                out.print(f"       [cyan]{escape(shown(finding.fix))}[/]")
     worst = any(finding.severity is Severity.ERROR for finding in findings)
     return EXIT_FAILED if worst else 0

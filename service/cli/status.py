@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from service.cli.console import command, out, print_json
+from service.cli.console import command, out, print_json, shown
 from service.cli.logs import configure_logging
 from service.domain import FailedJob, ItemState, ItemStatus
 from service.settings import ServiceSettings
@@ -51,7 +51,7 @@ async def status(
     if untold:
         out.print("\n[bold]not told[/]")
         for failure in untold:
-            out.print(f"  [red]{escape(failure.message)}[/]")
+            out.print(f"  [red]{escape(shown(failure.message))}[/]")
 
 
 def _counts(counts: Mapping[str, int]) -> str:
@@ -64,9 +64,9 @@ def _items_table(items: Sequence[ItemStatus]) -> Table:
     for item in items:
         since = f"{item.updated_at:%Y-%m-%d %H:%M}" if item.updated_at else ""
         style = STYLES.get(item.state, "yellow")
-        lines = [escape(item.title), f"[dim]{escape(str(item.ref))}[/]"]
+        lines = [escape(shown(item.title)), f"[dim]{escape(shown(str(item.ref)))}[/]"]
         if item.reason:
-            lines.append(f"[red]{escape(item.reason)}[/]")
+            lines.append(f"[red]{escape(shown(item.reason))}[/]")
         table.add_row(f"[{style}]{item.state.value}[/]", since, "\n".join(lines))
     return table
 

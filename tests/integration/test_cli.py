@@ -125,6 +125,14 @@ async def test_unreadable_media_end_with_3_and_the_others_are_shown(tmp_path, en
     assert len(err.splitlines()) == 2
 
 
+async def test_a_name_of_a_file_commands_no_terminal(tmp_path, env):
+    (tmp_path / "no film\x1b]0;title\x07[red].mp4").write_text("no film")
+    status, _, err = await call("analyze", str(tmp_path), env=env)
+    assert status == 3
+    assert "\x1b" not in err
+    assert "no film ]0;title [red]" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
