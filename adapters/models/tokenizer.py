@@ -87,6 +87,8 @@ class TextTokenizer:
         return ids if len(ids) <= limit else [*ids[: limit - 1], self._end_id]
 
     def _clean(self, text: str) -> str:
+        # Half a surrogate pair is no text to the library: of a name that is no UTF-8, or of JSON.
+        text = text.encode("utf-8", "replace").decode()
         if self._wanted.canonicalize:
             text = " ".join(text.translate(WITHOUT_PUNCTUATION).split())
         return text.lower() if self._wanted.lower_case else text

@@ -62,6 +62,11 @@ def test_an_empty_text_is_only_brackets(words):
     assert TextTokenizer("toy", words, LONGEST).encode([""]).ids.tolist() == [[START, END]]
 
 
+def test_a_text_that_is_no_unicode_is_still_a_text(words):
+    tokens = TextTokenizer("toy", words, LONGEST).encode(["red \udcff"])
+    assert tokens.ids.tolist()[0][:2] == [START, RED]
+
+
 def test_padding_without_an_id_is_the_end_token(words):
     wanted = TextInput(context_length=4, pad_id=None, end_id=None, pads_to_context=True)
     assert TextTokenizer("toy", words, wanted).encode([""]).ids.tolist() == [[START, END, END, END]]
