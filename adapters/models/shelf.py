@@ -100,7 +100,7 @@ class Shelf:
             if isinstance(located, Model) and not isinstance(located.spec, place.kinds):
                 raise _wrong_kind(place, located)
         self._opened: dict[Located, tuple[Model, Opened]] = {}
-        self._marks: dict[Located, str] = {}
+        self._versions: dict[Located | None, str] = {}
         self._locks: defaultdict[Located, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._failures: dict[str, tuple[float, str]] = {}
 
@@ -136,7 +136,7 @@ class Shelf:
         """Free the models' memory. What is opened afterwards loads anew."""
         opened = [model for _, model in self._opened.values()]
         self._opened.clear()
-        self._marks.clear()
+        self._versions.clear()
         for model in opened:
             await asyncio.to_thread(model.close)
 
@@ -163,16 +163,18 @@ class Shelf:
                 )
 
     def _version_of(self, located: Located | None) -> str:
-        """With the calibration that is in use: one that was made since counts after a restart."""
+        """Of what is in use: files and calibrations that came since count after a restart."""
+        if located in self._versions:
+            return self._versions[located]
         name = fingerprint(located)
         if located is None:
             return name
-        return name + self._marks.get(located, calibrations.mark(self._settings.models_dir, name))
+        return name + calibrations.mark(self._settings.models_dir, name)
 
     def _make(self, located: Located) -> tuple[Model, Opened]:
         model = _describe(located)
         name, directory = fingerprint(located), self._settings.models_dir
-        self._marks[located] = calibrations.mark(directory, name)
+        self._versions[located] = name + calibrations.mark(directory, name)
         spec = calibrations.apply(model.spec, calibrations.load(directory, name))
         model = replace(model, spec=spec)
         return model, open_model(

@@ -164,6 +164,18 @@ def test_the_fingerprint_names_models_and_changes_with_them(settings, tmp_path):
     assert Shelf(settings).fingerprint != before
 
 
+async def test_files_that_are_replaced_under_an_open_model_count_after_a_restart(
+    settings, tmp_path
+):
+    shelf = Shelf(settings)
+    before = shelf.fingerprint
+    await shelf.open_encoder()
+    (tmp_path / "colours" / "model.toml").write_text("dimension = 3\n", encoding="utf-8")
+    assert shelf.fingerprint == before, "what it finds is still found by the old files"
+    await shelf.aclose()
+    assert shelf.fingerprint != before
+
+
 # Models that see and hear ------------------------------------------------------------------------
 
 
