@@ -50,21 +50,6 @@ def test_the_cuts_of_a_street_film_are_found(shared, rate_hz):
     assert found == pytest.approx(CUTS, abs=0.2)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "bigbuckbunny.mp4",
-        "bottle-detection.mp4",
-        "car-detection.mp4",
-        "cockatoo.mp4",
-        "demo_test_video_structuralize.mp4",
-        "tests_data_test.avi",
-    ],
-)
-def test_a_film_of_one_shot_is_not_cut(shared, name):
-    assert len(detect(shared / "media/video" / name, vocabulary=VOCABULARY).shots) == 1
-
-
 def test_a_corrupt_film_still_has_shots_and_scenes(shared):
     found = detect(shared / "media/video/demo_demo.mp4", vocabulary=VOCABULARY)
     assert len(group_scenes(found.shots, found.picture)) >= 1
