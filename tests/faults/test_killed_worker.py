@@ -40,7 +40,7 @@ PATIENT = {"MOODREEL_QUEUE_STALLED_AFTER_S": "600"}
 IMPATIENT = {"MOODREEL_QUEUE_STALLED_AFTER_S": "2", "MOODREEL_QUEUE_HEARTBEAT_S": "0.5"}
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)  # some 25 processes one after the other: 50 s where nothing else runs
 async def test_a_worker_killed_after_any_call_loses_nothing_and_doubles_nothing(
     tmp_path, database_dsn, monkeypatch
 ):

@@ -18,7 +18,7 @@ from adapters.media_servers.tree import Tree, plan_roots
 from service.domain import Change, ItemRef, LocalFile, MediaKind, Severity
 from service.errors import BadPayloadError, ConfigurationError, NotFoundError, TransientError
 
-DEADLINE_S = 20
+DEADLINE_S = 60
 
 
 @pytest.fixture

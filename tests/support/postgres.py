@@ -57,7 +57,7 @@ def fresh_database(dsn: str) -> Iterator[str]:
             admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
-def eventually(look: Callable[[], T | None], *, within_s: float = 20.0) -> T:
+def eventually(look: Callable[[], T | None], *, within_s: float = 60.0) -> T:
     """Look until there is something (neither None nor False)."""
     deadline = time.monotonic() + within_s
     while True:

@@ -23,7 +23,7 @@ from service.errors import TransientError
 from service.ports import Perform
 
 ROOT = Path(__file__).parents[2]
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 DIE_AT_ONCE = "die-at-once"
 
 QUICK = QueueSettings(

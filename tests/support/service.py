@@ -18,7 +18,7 @@ import aiohttp
 from tests.support.receivers import HttpReceiver, StandInDiscord
 
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 QUIET = {
     "MOODREEL_OFFLINE": "1",

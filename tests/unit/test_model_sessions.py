@@ -225,7 +225,7 @@ def test_a_run_that_is_done_is_not_ended_any_more():
 
 
 def wait_until(is_so: Callable[[], bool]) -> bool:
-    deadline_s = time.monotonic() + 5
+    deadline_s = time.monotonic() + 30
     while not is_so() and time.monotonic() < deadline_s:
         threading.Event().wait(0.005)
     return is_so()
