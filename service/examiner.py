@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import itemgetter
 from typing import ParamSpec, TypeVar
 
 from service.conclusions import Manner, Observations, Told, conclude
@@ -243,25 +244,29 @@ class Examiner:
         if captioner is None or media.info.video is None:
             return told
         times_s = choose_moments(analysis, captioner.frame_count)
+        if not times_s:
+            return told
         plan = SamplePlan(
             spans=tuple(
-                SampleSpan(start_s=at, end_s=at + A_MOMENT_S, rate_hz=1.0) for at in times_s
+                SampleSpan(start_s=at, end_s=at + A_MOMENT_S, rate_hz=1.0) for at in sorted(times_s)
             )
         )
         try:
             with notes.timed("describe"):
                 frames: list[Frame] = [frame async for frame in media.read_frames(plan)]
+                frames.sort(key=partial(_rank, times_s))
                 captions = await captioner.describe(frames, title=analysis.item.title)
         except (TransientError, PermanentError) as error:
             notes.warnings.append(f"no description of the pictures: {error}")
             return told
         notes.models.append(captioner.name)
-        pictures = tuple(
+        pictures = [
             (frame.time_s, caption)
             for frame, caption in zip(frames, captions, strict=True)
             if caption.text
-        )
-        return replace(told, pictures=pictures, picture_model=captioner.name)
+        ]
+        pictures.sort(key=itemgetter(0))
+        return replace(told, pictures=tuple(pictures), picture_model=captioner.name)
 
     async def _compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
@@ -270,3 +275,8 @@ class Examiner:
     def _version_without(self, missing: Sequence[str]) -> str:
         """Another version than the configured one: outdated as soon as the model is there."""
         return f"{self.version}{WITHOUT}{', '.join(missing)}" if missing else self.version
+
+
+def _rank(times_s: Sequence[float], frame: Frame) -> int:
+    """The place of the time that a frame was read for."""
+    return min(range(len(times_s)), key=lambda place: abs(times_s[place] - frame.time_s))

@@ -12,10 +12,11 @@ HIGHLIGHT_SHARE = 0.5
 
 
 def choose_moments(analysis: Analysis, count: int) -> tuple[float, ...]:
-    """Times of at most ``count`` frames in order: highlights' peaks, and best frames of scenes.
+    """Times of at most ``count`` frames: highlights' peaks, and best frames of scenes.
 
-    Scenes come by their length, the longest first, and only with a frame that is worth a look; one
-    that holds a chosen peak needs no other.
+    The first ones count most, for a model may have no time for the last. Scenes come by their
+    length, the longest first, and only with a frame that is worth a look; one that holds a chosen
+    peak needs no other.
     """
     peaks = list(dict.fromkeys(highlight.peak_s for highlight in analysis.highlights))
     scenes = sorted(analysis.scenes, key=lambda scene: scene.start_s - scene.end_s)
@@ -26,7 +27,7 @@ def choose_moments(analysis: Analysis, count: int) -> tuple[float, ...]:
         if len(chosen) < count and scene.quality > 0.0 and not is_seen:
             chosen.append(scene.keyframe_s)
     chosen += [peak for peak in peaks if peak not in chosen][: count - len(chosen)]
-    return tuple(sorted(set(chosen)))
+    return tuple(dict.fromkeys(chosen))
 
 
 def caption_scenes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from service.domain import AnalyzeJob, ItemState
@@ -89,6 +90,18 @@ class TestWithAModelThatLooks:
         ]
         assert looker.MODEL in analysis.models
         assert all("Film" in sight.prompt for sight in looker.sights)
+
+    async def test_it_sees_what_counts_most_before_its_time_is_over(self, house, looker):
+        scenes = [
+            SceneSpec(duration_s=seconds, picture="moving_box", colour=colour)
+            for seconds, colour in ((4, RED), (12, BLUE))
+        ]
+        write_film(house.library / "Film (2026).mp4", scenes)
+
+        await analyze(house, "Film")
+
+        seen = [int(np.argmax(sight.colour)) for sight in looker.sights]
+        assert seen == [2, 0], "the longer scene first"
 
     async def test_its_absence_costs_captions_and_nothing_else(self, house, looker):
         looker.script.answers += [Answer(status=503)] * 4

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,7 +40,7 @@ def test_half_of_the_looks_go_to_highlights_and_half_to_the_longest_scenes():
         stills=[(10.0, 5.0, 0.5), (20.0, 60.0, 0.5), (500.0, 30.0, 0.5)],
     )
 
-    assert choose_moments(found, 4) == (20.0, 100.0, 200.0, 500.0)
+    assert choose_moments(found, 4) == (100.0, 200.0, 20.0, 500.0)
 
 
 def test_without_scenes_all_looks_go_to_highlights():
@@ -63,11 +61,11 @@ times = st.lists(st.floats(0.0, 1000.0), max_size=20)
 
 
 @given(times, times, st.integers(0, 12))
-def test_looks_are_few_and_in_order(peaks, stills, count):
+def test_looks_are_few_and_none_is_taken_twice(peaks, stills, count):
     chosen = choose_moments(analysis(peaks=peaks, stills=[(at, 1.0, 0.5) for at in stills]), count)
 
     assert len(chosen) <= count
-    assert all(a < b for a, b in pairwise(chosen))
+    assert len(set(chosen)) == len(chosen)
     assert set(chosen) <= {*peaks, *stills}
 
 
