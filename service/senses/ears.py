@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
@@ -102,7 +102,11 @@ class Ears:
             window_s=WINDOW_S,
             hop_s=WINDOW_S,
         )
-        await each_batch(self._pool, windows, hear, size=1)
+        try:
+            await each_batch(self._pool, windows, hear, size=1)
+        finally:
+            if isinstance(windows, AsyncGenerator):
+                await windows.aclose()  # a reader keeps its decoder until then
         return Heard(
             signals=meter.signals(),
             sounds=tags.sounds() if tags else None,

@@ -203,3 +203,24 @@ async def test_a_model_that_is_set_up_wrongly_is_an_error(pool):
 
     with pytest.raises(ConfigurationError):
         await Ears(pool).listen(Tape(10.0), None, listener)
+
+
+async def test_reading_ends_with_the_listening_that_failed(pool):
+    class Held(Tape):
+        is_held = False
+
+        async def read_audio(self, **wanted):
+            self.is_held = True
+            try:
+                async for window in super().read_audio(**wanted):
+                    yield window
+            finally:
+                self.is_held = False
+
+    tape = Held(100.0)
+
+    with pytest.raises(ConfigurationError) as caught:
+        await Ears(pool).listen(tape, None, Listener(errors=[ConfigurationError("takes others")]))
+
+    assert caught.value is not None, "whose traceback keeps what was being read"
+    assert not tape.is_held
