@@ -172,9 +172,9 @@ class _InnerEar:
             if self._vectors
             else np.zeros((0, self._encoder.dimension), np.float32),
         )
+        # Its device stays untold: to say it, a joint model would load the tower for pictures.
         return replace(
             found,
-            device=self._encoder.device if self._vectors else "",
             encode_ms=np.array(self._encode_ms),
             failures=tuple(self._failures),
         )

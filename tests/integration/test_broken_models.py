@@ -10,7 +10,7 @@ import pytest
 from tests.support.cli import invoke_json
 from tests.support.media import BLUE, RED, SceneSpec, write_film
 from tests.support.models import colour_model, loudness_tagger
-from tests.support.sound_models import clap_model, clipclap_model
+from tests.support.sound_models import clap_model, clipclap_model, languagebind_model
 
 SCENES = (
     SceneSpec(duration_s=2, colour=RED, sound="tone"),
@@ -77,3 +77,15 @@ def test_a_joint_model_without_ears_still_sees(film, tmp_path):
     assert analysis["models"] == analysis["missing_models"] == ["joint"]
     assert all(scene["has_embedding"] for scene in analysis["scenes"])
     assert any("audio_projection.onnx" in warning for warning in analysis["warnings"])
+
+
+def test_a_joint_model_without_eyes_still_hears(film, tmp_path):
+    directory = languagebind_model(tmp_path / "joint")
+    cut(directory / "video_model.onnx")
+
+    analysis = analyze(film, **{VISUAL: str(directory), EARS: str(directory)})
+
+    assert analysis["embedding_model"] == ""
+    assert analysis["sound_embedding_model"] == "joint"
+    assert analysis["models"] == analysis["missing_models"] == ["joint"]
+    assert any(scene["has_sound_embedding"] for scene in analysis["scenes"])
