@@ -75,7 +75,9 @@ def find_highlights(
     limit_s = duration_s
     if rules.guard_spoilers and kind in STORY_KINDS:
         limit_s = duration_s * GUARDED_SHARE
-    closed = [*excluded, (limit_s, duration_s + 1.0)]
+    closed = list(excluded)
+    if limit_s < duration_s:
+        closed.append((limit_s, duration_s + 1.0))
     if picture is not None and len(picture):
         closed += find_dead_spans(picture, duration_s)
     peaks = find_peaks(

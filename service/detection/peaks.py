@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from service.detection.signals import Float64
 
@@ -65,7 +66,7 @@ def find_peaks(
     Args:
         curve: In [0, 1].
         duration_s: Nothing reaches beyond.
-        closed: Spans in which nothing may lie.
+        closed: Spans in which nothing may lie, nor the slopes of a peak that does.
         threshold: Least height of a peak.
         prominence: Least height above the curve's usual value.
         min_length_s: Shorter stretches are widened; where there is no room, dropped.
@@ -79,6 +80,7 @@ def find_peaks(
     free = (curve.values >= least) & (curve.times_s <= duration_s)
     for start, end in taken:
         free &= (curve.times_s < start) | (curve.times_s >= end)
+        free &= ~_slopes(curve, start, end)
     peaks: list[Peak] = []
     while free.any() and len(peaks) < max_count:
         index = int(np.flatnonzero(free)[np.argmax(curve.values[free])])
@@ -86,6 +88,7 @@ def find_peaks(
         room = _room(float(curve.times_s[index]), taken, duration_s)
         fitted = _fit(span, float(curve.times_s[index]), room, min_length_s, max_length_s)
         free &= (curve.times_s < span[0]) | (curve.times_s > span[1])
+        free &= ~_slopes(curve, *span)
         free[index] = False
         if fitted is not None:
             height = float(np.clip(curve.values[index], 0.0, 1.0))
@@ -94,6 +97,21 @@ def find_peaks(
             taken.append((fitted[0] - gap_s, fitted[1] + gap_s))
             free &= (curve.times_s < taken[-1][0]) | (curve.times_s > taken[-1][1])
     return peaks
+
+
+def _slopes(curve: Curve, start_s: float, end_s: float) -> npt.NDArray[np.bool_]:
+    """Which samples beside a span only lead up to what lies in it, or away from it.
+
+    Context spreads what is in the span over its neighbours, which have no peak of their own.
+    """
+    first, last = np.searchsorted(curve.times_s, [start_s, end_s])
+    rises = np.diff(curve.values)
+    slopes = np.zeros(len(curve.values), np.bool_)
+    if first < last:
+        before, after = rises[:first][::-1] <= 0.0, rises[last - 1 :] >= 0.0
+        slopes[first - int(np.argmax([*before, True])) : first] = True
+        slopes[last : last + int(np.argmax([*after, True]))] = True
+    return slopes
 
 
 def _widen(curve: Curve, index: int, usual: float) -> tuple[float, float]:

@@ -119,6 +119,22 @@ def test_excluded_chapters_hold_no_highlight():
     assert find_highlights([hill(20, 30)], 60.0, excluded=[(15.0, 35.0)]) == ()
 
 
+def test_what_only_leads_up_to_a_closed_stretch_is_no_highlight():
+    """Context spreads a climax over the seconds around it."""
+    times = np.arange(0.0, 60.0, 0.25)
+    climax = voice(times, np.clip(1.0 - np.abs(times - 47.0) / 6.0, 0.0, 1.0))
+    assert find_highlights([climax], 60.0, kind=MediaKind.MOVIE) == ()
+    opening = voice(times, np.clip((22.0 - times) / 6.0, 0.0, 1.0))
+    assert find_highlights([opening], 60.0, excluded=[(0.0, 18.0)]) == ()
+
+
+def test_what_rises_until_the_end_of_an_item_is_a_highlight():
+    times = np.arange(0.0, 60.25, 0.25)
+    rising = voice(times, np.clip((times - 50.0) / 10.0, 0.0, 1.0))
+    (highlight,) = find_highlights([rising], 60.0)
+    assert highlight.end_s == 60.0
+
+
 def test_black_stretches_and_late_credits_are_dead():
     def picture(time_s):
         if time_s < 10.0:
