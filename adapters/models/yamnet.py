@@ -65,7 +65,8 @@ class YamnetTagger:
         pieces = _cut(np.asarray(samples, dtype=np.float32), self._spec)
         port, output = self._session.inputs()[0], self._output()
         if len(port.shape) == 1:  # exported for one waveform of any length
-            rows = [self._session.run({port.name: p}, output).mean(axis=0)[None] for p in pieces]
+            answers = [self._session.run({port.name: piece}, output) for piece in pieces]
+            rows = [np.atleast_2d(answer).mean(axis=0, keepdims=True) for answer in answers]
         else:
             rows = [
                 self._session.run_rows({port.name: pieces[start : start + BATCH_SIZE]}, output)

@@ -90,6 +90,22 @@ def test_a_graph_for_one_waveform_at_a_time_scores_the_same_pieces(tmp_path, toy
     )
 
 
+def test_a_graph_that_scores_one_waveform_without_rows_is_read_as_one_row(tmp_path):
+    write_graph(
+        tmp_path / "tagger.onnx",
+        nodes=[
+            node("ReduceMean", ["waveform"], ["level"], axes=[0], keepdims=1),
+            node("Concat", ["level", "level"], ["scores"], axis=0),
+        ],
+        inputs=[value("waveform", FLOAT, ["samples"])],
+        outputs=[value("scores", FLOAT, [2])],
+    )
+    write_labels(tmp_path / "classes.csv", ["One", "Two"])
+    scores = tagger(tmp_path).score_window(np.full(15_601, 0.5, np.float32))
+    np.testing.assert_allclose(scores[0], [0.5, 0.5], atol=1e-4)
+    assert scores.shape == (2, 2)
+
+
 def test_a_list_of_another_length_than_the_graph_is_refused(tmp_path):
     loudness_tagger(tmp_path, labels=["One", "Two", "Three"])
     with pytest.raises(ConfigurationError, match=r"3 class names.*scores\(None, 2\)"):
