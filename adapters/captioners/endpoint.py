@@ -182,7 +182,8 @@ def _read_base(settings: EndpointSettings) -> URL:
     name = settings.url_setting
     try:
         address = URL(settings.url.strip())
-    except ValueError:
+        (address.host or "").encode("idna")  # as a connection will do: it refuses "a..b"
+    except ValueError:  # UnicodeError among them
         # Not chained: the reason may spell out the address.
         raise ConfigurationError(f"{name} cannot be read as an address") from None
     if address.scheme not in {"http", "https"} or not address.host:

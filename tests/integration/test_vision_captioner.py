@@ -403,6 +403,7 @@ def test_a_captioner_with_an_address_has_the_configured_name_and_count(bare_envi
         "ftp://ollama",
         "http://",
         "http://[s3cret",
+        "http://s3cret..local",
         "http://me:s3cret@ollama",
         "http://ollama/v1?key=s3cret",
         "http://ollama/#s3cret",
