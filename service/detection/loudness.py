@@ -10,7 +10,6 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import sosfilt
 
 from service.domain import Float32
 
@@ -52,6 +51,8 @@ class LoudnessMeter:
 
     def add(self, samples: Float32) -> None:
         """Go on with the next samples."""
+        from scipy.signal import sosfilt  # noqa: PLC0415  0.4 s that every command would start later
+
         if not len(samples):
             return
         weighted, self._state = sosfilt(self._filter, samples, zi=self._state)
