@@ -233,11 +233,12 @@ def summarize_sound(signals: SoundSignals, tags: tuple[str, ...] = ()) -> SoundA
     """
     if not len(signals):
         return None
-    level = signals.level_dbfs
+    level, lengths_s = signals.level_dbfs, _lengths_s(signals.times_s)
     heard = level >= SILENCE_DBFS
-    quiet_db, loud_db = np.percentile(level[heard] if heard.any() else level, [10, 95])
-    power = float(np.mean(10.0 ** (level.astype(np.float64) / 10.0)))
-    onset_rate_hz = float(signals.onset_rate_hz.mean())
+    whole = heard & (lengths_s >= CELL_S / 2)
+    quiet_db, loud_db = np.percentile(level[whole] if whole.any() else level[-1:], [10, 95])
+    power = float(np.average(10.0 ** (level.astype(np.float64) / 10.0), weights=lengths_s))
+    onset_rate_hz = float(np.average(signals.onset_rate_hz, weights=lengths_s))
     tonic, mode = find_key(signals.chroma)
     return SoundAnalysis(
         loudness_dbfs=round(max(FLOOR_DBFS, float(10.0 * np.log10(max(power, 1e-10)))), 1),
@@ -250,9 +251,18 @@ def summarize_sound(signals: SoundSignals, tags: tuple[str, ...] = ()) -> SoundA
         brightness_hz=round(float(signals.centroid_hz[heard].mean()), 1) if heard.any() else 0.0,
         flatness=round(float(signals.flatness[heard].mean()), 4) if heard.any() else 0.0,
         onset_rate_hz=round(onset_rate_hz, 3),
-        silence_ratio=round(float(1.0 - heard.mean()), 3),
+        silence_ratio=round(float(np.average(~heard, weights=lengths_s)), 3),
         tags=tags,
     )
+
+
+def _lengths_s(times_s: Float64) -> Float64:
+    """How long cells are, given their middles: the last one before a gap or the end may be short.
+
+    A first one is taken to begin at 0 s or to be whole.
+    """
+    lengths = 2.0 * np.diff(times_s, prepend=-CELL_S / 2) - CELL_S
+    return np.asarray(lengths.clip(CELL_S / FRAMES_PER_CELL, CELL_S), np.float64)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -207,3 +207,11 @@ def test_tones_that_neither_hold_nor_return_have_no_key_whatever_they_add_up_to(
     shuffled = np.random.default_rng(0).permutation(held)
     assert find_key(held) == ("C", "major")
     assert find_key(shuffled) == ("", "")
+
+
+def test_the_short_rest_of_a_sound_weighs_as_long_as_it_lasts():
+    """A coder's last block is silence of some milliseconds, in a cell of its own."""
+    analysis = describe(np.concatenate([tone(440, 0.5), np.zeros(320, np.float32)]))
+    assert analysis.loudness_dbfs == pytest.approx(20 * np.log10(0.5 / np.sqrt(2)) - 0.2, abs=0.15)
+    assert analysis.dynamic_range_db == 0.0
+    assert analysis.silence_ratio == pytest.approx(0.02 / 0.52, abs=0.025)
