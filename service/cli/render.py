@@ -220,7 +220,7 @@ def _palette(colours: Sequence[Colour]) -> Text:
 def _sound(sound: SoundAnalysis | None) -> Text:
     if sound is None:
         return Text("")
-    parts = [f"{sound.loudness_dbfs:.0f} dBFS"]
+    parts = ["silence" if sound.silence_ratio == 1.0 else f"{sound.loudness_dbfs:.0f} dBFS"]
     if sound.loudness_lufs is not None:
         parts = [f"{sound.loudness_lufs:.0f} LUFS"]
     if sound.tempo_bpm:

@@ -64,6 +64,13 @@ def test_texts_of_strangers_are_neither_markup_nor_commands_to_the_terminal():
     assert not set("\x1b\x9b\u202e\r") & set(text)
 
 
+def test_silence_is_called_so():
+    silence = SoundAnalysis(loudness_dbfs=-100, dynamic_range_db=0, silence_ratio=1.0)
+    text = shown(make_analysis(audio=silence))
+    assert "silence" in text
+    assert "dBFS" not in text
+
+
 def test_long_texts_and_many_findings_stay_short():
     scene = Scene(start_s=0, end_s=1, keyframe_s=0.5, quality=1, caption="long " * 900)
     warning = ComfortWarning(kind=Discomfort.FLASHING, start_s=0, end_s=1, amount=5)
