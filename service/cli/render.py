@@ -234,7 +234,7 @@ def _spark(curve: tuple[MoodPoint, ...], width: int = 60) -> str:
     """Arousal over time as a line of blocks."""
     if not curve:
         return ""
-    step = max(1, len(curve) // width)
+    step = -(-len(curve) // width)
     levels = [(point.arousal + 1) / 2 for point in curve[::step]]
     return "".join(SPARKS[min(len(SPARKS) - 1, max(0, int(v * len(SPARKS))))] for v in levels)
 

@@ -10,7 +10,15 @@ from dataclasses import replace
 from rich.console import Console
 
 from service.cli.render import analysis_json, print_analysis
-from service.domain import ComfortWarning, Discomfort, EncodingNote, Highlight, Scene, SoundAnalysis
+from service.domain import (
+    ComfortWarning,
+    Discomfort,
+    EncodingNote,
+    Highlight,
+    MoodPoint,
+    Scene,
+    SoundAnalysis,
+)
 from tests.support.stores import make_analysis, make_full_analysis, make_item, without_vectors
 
 
@@ -69,6 +77,12 @@ def test_silence_is_called_so():
     text = shown(make_analysis(audio=silence))
     assert "silence" in text
     assert "dBFS" not in text
+
+
+def test_a_mood_curve_of_any_length_stays_on_one_line():
+    curve = tuple(MoodPoint(time_s=float(t), valence=0.0, arousal=1.0) for t in range(119))
+    blocks = [line for line in shown(make_analysis(mood_curve=curve)).splitlines() if "█" in line]
+    assert len(blocks) == 1
 
 
 def test_long_texts_and_many_findings_stay_short():
