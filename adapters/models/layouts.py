@@ -20,6 +20,7 @@ from adapters.models.spec import (
 from service.errors import ConfigurationError, MissingModelError
 
 DESCRIPTION = "model.toml"
+TABLES = ("files", "sha256", "image", "text", "calibration", "sound_calibration", "sound")
 
 
 def _graph(stem: str) -> tuple[str, ...]:
@@ -84,11 +85,15 @@ def read_description(directory: Path) -> dict[str, Any]:
     """
     path = directory / DESCRIPTION
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: {error}") from error
+    for name in TABLES:
+        if not isinstance(told.get(name, {}), dict):
+            raise ConfigurationError(f"{path}: [{name}] must be a table")
+    return told
 
 
 def find_files(

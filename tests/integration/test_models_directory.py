@@ -276,3 +276,23 @@ def test_a_directory_without_a_model_says_what_it_looked_for(tmp_path):
 def test_the_shared_models_load_as_directories(shared):
     assert visual(read_directory(shared / "models/standin-clip")).image.size == 224
     assert isinstance(read_directory(shared / "models/yamnet").spec, SoundSpec)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        '[calibration]\nlogit_scale = "steep"',
+        "[image]\nmean = 3",
+        "[image]\nmean = [0.1, 0.2]",
+        "[image]\nsize = 0",
+        "[image]\nstd = [0.0, 0.0, 0.0]",
+        "[text]\ncontext_length = -1",
+        "calibration = 3",
+        "files = 3",
+    ],
+)
+def test_a_description_that_makes_no_sense_is_told_by_its_name(tmp_path, told):
+    directory = colour_model(tmp_path / "model")
+    (directory / "model.toml").write_text(told)
+    with pytest.raises(ConfigurationError, match=r"model\.toml"):
+        read_directory(directory)
