@@ -20,13 +20,13 @@ times the drift of a still camera (0.001 to 0.003), measured on the reference cl
 FORCED_SHARE = 0.97
 """Of the longest gap between keyframes: where one is that long, the encoder set the next keyframe
 because it had to, not because of a cut. What differs there happened in between."""
-UNSEEN_SHARE = 0.25
-"""Of the frames and of the time that may be decoded, at most, for such gaps; the rest is for single
-looks, of which every shot has more."""
+UNSEEN_SHARE = 0.2
+"""Of the frames, and of the time that may be decoded for single looks, as much again at most for
+such gaps."""
 LOOK_S = 2.0
 """How far behind a keyframe to look once more, and how far behind that look again. A shot's first
 frame says little of it: on a film of five minutes with 72 keyframes, per-moment AUC is 0.73 from
-keyframes alone, 0.78 one second later, 0.86 two seconds later, and 0.90 with both."""
+keyframes alone, 0.78 one second later and 0.86 two seconds later; but each second costs 44 ms."""
 STILL_S = 0.01
 """Shorter than any frame."""
 EDGE_S = 0.2
@@ -41,10 +41,11 @@ class Sampling:
     """Everywhere the same, whatever happens; None adapts."""
     frames_per_hour: float = 1800.0
     """Budget of both passes together."""
-    close_base_s: float = 60.0
-    close_share: float = 0.2
-    """Of a long medium, that the fine pass may have decoded, beside the base: a second of 1080p
-    costs 44 ms of CPU, a keyframe 8, and decoding is what makes watching slow."""
+    close_base_s: float = 35.0
+    close_share: float = 0.15
+    """Of a long medium, that single looks may have decoded, beside the base. A second of 1080p
+    costs 44 ms of CPU, a keyframe 8: decoding is what makes watching slow. Twice as much found no
+    more on two films spliced from the reference clips."""
     short_s: float = 120.0
     """Up to this duration everything is looked at closely."""
     short_rate_hz: float = 12.0
@@ -83,7 +84,6 @@ def plan_samples(coarse: PictureSignals, duration_s: float, sampling: Sampling) 
     gaps = _Gaps.between(coarse, duration_s)
     close_s, frames = sampling.close_s(duration_s), budget - len(coarse)
     rates = _spend(gaps, UNSEEN_SHARE * frames, UNSEEN_SHARE * close_s)
-    close_s -= float(gaps.lengths_s[rates > 0.0].sum())
     frames -= float(np.ceil(rates * gaps.lengths_s).sum())
     unseen_s = np.where(rates > 0.0, 0.0, gaps.lengths_s)
     looks = _spread_looks(unseen_s, gaps.is_still, close_s, frames)
@@ -151,16 +151,17 @@ def _affordable(costs: Float64, budget: float) -> npt.NDArray[np.bool_]:
 def _spread_looks(
     lengths_s: Float64, is_still: npt.NDArray[np.bool_], close_s: float, budget: float
 ) -> npt.NDArray[np.intp]:
-    """How many looks each gap gets: the next one goes to where most is still unseen.
+    """How many looks each gap gets: the next one goes to where each stands for most time.
 
-    A gap whose ends show the same counts half: most often there is nothing to be seen, but
-    somebody may have passed by.
+    So a long gap gets several before a short one gets its first: the keyframe of a short shot says
+    enough of it. A gap whose ends show the same counts half: most often there is nothing to be
+    seen, but somebody may have passed by.
     """
     most = np.maximum((lengths_s - EDGE_S) // LOOK_S, 0.0).astype(np.intp)
     gaps = np.repeat(np.arange(len(most)), most)
     number = np.arange(len(gaps)) - np.repeat(np.cumsum(most) - most, most)
-    unseen_s = (lengths_s[gaps] - LOOK_S * number) * np.where(is_still[gaps], 0.5, 1.0)
-    order = np.argsort(-unseen_s, kind="stable")
+    for_each_s = lengths_s[gaps] / (number + 1) * np.where(is_still[gaps], 0.5, 1.0)
+    order = np.argsort(-for_each_s, kind="stable")
     count = max(0, int(min(close_s / LOOK_S, budget)))
     return np.bincount(gaps[order[:count]], minlength=len(most)).astype(np.intp)
 

@@ -22,6 +22,8 @@ T = TypeVar("T")
 PICTURES_AT_ONCE = 16
 """Beyond it no CPU gains (ViT-B/32, 2 busy cores: 53 ms a picture alone, 45 at 4, 46 at 16 and 32),
 and the encoder cuts it to what its own memory allows."""
+PICTURES_TO_START = 4
+"""So many are worth a run of their own when the model is idle: waiting for more only ends later."""
 PICTURES_WAITING = 64
 """Views that may wait for the model, 200 KB each: so many are read ahead while it works."""
 SCENES_IN_A_ROW = 3
@@ -89,7 +91,7 @@ class EncodingLine:
         self._waiting.append(sight)
 
     async def go_on(self) -> None:
-        """Start on the next batch if it is full; hold the caller back while too many wait.
+        """Start on what waits if it is worth it; hold the caller back while too many wait.
 
         Raises:
             MissingModelError: The model's files are broken or gone.
@@ -97,7 +99,8 @@ class EncodingLine:
         """
         while True:
             await self._collect()
-            if self._running is None and self._pictures_waiting() >= self._batch_limit():
+            worth_it = min(PICTURES_TO_START, self._batch_limit())
+            if self._running is None and self._pictures_waiting() >= worth_it:
                 self._running = asyncio.create_task(self._encode_next())
             if self._running is None or self._pictures_waiting() < PICTURES_WAITING:
                 await asyncio.sleep(0)  # a task begins at the next turn of the loop

@@ -88,7 +88,8 @@ async def test_every_moment_has_its_own_picture_s_vector(pool):
 async def test_batches_fill_across_frames_views_and_scenes(pool):
     encoder = ColourEncoder()
     await Eyes(pool).watch(three_scenes(), encoder, Sampling())
-    assert set(encoder.calls[:-1]) == {16}
+    assert all(4 <= size <= 16 for size in encoder.calls[:-1])
+    assert max(encoder.calls) > 4  # what came while the model worked goes together
 
 
 async def test_a_picture_that_stays_the_same_is_encoded_once(pool):
