@@ -10,6 +10,7 @@ import numpy as np
 
 from service.detection.moments import unit
 from service.domain import Calibration, Float32, Modality
+from service.errors import ConfigurationError
 from service.ports import Encoder, SoundEncoder, TextEncoder
 from service.vocabulary import HighlightCue, MoodWord, TagWord, Vocabulary, name_sounds
 
@@ -128,6 +129,12 @@ def _embed_vocabulary(
     encoder: TextEncoder,
     calibration: Calibration,
 ) -> Concepts:
+    centre = calibration.centre
+    if centre and len(centre) != encoder.dimension:
+        raise ConfigurationError(
+            f"{encoder.name}: its calibration was measured in {len(centre)} dimensions, and the "
+            f"model has {encoder.dimension}; calibrate it again: moodreel models calibrate"
+        )
     background = _as_cues(vocabulary.background)
     groups = (
         vocabulary.tags,

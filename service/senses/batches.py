@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from typing import TypeVar
 
@@ -40,9 +40,13 @@ async def each_batch(
                     await hold()
                 busy, batch = loop.run_in_executor(pool, take, batch), []
     finally:
-        # The pool must be done with the numbers before anybody reads or drops them.
-        if busy is not None:
-            await busy
+        try:
+            # The pool must be done with the numbers before anybody reads or drops them.
+            if busy is not None:
+                await busy
+        finally:
+            if isinstance(things, AsyncGenerator):
+                await things.aclose()  # a reader keeps its decoder until then
     if batch:
         await loop.run_in_executor(pool, take, batch)
     if hold is not None:

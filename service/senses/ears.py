@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
@@ -102,11 +102,7 @@ class Ears:
             window_s=WINDOW_S,
             hop_s=WINDOW_S,
         )
-        try:
-            await each_batch(self._pool, windows, hear, size=1)
-        finally:
-            if isinstance(windows, AsyncGenerator):
-                await windows.aclose()  # a reader keeps its decoder until then
+        await each_batch(self._pool, windows, hear, size=1)
         return Heard(
             signals=meter.signals(),
             sounds=tags.sounds() if tags else None,

@@ -35,6 +35,8 @@ class MadeMedia:
         self._picture_at = picture_at
         self._keyframes_s = keyframes_s
         self.plans: list[SamplePlan] = []
+        self.open_count = 0
+        """Readings that were begun and not ended."""
         video = VideoStream(codec="made", width=128, height=72, frame_rate_hz=RATE_HZ)
         self.info = MediaInfo(duration_s=duration_s, container="made", video=video)
 
@@ -44,10 +46,14 @@ class MadeMedia:
 
     async def read_frames(self, plan: SamplePlan) -> AsyncIterator[Frame]:
         self.plans.append(plan)
-        for span in plan.spans:
-            for index in range(int(np.ceil((span.end_s - span.start_s) * span.rate_hz - 1e-6))):
-                time_s = span.start_s + index / span.rate_hz
-                yield Frame(time_s=time_s, image=self._picture_at(time_s))
+        self.open_count += 1
+        try:
+            for span in plan.spans:
+                for index in range(int(np.ceil((span.end_s - span.start_s) * span.rate_hz - 1e-6))):
+                    time_s = span.start_s + index / span.rate_hz
+                    yield Frame(time_s=time_s, image=self._picture_at(time_s))
+        finally:
+            self.open_count -= 1
 
     async def read_audio(
         self, *, sample_rate_hz: int, window_s: float, hop_s: float

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,8 @@ from service.detection.concepts import average_prompts, embed_concepts, look_for
 from service.detection.moments import unit
 from service.detection.scoring import score_concepts, score_contrast
 from service.domain import Calibration, ScoreKind
-from service.vocabulary import HighlightCue, MoodWord, TagWord, Vocabulary
+from service.errors import ConfigurationError
+from service.vocabulary import HighlightCue, MoodWord, TagWord, Vocabulary, load_vocabulary
 
 CLIP = Calibration(kind=ScoreKind.SOFTMAX, logit_scale=100.0)
 SIGLIP = Calibration(kind=ScoreKind.SIGMOID, logit_scale=117.33, logit_bias=-12.93)
@@ -173,3 +176,12 @@ def test_the_users_words_replace_the_highlight_prompts():
 def test_without_unwanted_words_the_background_stands_against_the_wanted():
     vocabulary = look_for(small_vocabulary(), ["a cat"], [])
     assert [cue.prompts for cue in vocabulary.negative] == [("a dog",)]
+
+
+def test_a_centre_of_another_space_is_an_error_that_says_what_to_do():
+    class Recalibrated(WordEncoder):
+        calibration = replace(CLIP, centre=(0.1, 0.2))
+
+    words = look_for(load_vocabulary(), ["a red car"], ["a road"])
+    with pytest.raises(ConfigurationError, match=r"2 dimensions.*moodreel models calibrate"):
+        embed_concepts(words, Recalibrated())

@@ -225,8 +225,11 @@ async def test_a_model_that_hangs_is_left_behind(pool):
 
 @pytest.mark.parametrize("error", [MissingModelError("m", "gone"), ConfigurationError("wrong")])
 async def test_a_model_that_is_broken_ends_the_watching(pool, error):
+    media = three_scenes()
     with pytest.raises(type(error)):
-        await Eyes(pool).watch(three_scenes(), ReluctantEncoder(error), Sampling())
+        await Eyes(pool).watch(media, ReluctantEncoder(error), Sampling())
+    assert media.plans
+    assert media.open_count == 0  # not left to the garbage collector: the decoder is busy till then
 
 
 # Movement ---------------------------------------------------------------------------------------
