@@ -404,7 +404,7 @@ class Discomfort(StrEnum):
     """What some people want to be warned of."""
 
     FLASHING = "flashing"
-    """Three or more flashes within a second (WCAG 2.2, 2.3.1)."""
+    """Three flashes or more within a second; WCAG 2.2 (2.3.1) allows no more than three."""
     SUDDEN_LOUDNESS = "sudden_loudness"
 
 

@@ -21,7 +21,8 @@ FLASH_AREA = 0.24
 middle ten degrees of sight, which is less or more, as people sit; a quarter is what broadcasters
 take (ITU-R BT.1702)."""
 FLASHES, FLASH_WINDOW_S = 3, 1.0
-"""So many within so long may hurt (WCAG 2.2, 2.3.1)."""
+"""So many within so long may hurt: WCAG 2.2 (2.3.1) allows no more than three, and we warn of
+three."""
 APART_S = 1.0
 """Stretches nearer than this are one."""
 SUSPECT_CHANGES = 3
@@ -29,6 +30,14 @@ SUSPECT_CHANGES = 3
 SUSPECT_RETURN = 0.5
 """It is the same picture when it differs by less than this share of the change between: not a cut
 to another."""
+BURST_COUNT = 3
+BURST_STEP_S = (0.6, 1.25)
+"""x264 sets no two keyframes nearer than 25 frames, 0.8 to 1.05 s: where light flashes it sets them
+as often as it may. The fine pass samples at 2 Hz and more, which is no burst."""
+BURST_SHARE, BURST_JITTER_S = 0.67, 0.1
+"""A burst's steps are shorter than the medium's usual step by this share, and alike."""
+BURST_ALIKE = 0.12
+"""Two of its pictures differ by less (mean over pixels, full scale 1): a cut shows others."""
 SUSPECT_RATE_HZ, DENSE_STEP_S = 30.0, 0.05
 """Full frame rate shows flashes up to 15 a second; what was sampled at 20 Hz needs no second look.
 """
@@ -72,9 +81,10 @@ def _changed(picture: PictureSignals, turns: _Turns) -> Float64:
 def find_suspects(signals: PictureSignals) -> tuple[SampleSpan, ...]:
     """Short stretches in which light goes to and fro so fast that samples may have missed more.
 
-    They deserve a look at full frame rate. Cuts to other pictures are none.
+    They deserve a look at full frame rate. Cuts to other pictures are none. Where samples are a
+    second and more apart, bursts of keyframes at the encoder's shortest distance are what tells.
     """
-    spans: list[tuple[float, float]] = []
+    spans = _find_bursts(signals)
     times_s, steps_s = signals.times_s, signals.steps_s()
     for light in _regions(signals.thumbnails):
         turns = _find_turns(light)
@@ -93,6 +103,31 @@ def find_suspects(signals: PictureSignals) -> tuple[SampleSpan, ...]:
         )
         for start_s, end_s in _join(spans, 2 * SUSPECT_MARGIN_S)
     )
+
+
+def _find_bursts(signals: PictureSignals) -> list[tuple[float, float]]:
+    """Stretches in which an encoder set keyframes as often as it may, although little is new."""
+    steps_s = np.diff(signals.times_s)
+    if len(steps_s) < BURST_COUNT:
+        return []
+    low_s, high_s = BURST_STEP_S
+    high_s = min(high_s, BURST_SHARE * float(np.median(steps_s)))
+    is_short = ((steps_s >= low_s) & (steps_s <= high_s)).astype(np.int8)
+    edges = np.flatnonzero(np.diff(is_short, prepend=0, append=0)).reshape(-1, 2)
+    return [
+        (float(signals.times_s[first]), float(signals.times_s[last]))
+        for first, last in edges.tolist()
+        if last - first + 1 >= BURST_COUNT
+        and np.ptp(steps_s[first:last]) <= BURST_JITTER_S
+        and _has_twins(signals.thumbnails[first : last + 1])
+    ]
+
+
+def _has_twins(thumbnails: UInt8) -> bool:
+    """Whether any two of the first few pictures show nearly the same."""
+    pictures = thumbnails[: 2 * BURST_COUNT].astype(np.float32) / 255.0
+    apart = np.abs(pictures[:, None] - pictures[None]).mean(axis=(2, 3, 4))
+    return bool((apart[np.triu_indices(len(pictures), 1)] < BURST_ALIKE).any())
 
 
 def _returns(thumbnails: UInt8) -> bool:

@@ -69,6 +69,21 @@ def test_a_thunderstorm_seen_sparsely_is_suspected(rate_hz):
     assert span.end_s >= 5.5
 
 
+def test_keyframes_as_near_as_an_encoder_may_set_them_are_suspected():
+    # Every six seconds, but each second while the light flashes in between.
+    times_s = [*range(0, 100, 6), *range(100, 106), *range(108, 200, 6)]
+    coarse = film(strobe(5, start_s=100.0, end_s=105.0), 0, times_s=[float(t) for t in times_s])
+    (span,) = find_suspects(coarse)
+    assert span.start_s <= 100.0
+    assert span.end_s >= 105.0
+
+
+def test_cuts_as_near_as_an_encoder_may_set_keyframes_are_not_suspect():
+    times_s = [*range(0, 100, 6), *range(100, 106), *range(108, 200, 6)]
+    coarse = film(lambda t: place(int(t)), 0, times_s=[float(t) for t in times_s])
+    assert find_suspects(coarse) == ()
+
+
 def test_what_was_sampled_densely_needs_no_second_look():
     assert find_suspects(film(strobe(2), 10.0, rate_hz=25)) == ()
 
