@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack
@@ -104,12 +105,13 @@ class Examiner:
 
     @property
     def version(self) -> str:
-        """What makes an analysis now: code, models and vocabulary."""
+        """What makes an analysis now: code, models, vocabulary, and the manner of looking."""
         models = self._shelf.fingerprint
         for captioner in (self._captioner, self._picture_captioner):
             if captioner is not None:
                 models += f"+{captioner.name}"
-        return f"{REVISION}:{models}:{self._vocabulary.fingerprint[:12]}"
+        manner = hashlib.sha256(repr((self._sampling, self._manner)).encode()).hexdigest()
+        return f"{REVISION}:{models}:{self._vocabulary.fingerprint[:12]}:{manner[:6]}"
 
     async def examine(self, item: MediaItem, wish: Wish | None = None) -> Analysis:
         """Watch and listen to an item from its beginning to its end.

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
 import numpy as np
 import pytest
 
+from adapters.models.settings import ModelSettings
 from service.domain import AnalyzeJob, ItemState
+from service.settings import ServiceSettings
+from service.wiring.examiner import open_examiner
 from tests.support.chat_models import StandInVision
 from tests.support.media import BLUE, RED, SceneSpec, write_film, write_song
 from tests.support.receivers import Answer, serve
+from tests.support.service import environment, without_models
 from tests.support.sound_models import clap_model, clipclap_model
 
 RED_THEN_BLUE = (
@@ -21,6 +27,24 @@ async def analyze(house, title):
     ref = (await house.refs())[title]
     await house.moodreel.pipeline.analyze(AnalyzeJob(ref=ref))
     return await house.moodreel.store.load(ref)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["MOODREEL_CONTEXT_S", "MOODREEL_PICTURE_WEIGHT", "MOODREEL_SAMPLE_RATE_HZ"],
+)
+async def test_another_manner_of_looking_outdates_what_was_analysed(tmp_path, monkeypatch, setting):
+    told = without_models(tmp_path, discord_url="", receiver_url="")
+    for name, value in environment(tmp_path / "data", **told).items():
+        monkeypatch.setenv(name, value)
+
+    async def version():
+        async with AsyncExitStack() as stack:
+            return open_examiner(stack, ServiceSettings.read(), ModelSettings.read()).version
+
+    before = await version()
+    monkeypatch.setenv(setting, "7")
+    assert await version() != before
 
 
 class TestWithAJointModel:
