@@ -234,6 +234,7 @@ class Examiner:
                 caption = await self._captioner.describe(heard.windows, title=item.title)
         except (TransientError, PermanentError) as error:
             notes.warnings.append(f"no description of the sound: {error}")
+            notes.missing.append(self._captioner.name)  # outdated as soon as it answers
             return Told()
         notes.models.append(self._captioner.name)
         return Told(sound=caption, sound_model=self._captioner.name)
@@ -260,6 +261,7 @@ class Examiner:
                 captions = await captioner.describe(frames, title=analysis.item.title)
         except (TransientError, PermanentError) as error:
             notes.warnings.append(f"no description of the pictures: {error}")
+            notes.missing.append(captioner.name)  # outdated as soon as it answers
             return told
         notes.models.append(captioner.name)
         pictures = [

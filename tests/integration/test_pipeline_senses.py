@@ -136,5 +136,6 @@ class TestWithAModelThatLooks:
         assert [scene.caption for scene in analysis.scenes] == ["", ""]
         assert len(analysis.shots) == 2
         assert any("no description of the pictures" in text for text in analysis.warnings)
+        assert analysis.missing_models == (looker.MODEL,)  # so that it is taken up again
         (status,) = await house.moodreel.store.list_statuses()
         assert status.state is ItemState.ANALYZED
