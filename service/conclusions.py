@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from service.detection.appearance import describe_picture
+from service.detection.appearance import describe_picture, without_bars
 from service.detection.captions import find_caption_tags, judge_highlights
 from service.detection.comfort import find_discomfort
 from service.detection.concepts import Concepts
@@ -131,7 +131,7 @@ def conclude(observed: Observations) -> Analysis:
     moods, curve = find_moods(
         observed.vocabulary,
         duration_s,
-        picture=picture,
+        picture=without_bars(observed.seen.signals, observed.seen.area) if observed.seen else None,
         shots=shots,
         sound=observed.sound,
         analysis=sound,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,17 @@ def describe_picture(
         cuts_per_min=_cuts_per_min(shots),
         palette=find_palette(shown, area),
         picture_area=area,
+    )
+
+
+def without_bars(picture: PictureSignals, area: Area = WHOLE) -> PictureSignals:
+    """The same measurements, with light and colour as they are inside the bars."""
+    share = max((area[2] - area[0]) * (area[3] - area[1]), LEAST_AREA)
+    return replace(
+        picture,
+        luma=np.minimum(picture.luma / share, 1.0).astype(np.float32),
+        saturation=np.minimum(picture.saturation / share, 1.0).astype(np.float32),
+        warmth=np.clip(picture.warmth / share, -1.0, 1.0).astype(np.float32),
     )
 
 

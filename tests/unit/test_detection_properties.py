@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from service.detection.appearance import describe_picture
+from service.detection.appearance import describe_picture, without_bars
 from service.detection.bars import WHOLE
 from service.detection.properties import NAMES, measure_properties
 from service.detection.shots import find_shots
@@ -95,6 +95,16 @@ def test_black_bars_do_not_make_a_film_dark():
     assert bare.luma == pytest.approx(seen.luma * 2 / 3, abs=0.01)
     assert "dark" not in said(signals, shots, appearance=seen)
     assert "black_and_white" not in said(signals, shots, appearance=seen)
+
+
+def test_light_and_colour_of_each_frame_are_those_without_its_bars():
+    signals = film(lambda t: boxed(swaying(place(1))(t)), 6.0)
+    rows = slice(HEIGHT // 6, HEIGHT - HEIGHT // 6)
+    cropped = film(lambda t: np.ascontiguousarray(swaying(place(1))(t)[rows]), 6.0)
+    inside = without_bars(signals, LETTERBOX)
+    for name in ("luma", "saturation", "warmth"):
+        np.testing.assert_allclose(getattr(inside, name), getattr(cropped, name), atol=0.02)
+    assert without_bars(signals).luma == pytest.approx(signals.luma)
 
 
 def test_numbers_of_a_letterboxed_film_are_those_of_the_film_without_its_bars():
