@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from service.detection.highlights import find_highlights
 from service.detection.moments import Moments, gather_moments
 from service.detection.signals import PictureMeter
 from service.detection.sound import SoundMeter
-from service.detection.tags import find_sound_tags
 from service.detection.voices import (
     WEIGHTS,
     Voice,
@@ -28,35 +26,20 @@ from service.detection.voices import (
 )
 from service.domain import AudioWindow, Frame
 from service.vocabulary import load_vocabulary
-from tests.support.detect import Yamnet, hear_file
 from tests.support.known_clips import (
     Span,
     overlap,
 )
 from tests.support.spaces import Space
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
-SOUND_LABELS = {
-    "baby_cry": "baby",
-    "chainsaw": "sawing wood",
-    "clock_tick": "clock ticking",
-    "dog_bark": "dog",
-    "fire_crackling": "fire",
-    "helicopter": "helicopter",
-    "person_sneeze": "sneezing",
-    "rain": "rain",
-    "rooster": "rooster",
-    "sea_waves": "sea",
-}
 FRAMES_PER_S = (23.976, 24.0, 25.0, 29.97, 30.0, 59.94)
 
 Row = dict[str, Any]
 
 
 def run() -> list[Row]:
-    """All rows; those of real media only where they are at hand."""
-    rows = [*_speed(), *_peaks(), _events()]
-    return [*rows, _sounds()] if SHARED.is_dir() else rows
+    """All rows. Real media are in ``bench_clips`` and ``bench_signals``."""
+    return [*_speed(), *_peaks(), _events()]
 
 
 def row(name: str, value: float, unit: str, baseline: float | None = None) -> Row:
@@ -171,13 +154,3 @@ def _found_events(voices: list[Voice]) -> float:
     found = find_highlights(voices, 240.0)
     hit = [max((overlap(one, event) for one in found), default=0.0) >= 0.5 for event in EVENTS]
     return max(0, sum(hit) - max(0, len(found) - len(EVENTS))) / len(EVENTS)
-
-
-def _sounds() -> Row:
-    tagger, vocabulary = Yamnet(SHARED / "models/yamnet"), load_vocabulary()
-    hits = []
-    for sound, label in SOUND_LABELS.items():
-        for path in sorted((SHARED / "media/audio/esc10" / sound).glob("*.ogg")):
-            tags = find_sound_tags(hear_file(path, tagger), vocabulary)
-            hits.append(label in {tag.label for tag in tags})
-    return row("ESC-10 clips with their tag", float(np.mean(hits)), "share")
