@@ -44,8 +44,8 @@ class Sampling:
     close_base_s: float = 35.0
     close_share: float = 0.15
     """Of a long medium, that single looks may have decoded, beside the base. A second of 1080p
-    costs 44 ms of CPU, a keyframe 8: decoding is what makes watching slow. Twice as much found no
-    more on two films spliced from the reference clips."""
+    costs 44 ms of CPU, a keyframe 8: decoding is what makes watching slow. Half as much again found
+    no more on two films spliced from the reference clips."""
     short_s: float = 120.0
     """Up to this duration everything is looked at closely."""
     short_rate_hz: float = 12.0
