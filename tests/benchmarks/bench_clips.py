@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from service.detection.voices import (
 )
 from service.domain import Calibration, Shot
 from service.vocabulary import load_vocabulary
-from tests.benchmarks.bench_detection import SHARED, Row, row
+from tests.benchmarks.bench_detection import Row, row
 from tests.support.detect import Detected, detect
 from tests.support.known_clips import (
     CAR_WINDOWS,
@@ -37,6 +38,7 @@ from tests.support.known_clips import (
 )
 from tests.support.real_media import StandinClip
 
+SHARED = Path(__file__).resolve().parents[3] / "shared"
 VIDEO = SHARED / "media/video"
 SINGLE_SHOTS = (
     "bigbuckbunny.mp4",
