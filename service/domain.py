@@ -187,6 +187,8 @@ class Frame:
     time_s: float
     image: UInt8
     """``(H, W, 3)`` RGB."""
+    is_keyframe: bool = False
+    """Whether it can be decoded alone. Encoders set one at cuts, and at regular distances."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -81,6 +81,9 @@ class Watcher(Protocol):
         """
 
 
+NO_LOOKS = SamplePlan(spans=())
+
+
 class OpenMedia(Protocol):
     """One medium, open in a process of its own."""
 
@@ -91,8 +94,17 @@ class OpenMedia(Protocol):
     def warnings(self) -> Sequence[str]:
         """What went wrong so far without ending the reading, such as a corrupt tail."""
 
-    def read_keyframes(self, *, max_gap_s: float = 12.0) -> AsyncIterator[Frame]:
-        """The coarse pass: keyframes in order, at most ``max_gap_s`` apart (by seeking)."""
+    async def list_keyframes(self) -> Sequence[float]:
+        """Where keyframes are, in seconds and to a few frames, if the container lists them all."""
+
+    def read_keyframes(
+        self, *, max_gap_s: float = 12.0, looks: SamplePlan = NO_LOOKS
+    ) -> AsyncIterator[Frame]:
+        """The coarse pass: keyframes, and what ``looks`` wants of the frames between them.
+
+        In order of time. Where keyframes are more than ``max_gap_s`` apart, frames in between are
+        sought.
+        """
 
     def read_frames(self, plan: SamplePlan) -> AsyncIterator[Frame]:
         """The fine pass: frames of the plan in order of time."""

@@ -21,6 +21,7 @@ from adapters.media.wire import Source
 Tick = Callable[[], None]
 """Called for every packet: says that work goes on, and raises when it should stop."""
 TimedFrame = tuple[float, av.VideoFrame]
+TimedPacket = tuple[float, "Packet[VideoStream]"]
 
 SEEK_GAP_S = 5.0
 """Stretches between wanted times that are longer are jumped over. Half of a usual 10 s distance
@@ -127,11 +128,21 @@ class VideoPass:
                 given_s = nearest[0]
                 yield nearest
 
-    def keyframes(self) -> Iterator[TimedFrame]:
-        """Keyframes in order, at most ``KEYFRAMES_PER_S`` on average.
+    def list_keyframes(self) -> list[float]:
+        """Times of all keyframes by the container's index; empty where it has none.
 
-        Each is decoded alone. Where the container has an index only they are read, which on a
-        network drive is most of the gain; what it does not list is found by reading on.
+        It may list when they are decoded: some frames before they are shown.
+        """
+        if self._is_unindexed:
+            return []
+        self._seek(0)  # Matroska reads its index at the first jump
+        return sorted(self._time_s(timestamp) for timestamp in self._listed_keyframes())
+
+    def keyframes(self) -> Iterator[TimedPacket]:
+        """Keyframes in order, at most ``KEYFRAMES_PER_S`` on average, not decoded yet.
+
+        Where the container has an index only they are read, which on a network drive is most of
+        the gain; what it does not list is found by reading on.
         """
         allowance = float(KEYFRAME_BURST)
         last_s = -math.inf
@@ -145,7 +156,22 @@ class VideoPass:
             if allowance < 1:
                 continue
             allowance -= 1
-            yield from self._decode_alone(packet, time_s)
+            yield time_s, packet
+
+    def decode_alone(self, key: TimedPacket) -> Iterator[TimedFrame]:
+        """The picture of a keyframe, none if it is damaged."""
+        time_s, packet = key
+        context = self._stream.codec_context
+        try:
+            frames = [*context.decode(packet), *context.decode(None)]
+        except (av.error.FFmpegError, ValueError):
+            frames = []
+        context.flush_buffers()
+        whole = [frame for frame in frames if not frame.is_corrupt]
+        if not whole:
+            self._damage.note(time_s)
+        for frame in whole[:1]:
+            yield time_s, frame
 
     def _is_worth_a_jump(self, from_s: float, wanted_s: float) -> bool:
         """Whether a keyframe lies well ahead; without an index, whether the way is long."""
@@ -178,19 +204,6 @@ class VideoPass:
         if listed:
             self._seek(listed[-1])
         yield from (packet for packet in self._packets() if packet.is_keyframe)
-
-    def _decode_alone(self, packet: Packet[VideoStream], time_s: float) -> Iterator[TimedFrame]:
-        context = self._stream.codec_context
-        try:
-            frames = [*context.decode(packet), *context.decode(None)]
-        except (av.error.FFmpegError, ValueError):
-            frames = []
-        context.flush_buffers()
-        whole = [frame for frame in frames if not frame.is_corrupt]
-        if not whole:
-            self._damage.note(time_s)
-        for frame in whole[:1]:
-            yield time_s, frame
 
     def _frames_from(self, time_s: float, *, since_s: float | None) -> Iterator[TimedFrame]:
         """Frames from at or a little before a time on, each later than the one before."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 from adapters.media.decode import TimedFrame, VideoPass
@@ -25,35 +26,46 @@ def sample_times(spans: Iterable[SampleSpan]) -> Iterator[float]:
 
 
 def read_keyframes(
-    fast: VideoPass, slow: Callable[[], VideoPass], *, max_gap_s: float, duration_s: float
+    fast: VideoPass,
+    slow: Callable[[], VideoPass],
+    *,
+    max_gap_s: float,
+    duration_s: float,
+    looks_s: Sequence[float] = (),
 ) -> Iterator[TimedFrame]:
-    """Keyframes, and frames at regular times where they are further apart than ``max_gap_s``.
+    """Keyframes, and frames between them: those wanted, and some where none is for long.
 
     Args:
         fast: Reads the keyframes.
-        slow: Opens the same stream once more, if there are such gaps.
+        slow: Opens the same stream once more, for what lies between keyframes.
         max_gap_s: Between two frames.
         duration_s: The last gap reaches to there.
+        looks_s: Rising times of wanted frames.
     """
     with contextlib.ExitStack() as opened:
         between: VideoPass | None = None
 
-        def fill(after_s: float, until_s: float) -> Iterator[TimedFrame]:
+        def read(times_s: list[float], until_s: float) -> Iterator[TimedFrame]:
             nonlocal between
-            times_s = gap_times(after_s, until_s, max_gap_s)
-            if times_s and between is None:
+            if between is None:
                 between = opened.enter_context(contextlib.closing(slow()))
-            if between is not None:
-                found = between.sample(times_s)
-                yield from (timed for timed in found if after_s < timed[0] < until_s)
+            found = between.sample(times_s)
+            yield from (timed for timed in found if times_s[0] <= timed[0] < until_s)
 
-        last_s = -math.inf
-        for key in fast.keyframes():
-            if last_s >= 0 or key[0] > max_gap_s:
-                yield from fill(last_s, key[0])
-            yield key
-            last_s = key[0]
-        yield from fill(last_s, duration_s)
+        keys = fast.keyframes()
+        key = next(keys, None)
+        first_s = duration_s if key is None else key[0]
+        if first_s > max_gap_s or key is None:
+            yield from read(gap_times(-math.inf, first_s, max_gap_s), first_s)
+        while key is not None:
+            following = next(keys, None)
+            until_s = duration_s if following is None else following[0]
+            wanted = looks_s[bisect_right(looks_s, key[0]) : bisect_left(looks_s, until_s)]
+            if times_s := sorted({*wanted, *gap_times(key[0], until_s, max_gap_s)}):
+                yield from read([key[0], *times_s], until_s)
+            else:
+                yield from fast.decode_alone(key)
+            key = following
 
 
 def gap_times(after_s: float, until_s: float, max_gap_s: float) -> list[float]:

@@ -23,7 +23,7 @@ from service.domain import (
     MediaLocation,
     SamplePlan,
 )
-from service.ports import OpenMedia
+from service.ports import NO_LOOKS, OpenMedia
 
 Found = TypeVar("Found")
 
@@ -81,8 +81,16 @@ class ProcessMedia:
         """The decoding process."""
         return self._decoder.pid
 
-    def read_keyframes(self, *, max_gap_s: float = 12.0) -> AsyncIterator[Frame]:
-        return self._read({"do": "keyframes", "max_gap_s": max_gap_s}, wire.read_frame)
+    async def list_keyframes(self) -> Sequence[float]:
+        listed = [times_s async for times_s in self._read({"do": "list"}, wire.read_times)]
+        return listed[0] if listed else ()
+
+    def read_keyframes(
+        self, *, max_gap_s: float = 12.0, looks: SamplePlan = NO_LOOKS
+    ) -> AsyncIterator[Frame]:
+        spans = [asdict(span) for span in looks.spans]
+        request = {"do": "keyframes", "max_gap_s": max_gap_s, "spans": spans}
+        return self._read(request, wire.read_frame)
 
     def read_frames(self, plan: SamplePlan) -> AsyncIterator[Frame]:
         spans = [asdict(span) for span in plan.spans]

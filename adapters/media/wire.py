@@ -22,6 +22,8 @@ from service.domain import AudioWindow, Float32, Frame, Json, UInt8
 PREFIX = struct.Struct("<II")
 """Bytes of the JSON header, bytes of the payload."""
 HEADER_LIMIT = 1 << 20
+REQUEST_LIMIT = 1 << 26
+"""Our own side is trusted, and a plan has 60 bytes for each of a day's keyframes."""
 PAYLOAD_LIMIT = 1 << 27
 """An hour of sound at 16 kHz is 230 MB: windows are far shorter. A frame at 2160p is 25 MB."""
 
@@ -36,14 +38,14 @@ def pack(header: Mapping[str, Any], payload: bytes | memoryview = b"") -> bytes:
     return PREFIX.pack(len(text), len(payload)) + text
 
 
-def unpack_prefix(prefix: bytes) -> tuple[int, int]:
+def unpack_prefix(prefix: bytes, *, header_limit: int = HEADER_LIMIT) -> tuple[int, int]:
     """Read the two lengths.
 
     Raises:
         ProtocolError: One of them is beyond its limit.
     """
     header_bytes, payload_bytes = PREFIX.unpack(prefix)
-    if header_bytes > HEADER_LIMIT or payload_bytes > PAYLOAD_LIMIT:
+    if header_bytes > header_limit or payload_bytes > PAYLOAD_LIMIT:
         raise ProtocolError(f"a message of {header_bytes} + {payload_bytes} bytes")
     return header_bytes, payload_bytes
 
@@ -73,7 +75,8 @@ def read_message(pipe: BinaryIO) -> Json | None:
     prefix = _read_exactly(pipe, PREFIX.size)
     if len(prefix) < PREFIX.size:
         return None
-    return unpack_header(_read_exactly(pipe, unpack_prefix(prefix)[0]))
+    header_bytes, _ = unpack_prefix(prefix, header_limit=REQUEST_LIMIT)
+    return unpack_header(_read_exactly(pipe, header_bytes))
 
 
 def _read_exactly(pipe: BinaryIO, count: int) -> bytes:
@@ -108,9 +111,15 @@ class Source:
 # Frames and sound -------------------------------------------------------------------------------
 
 
-def frame_header(time_s: float, image: UInt8) -> Json:
+def frame_header(time_s: float, image: UInt8, *, is_keyframe: bool) -> Json:
     height, width, _ = image.shape
-    return {"kind": "frame", "time_s": time_s, "height": height, "width": width}
+    return {
+        "kind": "frame",
+        "time_s": time_s,
+        "height": height,
+        "width": width,
+        "is_keyframe": is_keyframe,
+    }
 
 
 def read_frame(header: Json, payload: bytes) -> Frame:
@@ -122,9 +131,26 @@ def read_frame(header: Json, payload: bytes) -> Frame:
     try:
         shape = (int(header["height"]), int(header["width"]), 3)
         image = np.frombuffer(payload, dtype=np.uint8).reshape(shape)
-        return Frame(time_s=float(header["time_s"]), image=image)
+        return Frame(
+            time_s=float(header["time_s"]), image=image, is_keyframe=bool(header["is_keyframe"])
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise ProtocolError(f"no frame: {error}") from error
+
+
+def read_times(_: Json, payload: bytes) -> list[float]:
+    """Read rising times.
+
+    Raises:
+        ProtocolError: They are not.
+    """
+    try:
+        times_s = np.frombuffer(payload, dtype=np.float64)
+    except ValueError as error:
+        raise ProtocolError(f"no times: {error}") from error
+    if not np.isfinite(times_s).all() or (np.diff(times_s) < 0).any():
+        raise ProtocolError("times that do not rise")
+    return [float(time_s) for time_s in times_s]
 
 
 def window_header(start_s: float, samples: Float32, sample_rate_hz: int) -> Json:

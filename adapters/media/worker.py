@@ -23,7 +23,7 @@ import numpy as np
 from adapters.media import wire
 from adapters.media.damage import Damage, HaltWatch
 from adapters.media.decode import TimedFrame, VideoPass
-from adapters.media.passes import read_keyframes, wanted_times
+from adapters.media.passes import read_keyframes, sample_times, wanted_times
 from adapters.media.picture import PictureMaker
 from adapters.media.probe import Probe, probe
 from adapters.media.sound import read_windows
@@ -105,11 +105,12 @@ class Worker:
         match request["do"]:
             case "open":
                 return self._open(request)
+            case "list":
+                return self._list()
             case "keyframes":
-                return self._keyframes(request["max_gap_s"])
+                return self._keyframes(request["max_gap_s"], _plan(request))
             case "frames":
-                spans = tuple(SampleSpan(**span) for span in request["spans"])
-                return self._frames(SamplePlan(spans=spans))
+                return self._frames(_plan(request))
             case "audio":
                 return self._audio(request)
         return {"warnings": []}  # a stop that crossed our last message
@@ -130,27 +131,37 @@ class Worker:
             raise RuntimeError("asked to read before a medium was opened")
         return self._medium
 
-    def _keyframes(self, max_gap_s: float) -> Json:
+    def _list(self) -> Json:
+        medium = self._opened()
+        if (index := medium.probe.video_index) is not None:
+            with contextlib.closing(self._pass(medium, index, Damage("picture"))) as reading:
+                times_s = np.array(reading.list_keyframes(), np.float64)
+            self._connection.send({"kind": "times"}, times_s.data.cast("B"))
+        return {"warnings": []}
+
+    def _pass(
+        self, medium: Medium, index: int, damage: Damage, *, threads: int | None = None
+    ) -> VideoPass:
+        return VideoPass(
+            medium.source,
+            stream_index=index,
+            threads=threads or medium.threads,
+            skip_frame="NONREF",
+            damage=damage,
+            tick=self._connection.tick,
+        )
+
+    def _keyframes(self, max_gap_s: float, looks: SamplePlan) -> Json:
         medium, damage = self._opened(), Damage("picture")
         if (index := medium.probe.video_index) is None:
             return {"warnings": []}
-
-        def make_pass(*, threads: int) -> VideoPass:
-            return VideoPass(
-                medium.source,
-                stream_index=index,
-                threads=threads,
-                skip_frame="NONREF",
-                damage=damage,
-                tick=self._connection.tick,
-            )
-
-        fast = make_pass(threads=1)  # keyframes are decoded one by one
+        fast = self._pass(medium, index, damage, threads=1)  # they are decoded one by one
         frames = read_keyframes(
             fast,
-            lambda: make_pass(threads=medium.threads),
+            lambda: self._pass(medium, index, damage),
             max_gap_s=max_gap_s,
             duration_s=medium.probe.info.duration_s,
+            looks_s=list(sample_times(looks.spans)),
         )
         with contextlib.closing(fast):
             halts = self._send_frames(frames, medium)
@@ -161,14 +172,7 @@ class Worker:
         index, video = medium.probe.video_index, medium.probe.info.video
         if index is None or video is None:
             return {"warnings": []}
-        reading = VideoPass(
-            medium.source,
-            stream_index=index,
-            threads=medium.threads,
-            skip_frame="NONREF",
-            damage=damage,
-            tick=self._connection.tick,
-        )
+        reading = self._pass(medium, index, damage)
         times_s = wanted_times(reading, plan, video.frame_rate_hz)
         with contextlib.closing(reading):
             halts = self._send_frames(reading.sample(times_s), medium)
@@ -186,7 +190,8 @@ class Worker:
         for time_s, frame in frames:
             image = maker.make(frame)
             halts.look(time_s, image)
-            self._connection.send(wire.frame_header(max(0.0, time_s), image), image.data.cast("B"))
+            header = wire.frame_header(max(0.0, time_s), image, is_keyframe=bool(frame.key_frame))
+            self._connection.send(header, image.data.cast("B"))
         return halts.warnings()
 
     def _audio(self, request: Json) -> Json:
@@ -206,6 +211,10 @@ class Worker:
             header = wire.window_header(start_s, payload, rate_hz)
             self._connection.send(header, payload.data.cast("B"))
         return {"warnings": damage.warnings()}
+
+
+def _plan(request: Json) -> SamplePlan:
+    return SamplePlan(spans=tuple(SampleSpan(**span) for span in request["spans"]))
 
 
 def die_with_parent() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,13 +62,35 @@ class Sampling:
         return self.fixed_rate_hz is not None or duration_s <= self.short_s
 
 
-def plan_samples(coarse: PictureSignals, duration_s: float, sampling: Sampling) -> SamplePlan:
+def plan_looks(keyframes_s: Sequence[float], duration_s: float, sampling: Sampling) -> SamplePlan:
+    """Plan single looks behind keyframes before anything has been read.
+
+    Args:
+        keyframes_s: All of them, rising; with none there is no plan.
+        duration_s: Of the medium; a plan never exceeds it.
+        sampling: Budget.
+    """
+    if sampling.is_even(duration_s) or len(keyframes_s) <= 1:
+        return SamplePlan(spans=())
+    times = np.minimum(np.array(keyframes_s, np.float64), duration_s)
+    lengths_s = np.diff(times, append=duration_s)
+    frames = sampling.frames_per_hour * duration_s / 3600.0 - len(times)
+    nowhere = np.zeros(len(times), np.bool_)
+    looks = _spread_looks(lengths_s, nowhere, sampling.close_s(duration_s), frames)
+    return SamplePlan(spans=tuple(_look_spans(times, lengths_s, looks)))
+
+
+def plan_samples(
+    coarse: PictureSignals, duration_s: float, sampling: Sampling, *, has_looked: bool = False
+) -> SamplePlan:
     """Plan the fine pass.
 
     Args:
-        coarse: Signals of the keyframes; may be empty, then the whole is sampled evenly.
+        coarse: Signals of the keyframes, and of other frames; may be empty, then the whole is
+            sampled evenly.
         duration_s: Of the medium; a plan never exceeds it.
         sampling: Rates and budget.
+        has_looked: Whether the coarse pass took single looks: only what is left is planned.
     """
     if duration_s <= 0.0:
         return SamplePlan(spans=())
@@ -81,9 +103,12 @@ def plan_samples(coarse: PictureSignals, duration_s: float, sampling: Sampling) 
     if len(coarse) <= 1:
         rate_hz = min(RATES_HZ[0], budget / duration_s)
         return SamplePlan(spans=(SampleSpan(start_s=0.0, end_s=duration_s, rate_hz=rate_hz),))
-    gaps = _Gaps.between(coarse, duration_s)
+    keyframes = coarse.select(coarse.is_keyframe)
+    gaps = _Gaps.between(keyframes if has_looked else coarse, duration_s)
     close_s, frames = sampling.close_s(duration_s), budget - len(coarse)
     rates = _spend(gaps, UNSEEN_SHARE * frames, UNSEEN_SHARE * close_s)
+    if has_looked:
+        return SamplePlan(spans=tuple(_dense_spans(gaps, rates)))
     frames -= float(np.ceil(rates * gaps.lengths_s).sum())
     unseen_s = np.where(rates > 0.0, 0.0, gaps.lengths_s)
     looks = _spread_looks(unseen_s, gaps.is_still, close_s, frames)
@@ -171,19 +196,38 @@ def _make_spans(gaps: _Gaps, rates: Float64, looks: npt.NDArray[np.intp]) -> Ite
 
     A gap that nobody looks into is represented by the coarse frame at its beginning.
     """
-    for start_s, length_s, rate_hz, count in zip(
-        gaps.starts_s.tolist(), gaps.lengths_s.tolist(), rates.tolist(), looks.tolist(), strict=True
+    unseen = (rates <= 0.0) & (looks == 0) & (gaps.lengths_s > 0.0)
+    spans = [
+        *_dense_spans(gaps, rates),
+        *_look_spans(gaps.starts_s, gaps.lengths_s, looks),
+        *(
+            still(start_s, start_s + length_s)
+            for start_s, length_s in zip(
+                gaps.starts_s[unseen].tolist(), gaps.lengths_s[unseen].tolist(), strict=True
+            )
+        ),
+    ]
+    yield from sorted(spans, key=lambda span: span.start_s)
+
+
+def _dense_spans(gaps: _Gaps, rates: Float64) -> Iterator[SampleSpan]:
+    for start_s, length_s, rate_hz in zip(
+        gaps.starts_s.tolist(), gaps.lengths_s.tolist(), rates.tolist(), strict=True
     ):
-        if length_s <= 0.0:
-            continue
-        if rate_hz > 0.0:
+        if rate_hz > 0.0 and length_s > 0.0:
             yield SampleSpan(start_s=start_s, end_s=start_s + length_s, rate_hz=rate_hz)
-        elif count:
+
+
+def _look_spans(
+    starts_s: Float64, lengths_s: Float64, looks: npt.NDArray[np.intp]
+) -> Iterator[SampleSpan]:
+    for start_s, length_s, count in zip(
+        starts_s.tolist(), lengths_s.tolist(), looks.tolist(), strict=True
+    ):
+        if count:
             first_s = start_s + LOOK_S
             end_s = min(first_s + LOOK_S * (count - 0.5), start_s + length_s)
             yield SampleSpan(start_s=first_s, end_s=end_s, rate_hz=1 / LOOK_S)
-        else:
-            yield still(start_s, start_s + length_s)
 
 
 def still(time_s: float, until_s: float = np.inf) -> SampleSpan:

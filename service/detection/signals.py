@@ -60,6 +60,8 @@ class PictureSignals:
     """``(N, 3, 16)``, shares of pixels in luma, red minus luma, blue minus luma."""
     thumbnails: UInt8
     """``(N, 18, 32, 3)`` RGB."""
+    is_keyframe: npt.NDArray[np.bool_]
+    """Whether the encoder let a frame stand alone."""
 
     def __len__(self) -> int:
         return len(self.times_s)
@@ -126,7 +128,7 @@ class PictureMeter:
         self._encode_gap_s = encode_gap_s
         self._novelty = Novelty(encode_gap_s=encode_gap_s)
         self._last_s: float | None = None
-        self._rows: list[tuple[float, Float32, Float32, UInt8]] = []
+        self._rows: list[tuple[float, Float32, Float32, UInt8, bool]] = []
         self.worth = Worth.NOTHING
         """Of the latest frame."""
 
@@ -139,7 +141,8 @@ class PictureMeter:
         small = _shrink(frame.image)
         histogram = _histogram(_resize(small, HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT))
         thumbnail = _resize(small, THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT)
-        self._rows.append((frame.time_s, _measure(small), histogram, thumbnail))
+        numbers = _measure(small)
+        self._rows.append((frame.time_s, numbers, histogram, thumbnail, frame.is_keyframe))
         look = Look(time_s=frame.time_s, histogram=histogram, thumbnail=thumbnail)
         self.worth = self._novelty.judge(look)
         return self.worth is not Worth.NOTHING
@@ -151,8 +154,8 @@ class PictureMeter:
 
     def signals(self) -> PictureSignals:
         """All that was measured so far, in order of time; a frame of two passes counts once."""
-        times, numbers, histograms, thumbnails = (
-            zip(*self._rows, strict=True) if self._rows else ((), (), (), ())
+        times, numbers, histograms, thumbnails, keys = (
+            zip(*self._rows, strict=True) if self._rows else ((), (), (), (), ())
         )
         columns = np.array(numbers, np.float32).reshape(len(times), 5)
         _, order = np.unique(np.round(np.array(times, np.float64), 3), return_index=True)
@@ -168,6 +171,7 @@ class PictureMeter:
             thumbnails=np.array(thumbnails, np.uint8).reshape(
                 -1, THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH, 3
             )[order],
+            is_keyframe=np.array(keys, np.bool_)[order],
         )
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from service.detection.bars import WHOLE, Area
 from service.detection.moments import Moments
-from service.detection.sampling import Sampling, plan_samples
+from service.detection.sampling import Sampling, plan_looks, plan_samples
 from service.detection.signals import PictureSignals
 from service.domain import Frame, SamplePlan, SampleSpan
-from service.ports import Encoder, OpenMedia
+from service.ports import NO_LOOKS, Encoder, OpenMedia
 from service.senses.batches import each_batch
 from service.senses.encoding import EncodingLine
 from service.senses.gaze import Gaze
@@ -28,6 +28,7 @@ USUAL_RATE_HZ = 25.0
 GRACE_S = 5.0
 """A model looks at its limit between two operators, and one of them may take a second or two."""
 
+Take = Callable[[Sequence[Frame]], None]
 FindSuspects = Callable[[PictureSignals], Sequence[SampleSpan]]
 """Which spans have to be read frame by frame."""
 
@@ -106,21 +107,27 @@ class Eyes:
     ) -> None:
         """Measure the keyframes; encode what the plan takes, and what it turns out to have missed.
 
-        Of a shot's frames the first says least: what is encoded is chosen when all are known.
+        Where the container says where its keyframes are, looks behind them are planned before
+        anything is read: one pass does for most of the medium.
         """
         hold = line.go_on if line is not None else None
+        duration_s = media.info.duration_s
 
-        async def look(frames: AsyncIterator[Frame]) -> None:
-            await each_batch(self._pool, frames, gaze.look, size=FRAMES_AT_ONCE, hold=hold)
+        async def read(frames: AsyncIterator[Frame], take: Take) -> None:
+            await each_batch(self._pool, frames, take, size=FRAMES_AT_ONCE, hold=hold)
             gaze.end_pass()
 
-        keyframes = media.read_keyframes(max_gap_s=KEYFRAME_GAP_S)
-        await each_batch(self._pool, keyframes, gaze.measure, size=FRAMES_AT_ONCE)
-        gaze.end_pass()
-        plan = plan_samples(gaze.signals(), media.info.duration_s, sampling)
-        await look(media.read_frames(plan))
+        looks = NO_LOOKS
+        if not sampling.is_even(duration_s):
+            looks = plan_looks(await media.list_keyframes(), duration_s, sampling)
+        has_looked = bool(looks.spans)
+        keyframes = media.read_keyframes(max_gap_s=KEYFRAME_GAP_S, looks=looks)
+        await read(keyframes, gaze.glance if has_looked else gaze.measure)
+        plan = plan_samples(gaze.signals(), duration_s, sampling, has_looked=has_looked)
+        if plan.spans:
+            await read(media.read_frames(plan), gaze.look)
         if (missed := gaze.plan_missed()).spans:
-            await look(media.read_frames(missed))
+            await read(media.read_frames(missed), gaze.look)
 
 
 def plan_suspects(spans: Sequence[SampleSpan], rate_hz: float) -> SamplePlan:

@@ -63,6 +63,8 @@ class Gaze:
         self._sights: dict[float, Sight] = {}
         """By the time of the frame; several frames that look the same have one sight."""
         self._latest: Sight | None = None
+        self._pending: tuple[Frame, float] | None = None
+        """A keyframe that a look behind it may make superfluous, and its scene."""
 
     @property
     def area(self) -> Area:
@@ -87,6 +89,33 @@ class Gaze:
             if is_worthy:
                 self._look_at(frame, scene_s, self._line)
 
+    def glance(self, frames: Sequence[Frame]) -> None:
+        """Measure keyframes and looks behind them, and send what is worth it to the model.
+
+        Of a shot's frames the first says least: a keyframe is sent where no look follows, or one
+        that shows quite another picture, or the same.
+        """
+        for frame in frames:
+            is_worthy, scene_s = self._measure(frame)
+            if self._line is None:
+                continue
+            if self._clips is not None:
+                self._clips.add(frame, scene_s)
+            if frame.is_keyframe or self._meter.worth in (Worth.CUT, Worth.SAME):
+                self._settle()
+            self._pending = None
+            if is_worthy and frame.is_keyframe and self._meter.worth is not Worth.SAME:
+                self._pending = frame, scene_s
+            elif is_worthy:
+                self._look_at(frame, scene_s, self._line)
+
+    def _settle(self) -> None:
+        """Send the keyframe that waits: nothing better has come."""
+        if self._pending is not None and self._line is not None:
+            frame, scene_s = self._pending
+            self._pending = None
+            self._encode(frame, scene_s, self._line)
+
     def _measure(self, frame: Frame) -> tuple[bool, float]:
         """Whether a frame is worth encoding, and the scene that it lies in."""
         is_worthy = self._meter.add(frame)
@@ -106,6 +135,7 @@ class Gaze:
 
     def end_pass(self) -> None:
         """No more frames follow, or earlier ones: none of them has been seen before."""
+        self._settle()
         self._meter.begin_pass()
         self._latest = None
         if self._clips is not None:
@@ -139,8 +169,12 @@ class Gaze:
         elif self._meter.worth is Worth.SAME and self._latest is not None:
             self._sights[key] = self._latest
         else:
-            self._latest = self._sights[key] = Sight(time_s=key, scene_s=scene_s)
-            self._send(frame, self._latest, line)
+            self._encode(frame, scene_s, line)
+
+    def _encode(self, frame: Frame, scene_s: float, line: EncodingLine) -> None:
+        key = round(frame.time_s, 3)
+        self._latest = self._sights[key] = Sight(time_s=key, scene_s=scene_s)
+        self._send(frame, self._latest, line)
 
     def _send(self, frame: Frame, sight: Sight, line: EncodingLine) -> None:
         area, has_centre = self._bars.area, self._budget.grants(frame.time_s)

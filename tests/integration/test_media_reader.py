@@ -191,6 +191,30 @@ async def test_keyframes_that_are_far_apart_have_frames_between_them(reader, fil
     assert [frame.time_s for frame in frames] == pytest.approx([0, 2.5, 5, 7.5], abs=0.05)
 
 
+@pytest.mark.parametrize("name", ["looks.mp4", "looks.mkv", "looks.ts"])
+async def test_looks_come_between_the_keyframes(reader, films, name):
+    scenes = [SceneSpec(duration_s=4, picture="moving_box", colour=c) for c in (RED, GREEN, BLUE)]
+    path = write_film(films / name, scenes, keyframe_interval=1000)
+    looks = _plan((2, 2.5, 1), (6, 7.5, 1))
+    async with reader.open(LocalFile(path=path)) as medium:
+        listed = await medium.list_keyframes()
+        frames = await _all(medium.read_keyframes(looks=looks))
+        alone = await _all(medium.read_keyframes())
+    assert listed == ([] if name.endswith("ts") else pytest.approx([0, 4, 8], abs=0.1))
+    assert _times(frames) == pytest.approx([0, 2, 4, 6, 7, 8], abs=0.05)
+    assert [frame.is_keyframe for frame in frames] == [True, False, True, False, False, True]
+    keyframes = [frame for frame in frames if frame.is_keyframe]
+    for frame, expected in zip(keyframes, alone, strict=True):
+        assert frame.time_s == expected.time_s
+        assert (frame.image == expected.image).all()
+
+
+async def test_a_song_lists_no_keyframes(reader, films):
+    path = write_song(films / "no-picture.mp3", SCENES)
+    async with reader.open(LocalFile(path=path)) as medium:
+        assert await medium.list_keyframes() == ()
+
+
 async def test_a_film_of_keyframes_alone_is_thinned(reader, films):
     path = write_film(
         films / "intra.mp4", [SceneSpec(duration_s=8, picture="moving_box")], keyframe_interval=1

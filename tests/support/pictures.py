@@ -33,12 +33,19 @@ def film(
     *,
     rate_hz: float = 12.0,
     times_s: Sequence[float] | None = None,
+    keyframes_s: Sequence[float] | None = None,
 ) -> PictureSignals:
-    """Measure a film given by its picture at each time."""
+    """Measure a film given by its picture at each time.
+
+    Args:
+        rate_hz: Of frames that are no keyframes.
+        times_s: Of the frames instead, all of them keyframes unless these are named.
+    """
     meter = PictureMeter()
     steady = [index / rate_hz for index in range(round(duration_s * rate_hz))]
     for time_s in steady if times_s is None else times_s:
-        meter.add(Frame(time_s=time_s, image=picture_at(time_s)))
+        is_keyframe = times_s is not None and (keyframes_s is None or time_s in keyframes_s)
+        meter.add(Frame(time_s=time_s, image=picture_at(time_s), is_keyframe=is_keyframe))
     return meter.signals()
 
 

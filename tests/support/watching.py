@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from service.domain import (
     VideoStream,
 )
 from service.errors import ModelTimeoutError
+from service.ports import NO_LOOKS
 
 RATE_HZ = 25.0
 PictureAt = Callable[[float], UInt8]
@@ -30,30 +31,48 @@ class MadeMedia:
     warnings: Sequence[str] = ()
 
     def __init__(
-        self, picture_at: PictureAt, duration_s: float, *, keyframes_s: Sequence[float] = (0.0,)
+        self,
+        picture_at: PictureAt,
+        duration_s: float,
+        *,
+        keyframes_s: Sequence[float] = (0.0,),
+        has_index: bool = False,
     ) -> None:
         self._picture_at = picture_at
         self._keyframes_s = keyframes_s
+        self._has_index = has_index
+        self.looks = NO_LOOKS
         self.plans: list[SamplePlan] = []
         self.open_count = 0
         """Readings that were begun and not ended."""
         video = VideoStream(codec="made", width=128, height=72, frame_rate_hz=RATE_HZ)
         self.info = MediaInfo(duration_s=duration_s, container="made", video=video)
 
-    async def read_keyframes(self, *, max_gap_s: float = 12.0) -> AsyncIterator[Frame]:
-        for time_s in self._keyframes_s:
-            yield Frame(time_s=time_s, image=self._picture_at(time_s))
+    async def list_keyframes(self) -> Sequence[float]:
+        return self._keyframes_s if self._has_index else ()
+
+    async def read_keyframes(
+        self, *, max_gap_s: float = 12.0, looks: SamplePlan = NO_LOOKS
+    ) -> AsyncIterator[Frame]:
+        self.looks = looks
+        for time_s in sorted({*self._keyframes_s, *_times(looks)}):
+            yield self._frame(time_s)
 
     async def read_frames(self, plan: SamplePlan) -> AsyncIterator[Frame]:
         self.plans.append(plan)
         self.open_count += 1
         try:
-            for span in plan.spans:
-                for index in range(int(np.ceil((span.end_s - span.start_s) * span.rate_hz - 1e-6))):
-                    time_s = span.start_s + index / span.rate_hz
-                    yield Frame(time_s=time_s, image=self._picture_at(time_s))
+            for time_s in _times(plan):
+                yield self._frame(time_s)
         finally:
             self.open_count -= 1
+
+    def _frame(self, time_s: float) -> Frame:
+        return Frame(
+            time_s=time_s,
+            image=self._picture_at(time_s),
+            is_keyframe=time_s in self._keyframes_s,
+        )
 
     async def read_audio(
         self, *, sample_rate_hz: int, window_s: float, hop_s: float
@@ -61,6 +80,12 @@ class MadeMedia:
         nothing: tuple[AudioWindow, ...] = ()
         for window in nothing:
             yield window
+
+
+def _times(plan: SamplePlan) -> Iterator[float]:
+    for span in plan.spans:
+        for index in range(int(np.ceil((span.end_s - span.start_s) * span.rate_hz - 1e-6))):
+            yield span.start_s + index / span.rate_hz
 
 
 class ColourEncoder:

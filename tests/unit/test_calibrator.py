@@ -25,10 +25,12 @@ from service.domain import (
     MediaInfo,
     MediaItem,
     MediaKind,
+    SamplePlan,
     ScoreKind,
     VideoStream,
 )
 from service.errors import ConfigurationError, MissingModelError, UnreadableMediaError
+from service.ports import NO_LOOKS
 from service.vocabulary import TagWord, load_vocabulary
 
 DURATION_S = 30.0
@@ -66,7 +68,12 @@ class Medium:
         noise = rng.integers(0, 60, (36, 64, 3))
         return Frame(time_s=time_s, image=np.clip(colour - noise, 0, 255).astype(np.uint8))
 
-    async def read_keyframes(self, *, max_gap_s: float = 12.0) -> AsyncIterator[Frame]:
+    async def list_keyframes(self) -> Sequence[float]:
+        return ()
+
+    async def read_keyframes(
+        self, *, max_gap_s: float = 12.0, looks: SamplePlan = NO_LOOKS
+    ) -> AsyncIterator[Frame]:
         for time_s in np.arange(0.0, DURATION_S, 10.0):
             yield self.picture(float(time_s))
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.detection.sampling import Sampling, plan_samples
+from service.detection.sampling import Sampling, plan_looks, plan_samples
 from service.detection.signals import PictureMeter
 from service.domain import SamplePlan, SampleSpan
 from tests.support.pictures import film, place
@@ -73,6 +75,30 @@ def test_a_look_goes_where_each_stands_for_most_time():
     assert frames_of(plan) == pytest.approx(10, abs=1.5)
 
 
+def test_looks_are_planned_from_where_keyframes_are_alone():
+    times = [0.0, 3.0, 6.0, 36.0, 39.0, 300.0]
+    sampling = Sampling(close_base_s=20.0, close_share=0.0)
+    looks = plan_looks(times, 310.0, sampling)
+    assert [(span.start_s, span.rate_hz) for span in looks.spans] == [(8.0, 0.5), (41.0, 0.5)]
+    assert plan_looks(times[:1], 310.0, sampling).spans == ()  # an encoder that set only one
+    assert plan_looks(times, 310.0, replace(sampling, fixed_rate_hz=2.0)).spans == ()
+    assert plan_looks([0.0, 10.0, 20.0], 30.0, sampling).spans == ()  # everything is looked at
+
+
+def test_after_looks_only_what_happened_unseen_is_left():
+    times = [*np.arange(0.0, 601.0, 10.0).tolist(), 603.0, 606.0]
+    looks = plan_looks(times, 610.0, Sampling())
+    looked = sorted({*times, *(span.start_s for span in looks.spans)})
+    coarse = film(
+        lambda t: place(1) if t < 300 else place(1, light=0.6),
+        0,
+        times_s=looked,
+        keyframes_s=times,
+    )
+    plan = plan_samples(coarse, 610.0, Sampling(), has_looked=True)
+    assert [(span.start_s, span.end_s) for span in plan.spans] == [(290.0, 300.0)]
+
+
 def test_a_still_film_gets_single_looks_for_who_may_pass_by():
     plan = plan_samples(keyframes(1800), 1800.0, Sampling())
     assert {span.rate_hz for span in plan.spans} <= {0.5, 1.0}
@@ -99,6 +125,24 @@ def test_without_keyframes_the_whole_is_sampled_within_the_budget():
     plan = plan_samples(NOTHING, 7200.0, Sampling(frames_per_hour=1800))
     assert frames_of(plan) <= 3600
     assert plan.spans[0].end_s == 7200.0
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.floats(0.0, 400.0), min_size=0, max_size=60),
+    st.floats(0.1, 7000.0),
+    st.floats(0.0, 5000.0),
+)
+def test_all_looks_are_in_order_inside_the_medium_and_within_budget(gaps, duration_s, budget):
+    times = np.cumsum(gaps).tolist()  # an index may list what lies beyond the end
+    sampling = Sampling(short_s=0.0, frames_per_hour=budget)
+    looks = plan_looks(times, duration_s, sampling)
+    edges = [edge for span in looks.spans for edge in (span.start_s, span.end_s)]
+    assert edges == sorted(edges)
+    assert all(0.0 <= edge <= duration_s for edge in edges)
+    count = sum(np.ceil((s.end_s - s.start_s) * s.rate_hz - 1e-6) for s in looks.spans)
+    assert count <= max(0.0, budget * duration_s / 3600)
+    assert 2.0 * count <= sampling.close_s(duration_s)
 
 
 @settings(max_examples=40, deadline=None)

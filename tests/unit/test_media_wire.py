@@ -50,7 +50,8 @@ def test_a_message_is_read_back_from_a_pipe_that_gives_one_byte_at_a_time():
 
 def test_a_frame_survives_the_wire():
     image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-    frame = wire.read_frame(wire.frame_header(1.5, image), image.tobytes())
+    frame = wire.read_frame(wire.frame_header(1.5, image, is_keyframe=True), image.tobytes())
+    assert frame.is_keyframe
     assert frame.time_s == 1.5
     np.testing.assert_array_equal(frame.image, image)
 
@@ -58,16 +59,17 @@ def test_a_frame_survives_the_wire():
 @pytest.mark.parametrize(
     "header",
     [
-        {"time_s": 0, "height": 2, "width": 2},
-        {"time_s": 0, "height": -1, "width": 3},
-        {"height": 1, "width": 3},
-        {"time_s": "soon", "height": 1, "width": 3},
+        {"time_s": 0, "height": 2, "width": 2, "is_keyframe": True},
+        {"time_s": 0, "height": -1, "width": 3, "is_keyframe": True},
+        {"height": 1, "width": 3, "is_keyframe": True},
+        {"time_s": "soon", "height": 1, "width": 3, "is_keyframe": True},
+        {"time_s": 0, "height": 1, "width": 3},
     ],
-    ids=["too few bytes", "negative height", "no time", "time in words"],
+    ids=["too few bytes", "negative height", "no time", "time in words", "no kind"],
 )
 def test_a_frame_whose_numbers_do_not_belong_together_is_refused(header):
     with pytest.raises(ProtocolError, match="no frame"):
-        wire.read_frame(header, bytes(10))
+        wire.read_frame(header, bytes(9 if header.get("height") == 1 else 10))
 
 
 def test_a_window_of_another_length_than_announced_is_refused():
@@ -111,3 +113,24 @@ def test_a_label_shows_neither_folders_nor_query_nor_password():
 def test_the_headers_of_a_source_are_not_printed():
     source = Source(url="http://jellyfin/1", headers={"Authorization": "secret"})
     assert "secret" not in repr(source)
+
+
+@pytest.mark.parametrize("times_s", [(), (0.0,), (0.0, 4.0, 4.0, 9.5)])
+def test_times_survive_the_wire(times_s):
+    assert wire.read_times({}, np.array(times_s, np.float64).tobytes()) == list(times_s)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"seven b", np.array([1.0, np.nan]).tobytes(), np.array([2.0, 1.0]).tobytes()],
+    ids=["half a number", "no number", "backwards"],
+)
+def test_times_that_cannot_be_are_refused(payload):
+    with pytest.raises(ProtocolError, match="times"):
+        wire.read_times({}, payload)
+
+
+def test_a_plan_for_every_keyframe_of_a_day_is_a_request():
+    span = {"start_s": 86399.123456, "end_s": 86399.133456, "rate_hz": 1.0}
+    request = {"do": "frames", "spans": [span] * 172_800}
+    assert wire.read_message(io.BytesIO(wire.pack(request))) == request

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 from service.detection.moments import Moments
 from service.domain import AudioWindow, Calibration, Frame, MediaInfo, SamplePlan, ScoreKind
 from service.errors import ConfigurationError, ModelTimeoutError, TransientError
+from service.ports import NO_LOOKS
 from service.senses import Ears
 
 NO_FRAMES: tuple[Frame, ...] = ()
@@ -41,7 +42,12 @@ class Tape:
                 sample_rate_hz=sample_rate_hz,
             )
 
-    async def read_keyframes(self, *, max_gap_s: float = 12.0) -> AsyncIterator[Frame]:
+    async def list_keyframes(self) -> Sequence[float]:
+        return ()
+
+    async def read_keyframes(
+        self, *, max_gap_s: float = 12.0, looks: SamplePlan = NO_LOOKS
+    ) -> AsyncIterator[Frame]:
         for frame in NO_FRAMES:
             yield frame
 
