@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from service.domain import UInt8
 
 Area = tuple[float, float, float, float]
 """Left, top, right and bottom, as shares of the frame."""
+
+Shares = npt.NDArray[np.float64]
+"""Of lit pixels, line by line."""
 
 WHOLE: Area = (0.0, 0.0, 1.0, 1.0)
 LIT = 24
@@ -43,9 +47,10 @@ class BarWatch:
         self._witnesses = 0
 
     def add(self, image: UInt8) -> None:
-        """Look at one more frame, ``(H, W, 3)``."""
-        lit = image.max(axis=2) > LIT
-        rows, columns = lit.mean(axis=1), lit.mean(axis=0)
+        """Look at one more frame, ``(H, W, 3)``, unless bars are out of the question."""
+        if self._lit is not None and _fills(self._lit):
+            return
+        rows, columns = _lit_shares(image)
         tall, wide = _extent(rows), _extent(columns)
         if tall is None or wide is None:
             return
@@ -76,7 +81,21 @@ def crop(image: UInt8, area: Area) -> UInt8:
     return image[rows, columns]
 
 
-def _extent(shares: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[float, float] | None:
+def _fills(area: Area) -> bool:
+    """Whether an area leaves no room for bars; it only grows, so it never will."""
+    left, top, right, bottom = area
+    return min(left, 1.0 - right) < NARROWEST and min(top, 1.0 - bottom) < NARROWEST
+
+
+def _lit_shares(image: UInt8) -> tuple[Shares, Shares]:
+    """How much of each row and of each column is lit."""
+    red, green, blue = image.transpose(2, 0, 1)
+    lit = (np.maximum(np.maximum(red, green), blue) > LIT).view(np.uint8)
+    height, width = lit.shape
+    return lit.sum(axis=1, dtype=np.uint32) / width, lit.sum(axis=0, dtype=np.uint32) / height
+
+
+def _extent(shares: Shares) -> tuple[float, float] | None:
     """The first and the last lit line, as shares of all lines."""
     lines = np.flatnonzero(shares > LIT_SHARE)
     if not len(lines):
@@ -84,9 +103,7 @@ def _extent(shares: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[float
     return float(lines[0]) / len(shares), float(lines[-1] + 1) / len(shares)
 
 
-def _ends_clearly(
-    shares: np.ndarray[tuple[int], np.dtype[np.float64]], extent: tuple[float, float]
-) -> bool:
+def _ends_clearly(shares: Shares, extent: tuple[float, float]) -> bool:
     """Whether the lines at both ends are lit along at least half of their length."""
     count = len(shares)
     first, last = round(extent[0] * count), round(extent[1] * count)

@@ -5,6 +5,7 @@ No model is needed. Memory is flat: of each frame a few numbers, a histogram and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from service.domain import Float32, Frame, UInt8
 __all__ = ["Float64", "PictureMeter", "PictureSignals", "histogram_distance"]
 
 Float64 = npt.NDArray[np.float64]
+Int16 = npt.NDArray[np.int16]
+UInt16 = npt.NDArray[np.uint16]
 
 THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT = 32, 18
 """Small enough that a hand-held camera hardly changes it, large enough to tell two places apart."""
@@ -25,6 +28,10 @@ MEASURED_HEIGHT = 144
 """Rows at which sharpness is measured, so that it does not depend on the medium's resolution."""
 KERNEL = 3
 """Side of the Laplacian."""
+BAND_ROWS = 48
+"""Rows that are measured together. What is made of a whole picture on the way is so large that the
+allocator hands it back to the system each time, and having it back costs as much as the measuring:
+1.05 ms a frame instead of 0.55 at 455x256."""
 HISTOGRAM_BINS = 16
 HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT = 96, 54
 """Enough pixels for shares to a tenth of a percent."""
@@ -32,6 +39,8 @@ FLAT_CONTRAST = 0.02
 """Standard deviation of luma below which there is nothing in a picture: 5 of 255 steps."""
 LUMA_WEIGHTS = np.array([0.2126, 0.7152, 0.0722], np.float32)
 """ITU-R BT.709."""
+LUMA_PARTS = np.array([54, 183, 19], np.uint16)
+"""The same, of 256."""
 PICTURES_AT_ONCE = 2048
 """Bounds memory where all thumbnails are looked at."""
 MIN_STEP_S, MAX_STEP_S = 0.04, 1.0
@@ -138,9 +147,9 @@ class PictureMeter:
             self.worth = Worth.NOTHING
             return False
         self._last_s = frame.time_s
-        small = _shrink(frame.image)
-        histogram = _histogram(_resize(small, HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT))
-        thumbnail = _resize(small, THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT)
+        picture, small = _shrink(frame.image)
+        histogram = _histogram(_resize(picture, HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT))
+        thumbnail = _resize(picture, THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT)
         numbers = _measure(small)
         self._rows.append((frame.time_s, numbers, histogram, thumbnail, frame.is_keyframe))
         look = Look(time_s=frame.time_s, histogram=histogram, thumbnail=thumbnail)
@@ -182,47 +191,86 @@ def _changes(thumbnails: UInt8) -> Float32:
     return np.asarray(np.abs(np.diff(level, axis=0)).mean(axis=(1, 2)), np.float32)
 
 
-def _shrink(image: UInt8) -> UInt8:
+def _shrink(image: UInt8) -> tuple[Image.Image, UInt8]:
+    """The picture at which everything is measured: for Pillow, and its pixels."""
     factor = image.shape[0] // MEASURED_HEIGHT
     picture = Image.fromarray(image)
-    return np.asarray(picture.reduce(factor) if factor > 1 else picture)
+    if factor <= 1:
+        return picture, image
+    reduced = picture.reduce(factor)
+    return reduced, np.asarray(reduced)
 
 
-def _resize(image: UInt8, width: int, height: int) -> UInt8:
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
+def _resize(picture: Image.Image, width: int, height: int) -> UInt8:
+    return np.asarray(picture.resize((width, height), Image.Resampling.BOX))
 
 
 def _measure(image: UInt8) -> Float32:
-    red, green, blue = (image[..., channel] for channel in range(3))
-    luma = _luma(image)
-    chroma = np.maximum(np.maximum(red, green), blue).mean(dtype=np.float64)
-    chroma -= np.minimum(np.minimum(red, green), blue).mean(dtype=np.float64)
-    warmth = red.mean(dtype=np.float64) - blue.mean(dtype=np.float64)
-    numbers = [luma.mean() / 255, luma.std() / 255, chroma / 255, warmth / 255, _sharpness(luma)]
-    return np.array(numbers, np.float32)
+    height, width, _ = image.shape
+    bands = range(0, height, BAND_ROWS)
+    sums = np.sum([_sums(image[start : start + BAND_ROWS + KERNEL - 1]) for start in bands], axis=0)
+    light, squares, chroma, warmth = sums[:4] / (height * width)
+    edge, edge_squares = sums[4:] / max(1, (height - KERNEL + 1) * (width - KERNEL + 1))
+    contrast = math.sqrt(max(0.0, squares - light**2))
+    sharpness = max(0.0, edge_squares - edge**2)
+    shares = [light / 255, contrast / 255, chroma / 255, warmth / 255]
+    return np.array([*shares, sharpness], np.float32)
 
 
-def _luma(image: UInt8) -> npt.NDArray[np.int16]:
-    """Luma in 0..255, in whole numbers: this runs for every frame."""
-    red, green, blue = (image[..., channel].astype(np.uint16) for channel in range(3))
-    return ((54 * red + 183 * green + 19 * blue) >> 8).astype(np.int16)
+def _sums(band: UInt8) -> Float64:
+    """Of one band: luma, its square, chroma, warmth; of its inner pixels Laplacian and its square.
+
+    The band's last two rows belong to the next one, and are here as neighbours only.
+    """
+    planes = _planes(band)
+    luma = _luma(planes)
+    laplacian = _laplacian(luma.view(np.int16)).astype(np.float32)
+    own = luma[:BAND_ROWS]
+    red, green, blue = planes[:, :BAND_ROWS]
+    chroma = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    numbers = [
+        _total(own),
+        (own * own).sum(dtype=np.uint64),  # 255 squared just fits 16 bits
+        _total(chroma),
+        _total(red) - _total(blue),
+        laplacian.sum(axis=1).sum(dtype=np.float64),
+        np.vecdot(laplacian, laplacian).sum(dtype=np.float64),
+    ]
+    return np.array(numbers, np.float64)
 
 
-def _sharpness(luma: npt.NDArray[np.int16]) -> float:
-    if luma.shape[0] < KERNEL or luma.shape[1] < KERNEL:
-        return 0.0
-    centre = luma[1:-1, 1:-1]
-    around = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
-    return float((around - 4 * centre).astype(np.float32).var())
+def _planes(image: UInt8) -> UInt8:
+    """``(3, H, W)``. NumPy takes neighbours ten times as fast as every third byte."""
+    return np.ascontiguousarray(image.transpose(2, 0, 1))
+
+
+def _luma(planes: UInt8) -> UInt16:
+    """Luma of ``(3, H, W)`` in 0..255, in whole numbers: this runs for every frame."""
+    luma: UInt16 = np.einsum("c,chw->hw", LUMA_PARTS, planes)
+    luma >>= 8
+    return luma
+
+
+def _total(values: UInt8 | UInt16) -> int:
+    """32 bits are quicker than 64, and hold 16 million white pixels."""
+    return int(values.sum(dtype=np.uint32))
+
+
+def _laplacian(luma: Int16) -> Int16:
+    """Of the pixels that have four neighbours: ``(H - 2, W - 2)``, none of smaller pictures."""
+    edges = luma[:-2, 1:-1] + luma[2:, 1:-1]
+    edges += luma[1:-1, :-2]
+    edges += luma[1:-1, 2:]
+    edges -= 4 * luma[1:-1, 1:-1]
+    return edges
 
 
 def _histogram(image: UInt8) -> Float32:
-    luma = _luma(image).ravel()
-    red, blue = (image[..., channel].astype(np.int16).ravel() for channel in (0, 2))
-    channels = (luma, (red - luma + 255) >> 1, (blue - luma + 255) >> 1)
-    return np.stack([_shares(channel) for channel in channels])
-
-
-def _shares(values: npt.NDArray[np.int16]) -> Float32:
-    bins = values // (256 // HISTOGRAM_BINS)
-    return (np.bincount(bins, minlength=HISTOGRAM_BINS) / len(values)).astype(np.float32)
+    """``(3, 16)``, all channels counted at once."""
+    planes = _planes(image)
+    luma = _luma(planes).view(np.int16)
+    values = np.stack((2 * luma, planes[0] - luma + 255, planes[2] - luma + 255))  # to 510
+    bins = values // (512 // HISTOGRAM_BINS)
+    bins += np.arange(0, 3 * HISTOGRAM_BINS, HISTOGRAM_BINS, dtype=np.int16)[:, None, None]
+    counts = np.bincount(bins.ravel(), minlength=3 * HISTOGRAM_BINS)
+    return (counts.reshape(3, HISTOGRAM_BINS) / luma.size).astype(np.float32)

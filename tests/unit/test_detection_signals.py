@@ -49,6 +49,28 @@ def test_a_sharp_picture_has_more_detail_than_its_blurred_self():
     assert signals.sharpness[0] > 2 * signals.sharpness[1]
 
 
+@pytest.mark.parametrize("height", [3, 47, 48, 49, 50, 51, 97, 143])
+def test_every_row_is_measured_once(height):
+    image = np.random.default_rng(height).integers(0, 256, (height, 20, 3), np.uint8)
+    red, green, blue = image.astype(np.int64).transpose(2, 0, 1)
+    luma = (54 * red + 183 * green + 19 * blue) // 256
+    around = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
+    signals = measure(image)
+    assert signals.luma[0] == pytest.approx(luma.mean() / 255)
+    assert signals.contrast[0] == pytest.approx(luma.std() / 255)
+    assert signals.saturation[0] == pytest.approx(np.ptp(image, axis=2).mean() / 255)
+    assert signals.warmth[0] == pytest.approx((red - blue).mean() / 255)
+    assert signals.sharpness[0] == pytest.approx((around - 4 * luma[1:-1, 1:-1]).var())
+
+
+def test_a_panorama_is_measured_like_any_picture():
+    image = np.zeros((144, 4000, 3), np.uint8)
+    image[:, 2000:] = 255
+    signals = measure(image)
+    assert signals.luma[0] == pytest.approx(0.5)
+    assert signals.contrast[0] == pytest.approx(0.5)
+
+
 def test_black_and_white_frames_are_never_the_best():
     signals = measure(plain(0), place(1), plain(255))
     assert signals.quality()[0] == 0.0
