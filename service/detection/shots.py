@@ -28,6 +28,13 @@ SPARSE_S, SPARSE_STANDS_OUT = 1.0, 2.0
 what is usual then, and a cut changes twice as much as the quietest step around it. On ten minutes
 spliced from the reference clips, 141 cuts sampled at keyframes and every two seconds, that finds
 0.74 of the cuts, 0.85 of what it finds is one; with means it found 0.09."""
+REGULAR_SHARE = 0.03
+"""By which distances of keyframes differ where the encoder sets them by the clock. One that comes
+earlier was set because the encoder itself saw a cut."""
+KEYFRAME_SHARE = 0.85
+"""Of the least change, that is enough at such a keyframe, however restless the picture around it
+is. On twelve minutes spliced from the reference clips, with 125 cuts, that finds 0.99 of them
+instead of 0.89; 0.91 of what it finds are cuts, as before."""
 MOVEMENT_SHARE = 0.75
 """A cut takes one step. Where the next step is nearly as large, something moved fast, unless the
 sample between is a blend of both pictures."""
@@ -74,19 +81,32 @@ def _hard_cuts(signals: PictureSignals) -> tuple[npt.NDArray[np.intp], Float32]:
     """Indices of first frames of new shots, and how much changed there."""
     if len(signals) <= 1:
         return np.zeros(0, np.intp), np.zeros(0, np.float32)
-    least = _least_changes(signals)
+    steps_s = signals.steps_s()[1:]
+    is_told = _is_set_early(signals)[1:] & (steps_s > MAX_CHANGE_S)
+    least = _least_changes(signals) * np.where(is_told, KEYFRAME_SHARE, 1.0).astype(np.float32)
     change = _step_changes(signals, least)
     likely = np.flatnonzero(change >= least).tolist()
-    steps_s = signals.steps_s()[1:]
     cuts = [
         step
         for step in likely
-        if change[step] >= _restlessness(change, steps_s, step)
+        if (is_told[step] or change[step] >= _restlessness(change, steps_s, step))
         and not _is_movement(signals, change, step)
         and not _is_swept(signals, step)
     ]
     indices = np.array(_lasting(signals, change, cuts), np.intp) + 1
     return indices, change[indices - 1]
+
+
+def _is_set_early(signals: PictureSignals) -> npt.NDArray[np.bool_]:
+    """Which frames are keyframes that do not come by the clock."""
+    keys = np.flatnonzero(signals.is_keyframe)
+    is_early = np.zeros(len(signals), np.bool_)
+    if len(keys) > 1:
+        gaps = np.diff(signals.times_s[keys])
+        usual, longest = float(np.median(gaps)), float(gaps.max())
+        is_regular = np.abs(gaps - usual) <= REGULAR_SHARE * usual
+        is_early[keys[1:]] = ~is_regular & (gaps < (1.0 - REGULAR_SHARE) * longest)
+    return is_early
 
 
 def _least_changes(signals: PictureSignals) -> Float32:

@@ -175,3 +175,33 @@ def detailed(seed):
 
 def blurred(seed):
     return np.asarray(Image.fromarray(place(seed)).filter(ImageFilter.GaussianBlur(5)))
+
+
+# Long media, where keyframes are known ----------------------------------------------------------
+
+
+def swaying(time_s):
+    """The camera sways between two places of one scene, by half of what a cut would change."""
+    return mix(place(1), place(2), 0.0 if int(time_s) % 2 else 0.55)
+
+
+def test_a_keyframe_out_of_turn_is_a_cut_however_restless_the_picture_is():
+    times = np.arange(0.0, 60.0, 2.0).tolist()
+    early = 31.0
+    sampled = sorted([*times, early])
+
+    def picture(time_s):
+        return swaying(time_s / 2) if time_s < early else mix(place(7), place(8), time_s % 4 / 4)
+
+    by_the_clock = [time_s for time_s in times if time_s % 10 == 0]
+    told = film(picture, 0, times_s=sampled, keyframes_s=[*by_the_clock, early])
+    assert early in starts(told, 60.0)
+    untold = film(picture, 0, times_s=sampled, keyframes_s=by_the_clock)
+    assert early not in starts(untold, 60.0)
+
+
+def test_keyframes_by_the_clock_tell_nothing():
+    times = np.arange(0.0, 60.0, 2.0).tolist()
+    regular = film(lambda t: swaying(t / 2), 0, times_s=times)
+    unknown = film(lambda t: swaying(t / 2), 0, times_s=times, keyframes_s=())
+    assert find_shots(regular, 60.0) == find_shots(unknown, 60.0)
