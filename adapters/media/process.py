@@ -27,6 +27,9 @@ DECODER_ATTEMPTS = 2
 STOP_TIMEOUT_S = 5.0
 """How long a decoder may take to leave what nobody wants any more; then it is killed."""
 WARNING_LIMIT = 20
+READ_AHEAD_BYTES = 1 << 20
+"""Three pictures of the usual size. With asyncio's 64 KB the pipe is stopped and started again at
+each piece of a picture, for a fifth of the time that it takes to read one."""
 TEXT_LIMIT = 300
 """Characters of a warning, and of a decoder's last words."""
 
@@ -231,6 +234,7 @@ async def _start(niceness: int) -> Process:
         stdin=PIPE,
         stdout=PIPE,
         stderr=PIPE,
+        limit=READ_AHEAD_BYTES,
         env={**environment, "PYTHONPATH": PACKAGE_ROOT, "OPENBLAS_NUM_THREADS": "1"},
     )
 
