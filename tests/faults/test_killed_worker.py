@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import shutil
 import signal
 import sys
 from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -20,7 +24,7 @@ from service.wiring import Moodreel, open_moodreel
 from tests.support.media import BLUE, RED, SceneSpec, write_film
 from tests.support.queue_worker import counts_become
 from tests.support.receivers import HttpReceiver, StandInDiscord, serve
-from tests.support.service import ROOT, environment, running, without_models
+from tests.support.service import DEADLINE_S, ROOT, environment, running, without_models
 
 MOST_CALLS = 40
 """More than a worker makes for one item; the test ends when one survives."""
@@ -36,11 +40,12 @@ EXPECTED_BOUNDARIES = {
 }
 IN_DOUBT = {"store.claim_publication discord", "discord.send"}
 """The ledger says that Discord is being told, and nobody can ask Discord whether it was."""
+STATUS = re.compile(r"-?\d+")
 PATIENT = {"MOODREEL_QUEUE_STALLED_AFTER_S": "600"}
 IMPATIENT = {"MOODREEL_QUEUE_STALLED_AFTER_S": "2", "MOODREEL_QUEUE_HEARTBEAT_S": "0.5"}
 
 
-@pytest.mark.timeout(900)  # some 25 processes one after the other: 50 s where nothing else runs
+@pytest.mark.timeout(600)  # some 25 processes one after the other
 async def test_a_worker_killed_after_any_call_loses_nothing_and_doubles_nothing(
     tmp_path, database_dsn, monkeypatch
 ):
@@ -99,22 +104,50 @@ async def kill_workers(
     server = FolderServer(FolderSettings.read())
     refs = [item.ref async for item in server.list_items()]
     deaths: dict[ItemRef, str] = {}
-    for calls, ref in enumerate(refs, start=1):
-        await moodreel.queue.enqueue([AnalyzeJob(ref=ref)])
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.support.doomed_worker", str(calls), str(ref)),
-            cwd=ROOT,
-            env=settings,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        out, _ = await child.communicate()
-        last = out.decode().strip()
-        if last == "done":
-            assert child.returncode == 0
-            return deaths, ref
-        assert child.returncode == -signal.SIGKILL, out
-        deaths[ref] = last
+    async with doomed_workers(settings) as run:
+        for calls, ref in enumerate(refs, start=1):
+            await moodreel.queue.enqueue([AnalyzeJob(ref=ref)])
+            *said, status = await run(calls, ref)
+            if said == ["done"]:
+                assert status == "0"
+                return deaths, ref
+            assert status == str(-signal.SIGKILL), said
+            (deaths[ref],) = said
     raise AssertionError(f"a worker makes more than {MOST_CALLS} calls: {list(deaths.values())}")
+
+
+@asynccontextmanager
+async def doomed_workers(
+    settings: dict[str, str],
+) -> AsyncIterator[Callable[[int, ItemRef], Awaitable[list[str]]]]:
+    """Gives what runs a worker to its end: what it printed, and its exit status as the last."""
+    template = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.support.doomed_worker"),
+        cwd=ROOT,
+        env=settings,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        process_group=0,
+    )
+    commands, answers = template.stdin, template.stdout
+    assert commands is not None
+    assert answers is not None
+
+    async def run(calls: int, ref: ItemRef) -> list[str]:
+        commands.write(f"{calls} {ref}\n".encode())
+        lines: list[str] = []
+        async with asyncio.timeout(DEADLINE_S):
+            while not (lines and STATUS.fullmatch(lines[-1])):
+                line = (await answers.readline()).decode()
+                assert line, f"the workers' template is gone; it said {lines}"
+                lines.append(line.strip())
+        return lines
+
+    try:
+        yield run
+    finally:
+        os.killpg(template.pid, signal.SIGKILL)
+        await template.wait()
 
 
 async def see_that_all_is_stored_once(moodreel: Moodreel, refs: list[ItemRef]) -> None:
