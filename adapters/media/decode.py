@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 import av
@@ -89,12 +89,15 @@ class VideoPass:
         context.options = {"skip_loop_filter": "all"}
         self._damage = damage
         self._tick = tick
+        self._period_s = 1 / float(self._stream.average_rate or 25)
         self._seek_gap_s = SEEK_GAP_S
         self._keyframes_s: list[float] | None = None
         self._is_unindexed = self._container.format.name in UNINDEXED_FORMATS
         self._is_decoding_order = self._container.format.name == "avi"
         """AVI knows only when a frame is decoded; FFmpeg's guess at when it is shown is wrong for
         some encoders. Frames leave the decoder in the order in which they are shown."""
+        self._enough_s = math.inf
+        """A packet that is shown then or later is the last that is decoded."""
         self._is_at_start = True
         self._position_s = 0.0
         """Of the latest packet."""
@@ -105,6 +108,19 @@ class VideoPass:
     def skip(self, frames: Literal["NONREF", "DEFAULT"]) -> None:
         """What the decoder leaves out from here on."""
         self._stream.codec_context.skip_frame = frames
+
+    def look(self, times_s: Sequence[float]) -> Iterator[TimedFrame]:
+        """The frame nearest to each of some ascending times; near to the last one.
+
+        Decoding ends there: the decoder is not fed what would bring out the very frame, and read
+        what it holds. That saves an eighth of a look two seconds behind a keyframe; the frame is
+        up to 0.08 s off.
+        """
+        self._enough_s = times_s[-1] - 0.5 * self._period_s
+        try:
+            yield from self.sample(times_s)
+        finally:
+            self._enough_s = math.inf
 
     def sample(self, times_s: Iterable[float]) -> Iterator[TimedFrame]:
         """The frame nearest to each of the ascending times; each frame once."""
@@ -233,20 +249,28 @@ class VideoPass:
 
     def _decoded(self) -> Iterator[TimedFrame]:
         frame_s = 0.0
-        period_s = 1 / float(self._stream.average_rate or 25)
-        for packet in self._packets():
+        for packet in self._packets_until_enough():
             try:
-                frames = packet.decode()
+                frames = self._stream.codec_context.decode(packet)
             except (av.error.FFmpegError, ValueError):
                 self._damage.note(self._position_s)
                 continue
             for frame in frames:
                 found_s = self._frame_time_s(frame)
-                frame_s = frame_s + period_s if found_s is None else found_s
+                frame_s = frame_s + self._period_s if found_s is None else found_s
                 if frame.is_corrupt:
                     self._damage.note(frame_s)
                 else:
                     yield frame_s, frame
+
+    def _packets_until_enough(self) -> Iterator[Packet[VideoStream] | None]:
+        """Packets; None where the decoder is to give out all that it holds."""
+        for packet in self._packets():
+            yield packet
+            if self._position_s >= self._enough_s:
+                yield None
+                self._stream.codec_context.flush_buffers()
+                return
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         """Packets from the current position to the end."""

@@ -49,7 +49,7 @@ def read_keyframes(
             nonlocal between
             if between is None:
                 between = opened.enter_context(contextlib.closing(slow()))
-            found = between.sample(times_s)
+            found = between.look(times_s)
             yield from (timed for timed in found if times_s[0] <= timed[0] < until_s)
 
         keys = fast.keyframes()

@@ -188,7 +188,7 @@ async def test_keyframes_that_are_far_apart_have_frames_between_them(reader, fil
     async with reader.open(LocalFile(path=path)) as medium:
         frames = await _all(medium.read_keyframes(max_gap_s=2.5))
     assert len(frames) == 4
-    assert [frame.time_s for frame in frames] == pytest.approx([0, 2.5, 5, 7.5], abs=0.05)
+    assert [frame.time_s for frame in frames] == pytest.approx([0, 2.5, 5, 7.5], abs=0.1)
 
 
 @pytest.mark.parametrize("name", ["looks.mp4", "looks.mkv", "looks.ts"])
@@ -201,7 +201,7 @@ async def test_looks_come_between_the_keyframes(reader, films, name):
         frames = await _all(medium.read_keyframes(looks=looks))
         alone = await _all(medium.read_keyframes())
     assert listed == ([] if name.endswith("ts") else pytest.approx([0, 4, 8], abs=0.1))
-    assert _times(frames) == pytest.approx([0, 2, 4, 6, 7, 8], abs=0.05)
+    assert _times(frames) == pytest.approx([0, 2, 4, 6, 7, 8], abs=0.1)
     assert [frame.is_keyframe for frame in frames] == [True, False, True, False, False, True]
     keyframes = [frame for frame in frames if frame.is_keyframe]
     for frame, expected in zip(keyframes, alone, strict=True):
