@@ -1,4 +1,8 @@
-"""The commands as their users call them: what they print, and how they end."""
+"""The commands as their users call them: what they print, and how they end.
+
+A command in a process of its own takes 2 s to start. Those whose process matters (both outputs, the
+exit status, a terminal) have one; the others run in this one, through the same parser.
+"""
 
 import asyncio
 import contextlib
@@ -9,8 +13,9 @@ import sys
 import pytest
 
 from tests.support import models
+from tests.support.cli import invoke, invoke_json
 from tests.support.media import BLUE, GREEN, RED, SceneSpec, write_film, write_song
-from tests.support.service import ROOT, call, call_json, environment
+from tests.support.service import ROOT, call, environment
 
 KEYS = {
     "item": {"ref", "kind", "title"},
@@ -86,10 +91,10 @@ def read_all(terminal: int) -> str:
     return b"".join(parts).decode(errors="replace")
 
 
-async def test_analyze_looks_for_what_it_is_told_to(tmp_path, env):
+def test_analyze_looks_for_what_it_is_told_to(tmp_path, env):
     film = write_film(tmp_path / "colours.mp4", COLOURS)
     model = models.colour_model(tmp_path / "colour-model")
-    found = await call_json(
+    found = invoke_json(
         *("analyze", str(film), "--visual-model", str(model)),
         *("--highlight", "red", "--not", "blue", "--not", "green"),
         env=env,
@@ -101,22 +106,22 @@ async def test_analyze_looks_for_what_it_is_told_to(tmp_path, env):
     assert found["models"] == ["colour-model"]
 
 
-async def test_a_model_that_is_not_there_is_missing_and_the_rest_is_done(tmp_path, env):
+def test_a_model_that_is_not_there_is_missing_and_the_rest_is_done(tmp_path, env):
     film = write_film(tmp_path / "colours.mp4", COLOURS)
     env = env | {"MOODREEL_VISUAL_MODEL": "", "MOODREEL_MODELS_DIR": str(tmp_path / "models")}
-    found = await call_json("analyze", str(film), env=env)
+    found = invoke_json("analyze", str(film), env=env)
     assert found["missing_models"] == ["siglip-b16-224"]
     assert len(found["shots"]) == 3
     assert found["moods"]
-    _, out, _ = await call("doctor", env=env)
+    _, out, _ = invoke("doctor", env=env)
     assert "moodreel models pull siglip-b16-224" in out
 
 
-async def test_unreadable_media_end_with_3_and_the_others_are_shown(tmp_path, env):
+def test_unreadable_media_end_with_3_and_the_others_are_shown(tmp_path, env):
     (tmp_path / "text.mp4").write_text("no film")
     (tmp_path / "empty.mkv").touch()
     write_film(tmp_path / "whole.mp4", COLOURS)
-    status, out, err = await call("analyze", str(tmp_path), "--json", env=env)
+    status, out, err = invoke("analyze", str(tmp_path), "--json", env=env)
     assert status == 3
     empty, text, whole = map(json.loads, out.splitlines())
     assert "text" in text["error"]
@@ -125,9 +130,9 @@ async def test_unreadable_media_end_with_3_and_the_others_are_shown(tmp_path, en
     assert len(err.splitlines()) == 2
 
 
-async def test_a_name_of_a_file_commands_no_terminal(tmp_path, env):
+def test_a_name_of_a_file_commands_no_terminal(tmp_path, env):
     (tmp_path / "no film\x1b]0;title\x07[red].mp4").write_text("no film")
-    status, _, err = await call("analyze", str(tmp_path), env=env)
+    status, _, err = invoke("analyze", str(tmp_path), env=env)
     assert status == 3
     assert "\x1b" not in err
     assert "no film ]0;title [red]" in err
@@ -147,10 +152,10 @@ async def test_a_name_of_a_file_commands_no_terminal(tmp_path, env):
         pytest.param(["models", "pull", "clipp"], "clip", id="no such model to pull"),
     ],
 )
-async def test_usage_errors_end_with_2_and_name_the_culprit(tmp_path, env, arguments, said):
+def test_usage_errors_end_with_2_and_name_the_culprit(tmp_path, env, arguments, said):
     film = tmp_path / "film.mp4"
     film.touch()
-    status, _, err = await call(*(a.format(film=film) for a in arguments), env=env)
+    status, _, err = invoke(*(a.format(film=film) for a in arguments), env=env)
     assert status == 2
     assert said in err
     assert "Traceback" not in err
@@ -163,26 +168,26 @@ async def test_a_wrong_setting_ends_with_2_and_is_not_shown(tmp_path, env):
     assert "s3cret" not in err
 
 
-async def test_migrate_prints_what_supabase_applies(tmp_path, env):
-    status, out, _ = await call("migrate", "--print", env=env)
+def test_migrate_prints_what_supabase_applies(tmp_path, env):
+    status, out, _ = invoke("migrate", "--print", env=env)
     assert status == 0
     assert "media_audio_analysis" in out
-    status, out, _ = await call("migrate", "--write", str(tmp_path / "migrations"), env=env)
+    status, out, _ = invoke("migrate", "--write", str(tmp_path / "migrations"), env=env)
     files = sorted(path.name for path in (tmp_path / "migrations").iterdir())
     assert files
     assert all(name[:14].isdigit() and name.endswith(".sql") for name in files)
 
 
-async def test_migrate_applies_once_and_says_so(env):
-    status = await call_json("migrate", "status", env=env)
+def test_migrate_applies_once_and_says_so(env):
+    status = invoke_json("migrate", "status", env=env)
     assert status["pending"]
-    assert "applied" in (await call("migrate", env=env))[1]
-    assert "nothing to apply" in (await call("migrate", env=env))[1]
-    assert not (await call_json("migrate", "status", env=env))["pending"]
+    assert "applied" in invoke("migrate", env=env)[1]
+    assert "nothing to apply" in invoke("migrate", env=env)[1]
+    assert not invoke_json("migrate", "status", env=env)["pending"]
 
 
-async def test_models_are_listed_with_what_they_cost(tmp_path, env):
-    rows = await call_json(
+def test_models_are_listed_with_what_they_cost(tmp_path, env):
+    rows = invoke_json(
         "models", "list", env=env | {"MOODREEL_MODELS_DIR": str(tmp_path / "models")}
     )
     by_name = {row["name"]: row for row in rows}
@@ -192,14 +197,14 @@ async def test_models_are_listed_with_what_they_cost(tmp_path, env):
     assert {name for name, row in by_name.items() if row["research_only"]} == {"mobileclip-s2"}
 
 
-async def test_status_and_backfill_answer_scripts(tmp_path, env):
+def test_status_and_backfill_answer_scripts(tmp_path, env):
     library = tmp_path / "library"
     library.mkdir()
     write_film(library / "Colours (2026).mp4", COLOURS)
     env = env | {"MOODREEL_MEDIA_DIRS": str(library)}
-    report = await call_json("backfill", env=env)
+    report = invoke_json("backfill", env=env)
     assert (report["seen"], report["wanted"], report["enqueued"]) == (1, 1, 1)
-    assert (await call_json("backfill", env=env))["enqueued"] == 0
-    status = await call_json("status", env=env)
+    assert invoke_json("backfill", env=env)["enqueued"] == 0
+    status = invoke_json("status", env=env)
     assert status["jobs"]["waiting"] == 1
     assert status["items"] == []
