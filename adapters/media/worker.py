@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import resource
 import select
@@ -34,6 +35,8 @@ from service.errors import MoodreelError
 
 TICK_S = 1.0
 """How often to say that work goes on."""
+PIPE_BYTES = 1 << 20
+"""Linux' limit for anybody: two pictures, so that we seldom wait until the other side has read."""
 PR_SET_PDEATHSIG = 1
 """From linux/prctl.h."""
 
@@ -234,6 +237,9 @@ def main() -> None:
     os.nice(int(sys.argv[1]))
     log_to_stderr()
     answers = os.fdopen(os.dup(1), "wb")
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # a limit per user was reached: the usual 64 KB
+            fcntl.fcntl(answers.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     os.dup2(2, 1)  # nothing that a library prints may get between the messages
     with contextlib.suppress(BrokenPipeError):
         Worker(Connection(os.fdopen(0, "rb", buffering=0), answers)).run()
