@@ -55,11 +55,11 @@ def test_without_names_it_takes_what_is_here(tmp_path, env):
 
 
 def test_a_model_that_does_not_run_is_named_and_the_others_are_measured(tmp_path, env):
-    eyes, broken = colour_model(tmp_path / "eyes"), colour_model(tmp_path / "broken")
+    ears, broken = loudness_tagger(tmp_path / "ears"), colour_model(tmp_path / "broken")
     (broken / "model.toml").write_text('family = "clip"\ndimension = 512\n[image]\nsize = 8\n')
-    status, out, err = invoke("models", "bench", str(eyes), str(broken), env=env)
+    status, out, err = invoke("models", "bench", str(ears), str(broken), env=env)
     assert status == 0
-    assert "eyes" in out
+    assert "ears" in out
     assert "broken on cpu" in err
     assert "512" in err
     status, _, _ = invoke("models", "bench", str(broken), env=env)
@@ -73,8 +73,8 @@ def test_without_any_model_it_says_how_to_get_one(tmp_path, env):
 
 
 def test_every_provider_of_this_onnxruntime_is_tried(tmp_path, env):
-    eyes = colour_model(tmp_path / "eyes")
-    found = invoke_json("models", "bench", str(eyes), env=env | {"MOODREEL_MODEL_PROVIDERS": ""})
+    ears = loudness_tagger(tmp_path / "ears")
+    found = invoke_json("models", "bench", str(ears), env=env | {"MOODREEL_MODEL_PROVIDERS": ""})
     providers = [row["provider"] for row in found["models"]]
     assert providers[-1] == "cpu"
     assert ("openvino" in providers) == (
