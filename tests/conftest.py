@@ -31,7 +31,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The connection string of one embedded cluster for the whole run."""
-    with reachable_directory() as directory:
+    with reachable_directory(in_memory=True) as directory:
         cluster = EmbeddedPostgres(directory, parameters=FAST)
         yield cluster.start()
         cluster.stop()

@@ -29,10 +29,22 @@ FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """Server parameters for clusters that nobody will miss."""
 
 
+MEMORY = Path("/dev/shm")
+ENOUGH_BYTES = 2 * 1024**3
+"""A cluster has 50 MB, a database 8 MB, and the server lets its log grow to 1 GB."""
+
+
 @contextmanager
-def reachable_directory() -> Iterator[Path]:
-    """A directory that the server's user can pass; pytest's own are closed to others."""
-    directory = Path(tempfile.mkdtemp(prefix="moodreel-test-"))
+def reachable_directory(*, in_memory: bool = False) -> Iterator[Path]:
+    """A directory that the server's user can pass; pytest's own are closed to others.
+
+    Args:
+        in_memory: Where the machine has a file system in memory with room. A new database is 300
+            files there in 20 ms, on a disk in 250 ms, and every other test wants one.
+    """
+    has_room = in_memory and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES
+    place = MEMORY if has_room else None
+    directory = Path(tempfile.mkdtemp(prefix="moodreel-test-", dir=place))
     directory.chmod(0o711)
     try:
         yield directory
