@@ -6,7 +6,8 @@ and arrays are never compared for equality: dataclasses that hold one use ``eq=F
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -209,12 +210,21 @@ class SampleSpan:
     end_s: float
     rate_hz: float
 
+    def times_s(self) -> Iterator[float]:
+        """From its start, at its rate, up to but not at its end; one at least."""
+        count = max(1, math.ceil((self.end_s - self.start_s) * self.rate_hz - 1e-6))
+        return (self.start_s + index / self.rate_hz for index in range(count))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplePlan:
     """Where to look closely: spans in order of time that do not overlap."""
 
     spans: tuple[SampleSpan, ...]
+
+    def times_s(self) -> Iterator[float]:
+        """Of all frames that are wanted, rising."""
+        return (time_s for span in self.spans for time_s in span.times_s())
 
 
 # What detection finds ---------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from adapters.media.decode import TimedFrame, VideoPass
@@ -16,13 +16,6 @@ FULL_RATE_SHARE = 6.0
 refers to (about every other one) need not be decoded: the others come out the same. Leaving out all
 B frames would save a third more, but others may refer to them, and come out wrong by up to 25 of
 255 (measured on six films)."""
-
-
-def sample_times(spans: Iterable[SampleSpan]) -> Iterator[float]:
-    """The grid of a plan: from each span's start, at its rate, up to but not at its end."""
-    for span in spans:
-        count = max(1, math.ceil((span.end_s - span.start_s) * span.rate_hz - 1e-6))
-        yield from (span.start_s + index / span.rate_hz for index in range(count))
 
 
 def read_keyframes(
@@ -85,4 +78,4 @@ def wanted_times(reading: VideoPass, plan: SamplePlan, frame_rate_hz: float) -> 
     """The grid of a plan; the decoder leaves out in each span what that one can do without."""
     for span in plan.spans:
         reading.skip(skips_for(span, frame_rate_hz))
-        yield from sample_times([span])
+        yield from span.times_s()

@@ -24,7 +24,7 @@ import numpy as np
 from adapters.media import wire
 from adapters.media.damage import Damage, HaltWatch
 from adapters.media.decode import TimedFrame, VideoPass
-from adapters.media.passes import read_keyframes, sample_times, wanted_times
+from adapters.media.passes import read_keyframes, wanted_times
 from adapters.media.picture import PictureMaker
 from adapters.media.probe import Probe, probe
 from adapters.media.sound import read_windows
@@ -164,7 +164,7 @@ class Worker:
             lambda: self._pass(medium, index, damage),
             max_gap_s=max_gap_s,
             duration_s=medium.probe.info.duration_s,
-            looks_s=list(sample_times(looks.spans)),
+            looks_s=list(looks.times_s()),
         )
         with contextlib.closing(fast):
             halts = self._send_frames(frames, medium)

@@ -141,8 +141,8 @@ class PictureMeter:
         self.worth = Worth.NOTHING
         """Of the latest frame."""
 
-    def add(self, frame: Frame) -> bool:
-        """Measure a frame; say whether it is worth encoding."""
+    def add(self, frame: Frame, *, is_candidate: bool = True) -> bool:
+        """Measure a frame; say whether it is worth encoding, if that is a question at all."""
         if self._last_s is not None and 0.0 <= frame.time_s - self._last_s < self._min_gap_s:
             self.worth = Worth.NOTHING
             return False
@@ -152,8 +152,10 @@ class PictureMeter:
         thumbnail = _resize(picture, THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT)
         numbers = _measure(small)
         self._rows.append((frame.time_s, numbers, histogram, thumbnail, frame.is_keyframe))
-        look = Look(time_s=frame.time_s, histogram=histogram, thumbnail=thumbnail)
-        self.worth = self._novelty.judge(look)
+        self.worth = Worth.NOTHING
+        if is_candidate:
+            look = Look(time_s=frame.time_s, histogram=histogram, thumbnail=thumbnail)
+            self.worth = self._novelty.judge(look)
         return self.worth is not Worth.NOTHING
 
     def begin_pass(self) -> None:

@@ -60,6 +60,9 @@ class CentreBudget:
     SAVED = 4.0
     """Pictures that a quiet stretch can put aside: two frames with both views."""
 
+    OWED_S = 60.0
+    """What a restless stretch spends beyond its earnings, the next minute has to make up for."""
+
     def __init__(self, per_hour: float | None) -> None:
         self._per_s = None if per_hour is None else per_hour / 3600.0
         self._saved = self.SAVED
@@ -73,7 +76,7 @@ class CentreBudget:
         self._last_s = time_s
         self._saved = min(self.SAVED, self._saved + earned) - 1.0
         if self._saved < 1.0:
-            self._saved = max(self._saved, 0.0)
+            self._saved = max(self._saved, -self.OWED_S * self._per_s)
             return False
         self._saved -= 1.0
         return True

@@ -122,7 +122,8 @@ class Eyes:
             looks = plan_looks(await media.list_keyframes(), duration_s, sampling)
         has_looked = bool(looks.spans)
         keyframes = media.read_keyframes(max_gap_s=KEYFRAME_GAP_S, looks=looks)
-        await read(keyframes, gaze.glance if has_looked else gaze.measure)
+        gaze.expect(looks)
+        await read(keyframes, gaze.look if has_looked else gaze.measure)
         plan = plan_samples(gaze.signals(), duration_s, sampling, has_looked=has_looked)
         if plan.spans:
             await read(media.read_frames(plan), gaze.look)

@@ -16,7 +16,7 @@ from service.detection.moments import (
     lend_moments,
 )
 from service.detection.novelty import Worth
-from service.detection.sampling import Sampling, still
+from service.detection.sampling import LOOK_S, Sampling, still
 from service.detection.signals import PictureMeter, PictureSignals
 from service.detection.views import VIEW_COUNT, CentreBudget, centre_view, full_view
 from service.domain import Float32, Frame, SamplePlan, UInt8
@@ -24,9 +24,9 @@ from service.ports import Encoder
 from service.senses.clips import ClipCutter
 from service.senses.encoding import EncodingLine, Sight, sees_movement
 
-DENSE_GAP_S, SPARSE_GAP_S = 0.25, 1.0
+DENSE_GAP_S, SPARSE_GAP_S = 0.25, 2.0
 """Between two encoded frames of one shot: where everything is looked at closely, and in long media.
-Context is pooled over 3 s; a picture costs the model as much as a second of film the decoder."""
+Context is pooled over 3 s; a picture costs the model as much as two seconds of film the decoder."""
 LONGEST_SCENE_S = 60.0
 """Frames further apart do not share a limit of time, although no cut was seen between them."""
 
@@ -63,8 +63,7 @@ class Gaze:
         self._sights: dict[float, Sight] = {}
         """By the time of the frame; several frames that look the same have one sight."""
         self._latest: Sight | None = None
-        self._pending: tuple[Frame, float] | None = None
-        """A keyframe that a look behind it may make superfluous, and its scene."""
+        self._looks_s: list[float] = []
 
     @property
     def area(self) -> Area:
@@ -72,6 +71,13 @@ class Gaze:
 
     def signals(self) -> PictureSignals:
         return self._meter.signals()
+
+    def expect(self, looks: SamplePlan) -> None:
+        """Know which looks will follow: the keyframes before them need not be encoded.
+
+        Of a shot's frames the first says least.
+        """
+        self._looks_s = list(looks.times_s())
 
     def measure(self, frames: Sequence[Frame]) -> None:
         """Measure frames only."""
@@ -89,40 +95,21 @@ class Gaze:
             if is_worthy:
                 self._look_at(frame, scene_s, self._line)
 
-    def glance(self, frames: Sequence[Frame]) -> None:
-        """Measure keyframes and looks behind them, and send what is worth it to the model.
-
-        Of a shot's frames the first says least: a keyframe is sent where no look follows, or one
-        that shows quite another picture, or the same.
-        """
-        for frame in frames:
-            is_worthy, scene_s = self._measure(frame)
-            if self._line is None:
-                continue
-            if self._clips is not None:
-                self._clips.add(frame, scene_s)
-            if frame.is_keyframe or self._meter.worth in (Worth.CUT, Worth.SAME):
-                self._settle()
-            self._pending = None
-            if is_worthy and frame.is_keyframe and self._meter.worth is not Worth.SAME:
-                self._pending = frame, scene_s
-            elif is_worthy:
-                self._look_at(frame, scene_s, self._line)
-
-    def _settle(self) -> None:
-        """Send the keyframe that waits: nothing better has come."""
-        if self._pending is not None and self._line is not None:
-            frame, scene_s = self._pending
-            self._pending = None
-            self._encode(frame, scene_s, self._line)
-
     def _measure(self, frame: Frame) -> tuple[bool, float]:
         """Whether a frame is worth encoding, and the scene that it lies in."""
-        is_worthy = self._meter.add(frame)
+        is_worthy = self._meter.add(frame, is_candidate=not self._is_outdone(frame))
         if is_worthy:
             self._bars.add(frame.image)
         is_cut = self._meter.worth is Worth.CUT
         return is_worthy, self._scenes.find(frame.time_s, is_cut=is_cut)
+
+    def _is_outdone(self, frame: Frame) -> bool:
+        """Whether a look will follow soon."""
+        if not frame.is_keyframe:
+            return False
+        index = bisect_right(self._looks_s, frame.time_s)
+        following_s = self._looks_s[index] if index < len(self._looks_s) else np.inf
+        return bool(following_s - frame.time_s <= LOOK_S)
 
     def plan_missed(self) -> SamplePlan:
         """Frames that were only measured, and look like nothing that was encoded."""
@@ -135,7 +122,7 @@ class Gaze:
 
     def end_pass(self) -> None:
         """No more frames follow, or earlier ones: none of them has been seen before."""
-        self._settle()
+        self._looks_s = []
         self._meter.begin_pass()
         self._latest = None
         if self._clips is not None:
@@ -169,12 +156,8 @@ class Gaze:
         elif self._meter.worth is Worth.SAME and self._latest is not None:
             self._sights[key] = self._latest
         else:
-            self._encode(frame, scene_s, line)
-
-    def _encode(self, frame: Frame, scene_s: float, line: EncodingLine) -> None:
-        key = round(frame.time_s, 3)
-        self._latest = self._sights[key] = Sight(time_s=key, scene_s=scene_s)
-        self._send(frame, self._latest, line)
+            self._latest = self._sights[key] = Sight(time_s=key, scene_s=scene_s)
+            self._send(frame, self._latest, line)
 
     def _send(self, frame: Frame, sight: Sight, line: EncodingLine) -> None:
         area, has_centre = self._bars.area, self._budget.grants(frame.time_s)

@@ -17,7 +17,6 @@ import psutil
 
 from adapters.media.damage import Damage
 from adapters.media.decode import VideoPass
-from adapters.media.passes import sample_times
 from adapters.media.picture import PictureMaker
 from adapters.media.reader import ProcessMedia, ProcessReader
 from adapters.media.settings import ReaderSettings
@@ -45,7 +44,7 @@ def _pass_rows(film: Path) -> Iterator[Row]:
         ("keyframe pass", lambda: _pictures(film, "DEFAULT", lambda p: p.keyframes())),
         (
             "fine pass, 4 Hz throughout",
-            lambda: _pictures(film, "NONREF", lambda p: p.sample(sample_times(plan.spans))),
+            lambda: _pictures(film, "NONREF", lambda p: p.sample(plan.times_s())),
         ),
     ]
     for name, read in passes:

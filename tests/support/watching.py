@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import numpy as np
 
@@ -55,14 +55,14 @@ class MadeMedia:
         self, *, max_gap_s: float = 12.0, looks: SamplePlan = NO_LOOKS
     ) -> AsyncIterator[Frame]:
         self.looks = looks
-        for time_s in sorted({*self._keyframes_s, *_times(looks)}):
+        for time_s in sorted({*self._keyframes_s, *looks.times_s()}):
             yield self._frame(time_s)
 
     async def read_frames(self, plan: SamplePlan) -> AsyncIterator[Frame]:
         self.plans.append(plan)
         self.open_count += 1
         try:
-            for time_s in _times(plan):
+            for time_s in plan.times_s():
                 yield self._frame(time_s)
         finally:
             self.open_count -= 1
@@ -80,12 +80,6 @@ class MadeMedia:
         nothing: tuple[AudioWindow, ...] = ()
         for window in nothing:
             yield window
-
-
-def _times(plan: SamplePlan) -> Iterator[float]:
-    for span in plan.spans:
-        for index in range(int(np.ceil((span.end_s - span.start_s) * span.rate_hz - 1e-6))):
-            yield span.start_s + index / span.rate_hz
 
 
 class ColourEncoder:

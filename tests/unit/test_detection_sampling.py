@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.detection.sampling import Sampling, plan_looks, plan_samples
+from service.detection.sampling import LOOK_S, NEXT_S, Sampling, plan_looks, plan_samples
 from service.detection.signals import PictureMeter
 from service.domain import SamplePlan, SampleSpan
 from tests.support.pictures import film, place
@@ -61,25 +61,28 @@ def test_each_gap_is_looked_into_or_represented_by_its_keyframe():
     gaps = {int(span.start_s // 5.0) for span in plan.spans}
     assert gaps == set(range(360))
     behind = [span.start_s % 5.0 for span in plan.spans]
-    assert set(np.round(behind, 3)) <= {0.0, 2.0}
-    assert behind.count(2.0) > 150
+    assert set(np.round(behind, 3)) <= {0.0, LOOK_S}
+    assert behind.count(LOOK_S) > 150
 
 
 def test_a_look_goes_where_each_stands_for_most_time():
     times = [0.0, 3.0, 6.0, 36.0, 39.0, 300.0]
     coarse = film(lambda t: place(int(t)), 0, times_s=times)
-    plan = plan_samples(coarse, 310.0, Sampling(close_base_s=20.0, close_share=0.0))
-    looks = [span for span in plan.spans if span.rate_hz == 0.5]
-    # Nine looks into the 261 s, 26 s for each; then one into the 30 s; none into the short ones.
-    assert [span.start_s for span in looks] == [8.0, 41.0]
-    assert frames_of(plan) == pytest.approx(10, abs=1.5)
+    plan = plan_samples(coarse, 310.0, Sampling(close_base_s=25.0, close_share=0.0))
+    looks = [span for span in plan.spans if span.rate_hz == 1 / NEXT_S]
+    # Eight looks into the 261 s, 29 s for each; then one into the 30 s; none into the short ones.
+    assert [span.start_s for span in looks] == [6.0 + LOOK_S, 39.0 + LOOK_S]
+    assert frames_of(plan) == pytest.approx(9, abs=1.5)
 
 
 def test_looks_are_planned_from_where_keyframes_are_alone():
     times = [0.0, 3.0, 6.0, 36.0, 39.0, 300.0]
-    sampling = Sampling(close_base_s=20.0, close_share=0.0)
+    sampling = Sampling(close_base_s=25.0, close_share=0.0)
     looks = plan_looks(times, 310.0, sampling)
-    assert [(span.start_s, span.rate_hz) for span in looks.spans] == [(8.0, 0.5), (41.0, 0.5)]
+    assert [(span.start_s, span.rate_hz) for span in looks.spans] == [
+        (6.0 + LOOK_S, 1 / NEXT_S),
+        (39.0 + LOOK_S, 1 / NEXT_S),
+    ]
     assert plan_looks(times[:1], 310.0, sampling).spans == ()  # an encoder that set only one
     assert plan_looks(times, 310.0, replace(sampling, fixed_rate_hz=2.0)).spans == ()
     assert plan_looks([0.0, 10.0, 20.0], 30.0, sampling).spans == ()  # everything is looked at
@@ -101,7 +104,7 @@ def test_after_looks_only_what_happened_unseen_is_left():
 
 def test_a_still_film_gets_single_looks_for_who_may_pass_by():
     plan = plan_samples(keyframes(1800), 1800.0, Sampling())
-    assert {span.rate_hz for span in plan.spans} <= {0.5, 1.0}
+    assert {span.rate_hz for span in plan.spans} <= {1 / NEXT_S, 1.0}
 
 
 def test_what_happened_unseen_before_a_forced_keyframe_is_sampled_densely():
@@ -142,7 +145,7 @@ def test_all_looks_are_in_order_inside_the_medium_and_within_budget(gaps, durati
     assert all(0.0 <= edge <= duration_s for edge in edges)
     count = sum(np.ceil((s.end_s - s.start_s) * s.rate_hz - 1e-6) for s in looks.spans)
     assert count <= max(0.0, budget * duration_s / 3600)
-    assert 2.0 * count <= sampling.close_s(duration_s)
+    assert LOOK_S * count <= sampling.close_s(duration_s)
 
 
 @settings(max_examples=40, deadline=None)

@@ -7,18 +7,18 @@ import pytest
 from PIL import Image, ImageDraw
 
 from adapters.media.damage import Damage, HaltWatch
-from adapters.media.passes import gap_times, sample_times, skips_for
+from adapters.media.passes import gap_times, skips_for
 from service.domain import SampleSpan
 
 
 def test_a_span_is_sampled_from_its_start_up_to_but_not_at_its_end():
     span = SampleSpan(start_s=1.0, end_s=2.0, rate_hz=4)
-    assert list(sample_times([span])) == [1.0, 1.25, 1.5, 1.75]
+    assert list(span.times_s()) == [1.0, 1.25, 1.5, 1.75]
 
 
 def test_a_span_shorter_than_a_period_gives_one_time():
     span = SampleSpan(start_s=1.0, end_s=1.1, rate_hz=2)
-    assert list(sample_times([span])) == [1.0]
+    assert list(span.times_s()) == [1.0]
 
 
 @pytest.mark.parametrize(("rate_hz", "skips"), [(4, "NONREF"), (5, "DEFAULT"), (25, "DEFAULT")])

@@ -118,27 +118,30 @@ async def test_a_look_behind_a_keyframe_is_encoded_in_its_stead(pool):
     async def encoded_of(picture_at):
         media = MadeMedia(picture_at, 300.0, keyframes_s=keyframes_s, has_index=True)
         moments = await moments_of(Eyes(pool), media, ColourEncoder(), Sampling())
-        assert media.plans == []  # one pass was enough
-        return moments.times_s[moments.encode_ms > 0]
+        return moments.times_s[moments.encode_ms > 0], media.plans
 
-    moving = await encoded_of(lambda time_s: tinted(GREEN, time_s))
-    assert set(moving % 10) == {2.0, 4.0}
+    moving, plans = await encoded_of(lambda time_s: tinted(GREEN, time_s))
+    assert set(moving % 10) == {1.5, 4.5}
     assert len(moving) >= 30
-    changing = await encoded_of(lambda time_s: tinted(COLOURS[int(time_s % 10 > 1)], time_s))
+    assert plans == []  # one pass was enough
+    changing, _ = await encoded_of(lambda time_s: tinted(COLOURS[int(time_s % 10 > 1)], time_s))
     assert set(changing) == {*moving, *keyframes_s}  # something else was there before the look
-    still = await encoded_of(lambda time_s: place(3))
+    still, _ = await encoded_of(lambda time_s: place(3))
     assert len(still) == 1
 
 
 async def test_a_keyframe_without_a_look_is_encoded_itself(pool):
-    keyframes_s = np.arange(0.0, 580.0, 1.5).tolist()
+    keyframes_s = np.arange(0.0, 590.0, 2.0).tolist()
     media = MadeMedia(
         lambda time_s: tinted(GREEN, time_s), 600.0, keyframes_s=keyframes_s, has_index=True
     )
     sampling = Sampling(frames_per_hour=3600)
     moments = await moments_of(Eyes(pool), media, ColourEncoder(), sampling)
-    assert {span.start_s for span in media.looks.spans} == {keyframes_s[-1] + 2.0}
-    assert set(keyframes_s[:-1]) <= set(moments.times_s[moments.encode_ms > 0])
+    looked = {span.start_s - 1.5 for span in media.looks.spans}
+    assert 0 < len(looked) < 100
+    alone = np.isin(moments.times_s, sorted(set(keyframes_s) - looked))
+    assert alone.sum() >= len(keyframes_s) - len(looked) - 1  # one comes soon after a look
+    assert (moments.encode_ms[alone] > 0).mean() > 0.95  # but for pictures that look the same
 
 
 async def test_a_picture_lasts_until_the_cut_that_ends_it(pool):
