@@ -46,6 +46,8 @@ from tests.support.towers import export_vit_b_32, quantize
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 UNIQUE_S, COPIES = 100.0, 3
 """A hundred seconds are encoded, and copied three times: encoding takes longer than all else."""
+OTHER_SEEDS, OTHER_S, OTHER_SIZE = (1, 2, 3), 240.0, (640, 360)
+"""Films on which nothing was tuned."""
 HOURS_COPIES = 72
 THREADS = 2
 SIZE = 224
@@ -114,6 +116,7 @@ def run() -> list[Row]:
         rows = [*_limit_rows(reel.path), *_speed_rows(reel.path, towers, usual)]
         if clips:
             rows += _finding_rows(reel, usual)
+            rows += _other_rows(root, clips)
         long = repeat_film(part.path, root / "long.mp4", HOURS_COPIES)
         return [*rows, *_length_rows(reel.path, long, towers["quantised"])]
 
@@ -291,6 +294,25 @@ def _finding_rows(reel: Reel, usual: Usual) -> Iterator[Row]:
     yield _row("spans found, IoU 0.5", found, "share", ("the usual way", usual_found))
 
 
+def _other_rows(root: Path, clips: Sequence[Clip]) -> Iterator[Row]:
+    """The same of other films, spliced by other seeds: means over them."""
+    encoder = StandinClip(SHARED / "models/standin-clip")
+    judged = []
+    for seed in OTHER_SEEDS:
+        path = root / f"other-{seed}.mp4"
+        reel = write_reel(path, clips, duration_s=OTHER_S, size=OTHER_SIZE, seed=seed)
+        usual = read_usually(path)
+        alone = gather_moments(list(usual.times_s), encode_usually(usual, encoder))
+        seen = watch(path, encoder).seen.moments
+        if seen is not None:
+            judged.append(
+                (*_judge(reel, pool_moments(seen), encoder), *_judge(reel, alone, encoder))
+            )
+    area, found, usual_area, usual_found = np.mean(judged, axis=0).tolist()
+    yield _row("AUC of a moment, other films", area, "AUC", ("the usual way", usual_area))
+    yield _row("spans found, IoU 0.5, other films", found, "share", ("the usual way", usual_found))
+
+
 def _judge(reel: Reel, moments: Moments, encoder: Encoder) -> tuple[float, float]:
     grid = np.arange(GRID_S / 2, reel.duration_s, GRID_S)
     areas, shares = [], []
@@ -302,6 +324,8 @@ def _judge(reel: Reel, moments: Moments, encoder: Encoder) -> tuple[float, float
         )
         scores = np.interp(grid, moments.times_s, chance.astype(np.float64))
         spans = reel.spans_of(subject)
+        if not spans:
+            continue  # not in this film
         truth = np.zeros(len(grid), bool)
         for start_s, end_s in spans:
             truth |= (grid >= start_s) & (grid < end_s)

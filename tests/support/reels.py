@@ -74,10 +74,15 @@ class Reel:
 
 
 def write_reel(
-    path: Path, clips: Sequence[Clip], *, duration_s: float, size: tuple[int, int] = SIZE
+    path: Path,
+    clips: Sequence[Clip],
+    *,
+    duration_s: float,
+    size: tuple[int, int] = SIZE,
+    seed: int = 7,
 ) -> Reel:
-    """Write the film; the same clips make the same one."""
-    takes = _plan_takes(clips, duration_s)
+    """Write the film; the same clips and seed make the same one."""
+    takes = _plan_takes(clips, duration_s, seed)
     with av.open(str(path), "w") as output:
         video = output.add_stream("libx264", rate=RATE_HZ, options=X264)
         video.width, video.height, video.pix_fmt = *size, "yuv420p"
@@ -125,8 +130,8 @@ def repeat_takes(reel: Reel, path: Path, times: int) -> Reel:
     return Reel(path=path, duration_s=times * step_s, takes=takes)
 
 
-def _plan_takes(clips: Sequence[Clip], duration_s: float) -> list[Take]:
-    rng = np.random.default_rng(7)
+def _plan_takes(clips: Sequence[Clip], duration_s: float, seed: int) -> list[Take]:
+    rng = np.random.default_rng(seed)
     lengths_s = [_length_s(clip.path) for clip in clips]
     takes: list[Take] = []
     start_s, last = 0.0, -1
