@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 
@@ -15,15 +14,14 @@ from service.domain import (
     AnalyzeJob,
     Change,
     ItemRef,
-    ItemState,
     ItemStatus,
     LibraryEvent,
     MediaItem,
     Priority,
 )
 from service.errors import NotFoundError, PermanentError, TransientError
-from service.pipeline import is_current
 from service.ports import JobQueue, MediaServer, Store, Watcher
+from service.wanted import Reprocess, needs_analysis
 
 logger = logging.getLogger(__name__)
 
@@ -32,17 +30,6 @@ PAGE_SIZE = 500
 
 GATHER_S = 0.25
 """How long a watcher's events are gathered before they are looked up together."""
-
-
-class Reprocess(StrEnum):
-    """Which items of a library are enqueued."""
-
-    MISSING = "missing"
-    """Those whose present content was never analysed. What failed before is left alone."""
-    OUTDATED = "outdated"
-    """Those, and what another version, model or vocabulary analysed, and what failed."""
-    ALL = "all"
-    """Everything, even where the analysis is current."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,19 +41,6 @@ class BackfillReport:
     """Items that need an analysis."""
     enqueued_count: int = 0
     """Jobs that are new; the others of the wanted waited already. Zero in a dry run."""
-
-
-def needs_analysis(
-    item: MediaItem, status: ItemStatus | None, version: str, reprocess: Reprocess
-) -> bool:
-    """Decide for one item, by what the store knows of it."""
-    if reprocess is Reprocess.ALL or status is None:
-        return True
-    if status.state is ItemState.FAILED and status.revision == item.revision:
-        return reprocess is Reprocess.OUTDATED
-    if reprocess is Reprocess.OUTDATED:
-        return not is_current(item, status, version)
-    return status.state is not ItemState.ANALYZED or status.revision != item.revision
 
 
 async def backfill(

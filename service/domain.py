@@ -43,6 +43,13 @@ class Change(StrEnum):
     DELETED = "deleted"
 
 
+class Order(StrEnum):
+    """By when items were added."""
+
+    OLDEST_FIRST = "oldest"
+    NEWEST_FIRST = "newest"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class ItemRef:
     """Identity of an item: which server, and the id that this server gave it."""
@@ -75,6 +82,23 @@ class LibraryEvent:
     ref: ItemRef
     title: str = ""
     """For logs only."""
+    is_group: bool = False
+    """A show, a season or an album: what it holds is asked of the server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEvent:
+    """Somebody who manages files (Sonarr, Radarr) changed some: servers will find them soon.
+
+    No path is kept of what the sender named: each server is asked what changed.
+    """
+
+    change: Change
+    title: str = ""
+    """For logs only."""
+
+
+WebhookEvent = LibraryEvent | FileEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +119,20 @@ class RemoteStream:
 
 
 MediaLocation = LocalFile | RemoteStream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storyboard:
+    """Small pictures at regular times that a server has made already (trickplay, BIF)."""
+
+    interval_s: float
+    count: int
+    """Pictures; number k is of the time ``k * interval_s``."""
+    columns: int
+    rows: int
+    """Pictures of a sheet, line by line; the last sheet may be padded."""
+    sheets: tuple[RemoteStream, ...]
+    """JPEG each, in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +160,14 @@ class MediaItem:
     added_at: datetime | None = None
     url: str = ""
     """A public page of the item, where the owner configured a public address."""
+    library: str = ""
+    """Name of the library that holds it."""
+    series_id: str = ""
+    """The server's id of an episode's series, or of a song's album."""
+    fingerprint: str = ""
+    """Of the content: the same for a file that was renamed or moved. Empty: not known."""
+    storyboard: Storyboard | None = None
+    """Only from the server, where it has a whole one."""
 
 
 # What a file holds ------------------------------------------------------------------------------
@@ -538,6 +584,20 @@ class Priority:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What went wrong with an item for good."""
+
+    stage: str
+    """``analyze``, or ``publish`` and the channel: ``publish/discord``."""
+    reason: str
+    """Bounded, without paths' folders and keys."""
+    is_retryable: bool = False
+    """Whether the operator may have it tried again with a chance of success."""
+    is_partial: bool = False
+    """The analysis is there; only somebody was not told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnalyzeJob:
     """Watch and listen to an item."""
 
@@ -552,17 +612,48 @@ class AnalyzeJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExpandJob:
+    """Ask the server what a show, a season or an album holds, and have it analysed."""
+
+    ref: ItemRef
+    priority: int = Priority.NEW
+    after_s: float = 0.0
+    """Not before so many seconds from now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileJob:
+    """Ask a server what changed since it was asked last: webhooks get lost."""
+
+    server: str
+    is_full: bool = False
+    """Compare everything, and find out what was deleted."""
+    priority: int = Priority.NEW
+    after_s: float = 0.0
+
+    @property
+    def ref(self) -> ItemRef:
+        """Of the whole server, for logs."""
+        return ItemRef(server=self.server, item_id="*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PublishJob:
-    """Tell one channel about an analysed item."""
+    """Tell one channel about an analysed item, or of a group of them."""
 
     ref: ItemRef
     channel: str
     event_id: str
     """Stable for one analysed content: receivers recognise a repeated event by it."""
+    group: str = ""
+    """What is told together with it, in one message; jobs of one group are equal."""
+    failure: Failure | None = None
+    """Tell that something failed for good, instead."""
     priority: int = Priority.PUBLISH
+    after_s: float = 0.0
 
 
-Job = AnalyzeJob | PublishJob
+Job = AnalyzeJob | ExpandJob | ReconcileJob | PublishJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -589,6 +680,48 @@ class Announcement:
     """When the analysis was saved, UTC: the same at every attempt."""
     namespace: str
     analysis: Analysis
+    members: tuple[Analysis, ...] = ()
+    """All that is told together, in the order of the series or album; empty for one item alone."""
+    poster: bytes = field(default=b"", repr=False)
+    """The item's, or its series', artwork: JPEG, PNG or WebP, bounded; empty without."""
+    failure: Failure | None = None
+    """The news is that this went wrong; of the analysis only the item is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """How a channel wants to be told of an item."""
+
+    group: str = ""
+    """Key of what is told together in one message; empty: each item by itself."""
+    after_s: float = 0.0
+    """How long to wait: a quiet period in which a group gathers, or the night."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """An item that belongs to a group's message."""
+
+    ref: ItemRef
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptLine:
+    """What is said, or sung, according to a subtitle track or lyrics."""
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagEdit:
+    """What was written to an item's tags on its server, in the order in which it was."""
+
+    ref: ItemRef
+    added: tuple[str, ...]
+    """Only those that were not there before: what may be taken back."""
 
 
 class ClaimState(StrEnum):

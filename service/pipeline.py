@@ -2,52 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
-from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 
+from service.announcer import Announcer
 from service.domain import (
     Analysis,
     AnalyzeJob,
-    Announcement,
-    ClaimState,
+    ExpandJob,
+    Failure,
     ItemMatch,
     ItemRef,
-    ItemState,
     ItemStatus,
     Job,
     MediaItem,
     PublishJob,
+    ReconcileJob,
 )
-from service.errors import ConfigurationError, MoodreelError, NotFoundError, UnknownOutcomeError
+from service.errors import ConfigurationError, MoodreelError, NotFoundError, TransientError
 from service.examiner import WITHOUT, Examiner
-from service.ports import Channel, JobQueue, MediaServer, Store
+from service.librarian import Librarian
+from service.politeness import Politeness
+from service.ports import Fingerprinter, MediaServer, Store, TranscriptSource
+from service.wanted import is_current
+
+logger = logging.getLogger(__name__)
 
 MATCHED_SCENES = 32
 """The scenes with the best frames stand for an item: the cost of a match grows with their number,
 and 3,000 scenes against a library of 3,000 took 8.6 s."""
-
-KEPT_CHANNEL = "store"
-"""The channel that keeps the event. It is told even of what is not announced."""
-
-
-def is_current(item: MediaItem, status: ItemStatus | None, version: str) -> bool:
-    """Whether the stored analysis is of this content, made by this version of the pipeline."""
-    return (
-        status is not None
-        and status.state is ItemState.ANALYZED
-        and status.revision == item.revision
-        and status.pipeline == version
-    )
-
-
-def event_id(item: MediaItem) -> str:
-    """The identity of the news of an item: the same at every attempt, another for new content."""
-    return str(uuid5(NAMESPACE_URL, f"moodreel:{item.ref}:{item.revision}"))
 
 
 class Pipeline:
@@ -56,10 +43,11 @@ class Pipeline:
     Args:
         servers: Media servers by name.
         examiner: Watches and listens.
-        store: Where analyses and the ledger of publications are kept.
-        queue: Takes the publish jobs.
-        channels: Who is told, by name.
-        namespace: The namespace of published events.
+        store: Where analyses are kept.
+        announcer: Has channels told.
+        librarian: Asks servers what they hold.
+        politeness: Says when to wait.
+        fingerprinter: Knows a file again after it was renamed.
     """
 
     def __init__(
@@ -68,16 +56,18 @@ class Pipeline:
         servers: Mapping[str, MediaServer],
         examiner: Examiner,
         store: Store,
-        queue: JobQueue,
-        channels: Mapping[str, Channel],
-        namespace: str,
+        announcer: Announcer,
+        librarian: Librarian,
+        politeness: Politeness,
+        fingerprinter: Fingerprinter,
     ) -> None:
         self._servers = servers
         self._examiner = examiner
         self._store = store
-        self._queue = queue
-        self._channels = channels
-        self._namespace = namespace
+        self._announcer = announcer
+        self._librarian = librarian
+        self._politeness = politeness
+        self._fingerprinter = fingerprinter
         self._installed_at: datetime | None = None
         self._tokens: dict[ItemRef, int] = {}
 
@@ -88,7 +78,9 @@ class Pipeline:
 
     async def analyze(self, job: AnalyzeJob) -> None:
         """Ask for the item, watch and listen to it, save what was found, have it told."""
+        await self._politeness.wait_for_turn(job)
         item = await self._ask_for(job.ref)
+        item, was_renamed = await self._recognise(item)
         status = (await self._store.statuses([item.ref])).get(item.ref)
         if job.force or not self._is_done(item, status):
             token = self._tokens[item.ref] = await self._store.begin(item)
@@ -96,46 +88,32 @@ class Pipeline:
             analysis = replace(analysis, best_match=await self._find_match(analysis))
             await self._store.save(analysis, token)
             del self._tokens[item.ref]
-        is_told = job.announce and (job.even_history or await self._is_news(item))
-        await self._have_it_told(item, list(self._channels) if is_told else [KEPT_CHANNEL])
+            await self._keep_transcript(item)
+        if not was_renamed:
+            is_news = job.announce and (job.even_history or await self._is_news(item))
+            await self._announcer.have_it_told(item, is_news=is_news)
 
     async def publish(self, job: PublishJob) -> None:
-        """Tell one channel, unless the ledger says that it was told.
+        """Tell one channel, unless the ledger says that it was told."""
+        await self._announcer.publish(job)
 
-        What was replaced or removed meanwhile is no news any more: newer content has its own job.
-        """
-        channel = self._channel(job.channel)
-        announcement = await self._announcement(job.ref, job.event_id)
-        status = (await self._store.statuses([job.ref])).get(job.ref)
-        is_gone = status is None or status.state is ItemState.DELETED
-        if is_gone or event_id(announcement.analysis.item) != job.event_id:
-            return
-        claim = await self._store.claim_publication(job.ref, job.channel, job.event_id)
-        if claim.state is ClaimState.SENT:
-            return
-        # With a receipt a message is amended, and that may be done twice.
-        may_repeat = channel.is_repeatable or claim.receipt
-        if claim.state is ClaimState.UNKNOWN and not may_repeat:
-            raise UnknownOutcomeError(
-                f"nobody knows whether {job.channel} was told of {job.ref}: an earlier attempt "
-                f"died while telling. To tell again: moodreel publish {job.ref} {job.channel}"
-            )
-        await self._tell(channel, announcement, claim.receipt)
+    async def expand(self, job: ExpandJob) -> None:
+        """Have analysed what a show, a season or an album holds."""
+        await self._librarian.expand(job.ref)
 
-    async def tell_now(self, ref: ItemRef, channel_name: str) -> str:
-        """Tell a channel at the owner's word, whatever the ledger says; return the receipt."""
-        channel = self._channel(channel_name)
-        analysis = await self._store.load(ref)
-        if analysis is None:
-            raise NotFoundError(f"{ref}: no analysis is stored")
-        announcement = await self._announcement(ref, event_id(analysis.item))
-        claim = await self._store.claim_publication(ref, channel_name, announcement.event_id)
-        return await self._tell(channel, announcement, claim.receipt)
+    async def reconcile(self, job: ReconcileJob) -> None:
+        """Have analysed what changed on a server since it was asked last."""
+        await self._librarian.reconcile(job.server, is_full=job.is_full)
 
     async def keep_failure(self, job: Job, reason: str) -> None:
-        """Keep the last word on an item. On a publication the ledger has it already."""
+        """Keep the last word on an item, and have those told who want to know."""
         if isinstance(job, AnalyzeJob):
             await self._store.fail(job.ref, reason, self._tokens.pop(job.ref, None))
+            failure = Failure(stage="analyze", reason=reason, is_retryable=True)
+            await self._announcer.have_failure_told(job.ref, failure)
+        elif isinstance(job, PublishJob) and job.failure is None:
+            failure = Failure(stage=f"publish/{job.channel}", reason=reason, is_partial=True)
+            await self._announcer.have_failure_told(job.ref, failure)
 
     async def _ask_for(self, ref: ItemRef) -> MediaItem:
         """Ask the item's server. What is gone there leaves search here."""
@@ -144,6 +122,51 @@ class Pipeline:
         except NotFoundError:
             await self._store.mark_deleted(ref)
             raise
+
+    async def _recognise(self, item: MediaItem) -> tuple[MediaItem, bool]:
+        """Know an item again that was renamed, moved or only touched: it keeps its analysis.
+
+        Returns:
+            The item with its fingerprint, and whether it is another name for what was known.
+        """
+        status = (await self._store.statuses([item.ref])).get(item.ref)
+        is_known = status is not None and status.revision == item.revision
+        if item.location is None or is_known:
+            return item, False
+        item = replace(item, fingerprint=await self._fingerprinter.fingerprint(item.location))
+        if not item.fingerprint:
+            return item, False
+        for twin in await self._store.find_twins(item.fingerprint, exclude=item.ref):
+            if twin.server == item.ref.server and await self._is_gone(twin):
+                await self._store.adopt(twin, item)
+                logger.info(
+                    "an item was renamed",
+                    extra={"action": "item_renamed", "from": str(twin), "item": str(item.ref)},
+                )
+                return item, True
+        return item, False
+
+    async def _is_gone(self, ref: ItemRef) -> bool:
+        """Whether its server has it no more; where it does not say, it is still there."""
+        try:
+            await self._server(ref).get_item(ref)
+        except NotFoundError:
+            return True
+        except MoodreelError:
+            return False
+        return False
+
+    async def _keep_transcript(self, item: MediaItem) -> None:
+        """Keep what is said, where the server has it as text. Nothing depends on it."""
+        server = self._server(item.ref)
+        if not isinstance(server, TranscriptSource):
+            return
+        try:
+            await self._store.save_transcript(item.ref, await server.read_transcript(item.ref))
+        except TransientError as error:
+            logger.warning(
+                "no transcript", extra={"action": "transcript_missed", "error": str(error)}
+            )
 
     def _is_done(self, item: MediaItem, status: ItemStatus | None) -> bool:
         """Whether nothing is to be gained now: an analysis without a model counts, as long as
@@ -157,36 +180,6 @@ class Pipeline:
         if self._installed_at is None:
             self._installed_at = await self._store.installed_at()
         return item.added_at is None or item.added_at >= self._installed_at
-
-    async def _have_it_told(self, item: MediaItem, channels: Sequence[str]) -> None:
-        """Enqueue a job per channel; the ledger sees to it that each is told once."""
-        event = event_id(item)
-        await self._queue.enqueue(
-            [PublishJob(ref=item.ref, channel=name, event_id=event) for name in channels]
-        )
-
-    async def _tell(self, channel: Channel, announcement: Announcement, former: str) -> str:
-        """Send, and note in the ledger how it went."""
-        ref = announcement.analysis.item.ref
-        settle = partial(self._store.settle_publication, ref, channel.name, announcement.event_id)
-        try:
-            receipt = await channel.send(announcement, previous_receipt=former)
-        except UnknownOutcomeError:
-            raise  # and the ledger goes on saying that nobody knows
-        except MoodreelError as error:
-            await settle(error=str(error))
-            raise
-        await settle(receipt=receipt)
-        return receipt
-
-    async def _announcement(self, ref: ItemRef, event: str) -> Announcement:
-        analysis = await self._store.load(ref)
-        saved_at = await self._store.saved_at(ref)
-        if analysis is None or saved_at is None:
-            raise NotFoundError(f"{ref}: no analysis is stored (any more)")
-        return Announcement(
-            event_id=event, created_at=saved_at, namespace=self._namespace, analysis=analysis
-        )
 
     async def _find_match(self, analysis: Analysis) -> ItemMatch | None:
         """The other item with the most similar scene."""
@@ -204,9 +197,3 @@ class Pipeline:
             return self._servers[ref.server]
         known = ", ".join(self._servers) or "none"
         raise ConfigurationError(f"{ref}: no such media server; configured: {known}")
-
-    def _channel(self, name: str) -> Channel:
-        if name in self._channels:
-            return self._channels[name]
-        known = ", ".join(self._channels)
-        raise ConfigurationError(f"no channel is called {name!r}; configured: {known}")

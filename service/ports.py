@@ -18,10 +18,12 @@ from service.domain import (
     AudioWindow,
     Calibration,
     Claim,
+    Delivery,
     FailedJob,
     Finding,
     Float32,
     Frame,
+    Gathered,
     ItemMatch,
     ItemRef,
     ItemStatus,
@@ -31,26 +33,42 @@ from service.domain import (
     MediaInfo,
     MediaItem,
     MediaLocation,
+    Order,
     PictureCaption,
     SamplePlan,
     SoundCaption,
+    Storyboard,
+    TagEdit,
+    TranscriptLine,
     UInt8,
+    WebhookEvent,
 )
 
 
-class MediaServer(Protocol):
+class WebhookSender(Protocol):
+    """Who sends webhooks: media servers, and what manages their files (Sonarr, Radarr)."""
+
+    @property
+    def name(self) -> str:
+        """What stands in its address, ``/webhooks/{name}``."""
+
+    def recognises(self, body: bytes, content_type: str) -> bool:
+        """Whether a body looks like its own. Never raises."""
+
+    def parse_webhook(self, body: bytes, content_type: str) -> Sequence[WebhookEvent]:
+        """Read a webhook's body; empty when it is of no interest.
+
+        Raises:
+            BadPayloadError: The body is not what this sender sends.
+        """
+
+
+class MediaServer(WebhookSender, Protocol):
     """Where items come from: Jellyfin, Emby, Plex, or a plain directory."""
 
     @property
     def name(self) -> str:
         """What its items' refs call it."""
-
-    def parse_webhook(self, body: bytes, content_type: str) -> LibraryEvent | None:
-        """Read a webhook's body; None when it is of no interest.
-
-        Raises:
-            BadPayloadError: The body is not what this server sends.
-        """
 
     async def get_item(self, ref: ItemRef) -> MediaItem:
         """Ask the server for an item, with a location that may be read.
@@ -61,8 +79,25 @@ class MediaServer(Protocol):
             TransientError: The server did not answer, or is still busy with the item.
         """
 
-    def list_items(self, *, since: datetime | None = None) -> AsyncIterator[MediaItem]:
-        """All items that can be analysed, page by page, those added since first to last."""
+    def list_items(
+        self, *, since: datetime | None = None, order: Order = Order.OLDEST_FIRST
+    ) -> AsyncIterator[MediaItem]:
+        """All items that can be analysed, page by page, in order of when they were added.
+
+        Args:
+            since: Only those added then or later.
+            order: Of when they were added.
+        """
+
+    def list_changes(self, since: datetime) -> AsyncIterator[MediaItem]:
+        """What was added or saved since, at least; items whose content is the same may be there."""
+
+    def list_group(self, ref: ItemRef) -> AsyncIterator[MediaItem]:
+        """What a show, a season or an album holds.
+
+        Raises:
+            NotFoundError: The server has no such thing.
+        """
 
     async def check(self) -> Sequence[Finding]:
         """Say what is wrong with this server's configuration, for ``moodreel doctor``."""
@@ -78,6 +113,63 @@ class Watcher(Protocol):
         """Events as they happen, for as long as the caller listens.
 
         The first events are for all that is there now: whoever listens knows what is done.
+        """
+
+
+@runtime_checkable
+class PlaybackMonitor(Protocol):
+    """A media server that says whether somebody needs the machine."""
+
+    async def who_plays(self) -> str:
+        """What keeps the machine busy (somebody transcodes), in words; empty: nothing."""
+
+
+@runtime_checkable
+class PosterSource(Protocol):
+    """A media server that has artwork."""
+
+    async def read_poster(self, ref: ItemRef) -> bytes:
+        """An item's, else its series', primary picture, at most 2 MB; empty without one."""
+
+
+@runtime_checkable
+class TranscriptSource(Protocol):
+    """A media server that has subtitles or lyrics as text."""
+
+    async def read_transcript(self, ref: ItemRef) -> Sequence[TranscriptLine]:
+        """The lines of the best text track, in order of time; empty without one."""
+
+
+@runtime_checkable
+class TagKeeper(Protocol):
+    """A media server whose items take tags."""
+
+    async def read_tags(self, ref: ItemRef) -> Sequence[str]:
+        """An item's tags as its server has them.
+
+        Raises:
+            NotFoundError: The server has no such item.
+        """
+
+    async def edit_tags(
+        self, ref: ItemRef, *, add: Collection[str], remove: Collection[str]
+    ) -> None:
+        """Add and remove tags; all else of the item, and its children, stay as they are.
+
+        Raises:
+            NotFoundError: The server has no such item.
+            PermanentError: It refuses, or would harm the item.
+        """
+
+
+class Fingerprinter(Protocol):
+    """Knows a file again wherever it lies."""
+
+    async def fingerprint(self, location: MediaLocation) -> str:
+        """Of the content: size and a few pieces of it. Empty where it cannot be read in pieces.
+
+        Raises:
+            TransientError: It could not be read just now.
         """
 
 
@@ -118,8 +210,14 @@ class OpenMedia(Protocol):
 class MediaReader(Protocol):
     """Opens files and streams for reading."""
 
-    def open(self, location: MediaLocation) -> AbstractAsyncContextManager[OpenMedia]:
+    def open(
+        self, location: MediaLocation, *, storyboard: Storyboard | None = None
+    ) -> AbstractAsyncContextManager[OpenMedia]:
         """Probe a medium and keep it open.
+
+        Args:
+            location: What to read.
+            storyboard: Pictures that its server has made: of a stream they are the coarse pass.
 
         Raises:
             UnreadableMediaError: It is no medium, or nothing in it can be decoded.
@@ -345,6 +443,57 @@ class Store(Protocol):
     ) -> None:
         """Note that it was sent; or, with an error, that it was not and may be claimed again."""
 
+    async def gather_publication(
+        self, gathered: Gathered, channel: str, group: str, *, open_for_s: float
+    ) -> str:
+        """Note that an item is to be told of in a group's message; return the group's full key.
+
+        A group of that name whose last message is older than ``open_for_s`` is over: a new one
+        begins. May run twice.
+        """
+
+    async def list_gathered(self, channel: str, group: str) -> Sequence[Gathered]:
+        """What a group's message is about so far, in the order in which it was gathered."""
+
+    async def claim_group(self, channel: str, group: str, event_id: str) -> Claim:
+        """As ``claim_publication``, for a group's message; the id is that of its contents."""
+
+    async def settle_group(
+        self, channel: str, group: str, event_id: str, *, receipt: str = "", error: str = ""
+    ) -> None:
+        """As ``settle_publication``; its members count as told."""
+
+    async def find_twins(self, fingerprint: str, *, exclude: ItemRef) -> Sequence[ItemRef]:
+        """Other items with an analysis of the same content, the latest first."""
+
+    async def adopt(self, former: ItemRef, item: MediaItem) -> None:
+        """Give an item the analysis and the ledger of one that it was until it was renamed.
+
+        At once; the former is gone afterwards. May run twice.
+        """
+
+    def list_refs(self, server: str) -> AsyncIterator[ItemRef]:
+        """All items of a server that are not marked deleted, page by page."""
+
+    async def reconciled_at(self, server: str) -> datetime | None:
+        """Up to when a server's changes are known; None: it was never asked."""
+
+    async def note_reconciled(self, server: str, at: datetime) -> None: ...
+
+    async def save_transcript(self, ref: ItemRef, lines: Sequence[TranscriptLine]) -> None:
+        """Replace an item's transcript."""
+
+    async def load_transcript(self, ref: ItemRef) -> Sequence[TranscriptLine]: ...
+
+    async def note_tag_edit(self, edit: TagEdit) -> None:
+        """Keep what is about to be written to a server's tags, so that it can be taken back."""
+
+    async def list_tag_edits(self, server: str) -> Sequence[TagEdit]:
+        """All tags that we added and that were not taken back, by item."""
+
+    async def forget_tag_edit(self, ref: ItemRef) -> None:
+        """They were taken back."""
+
     async def save_event(self, envelope: Json) -> None:
         """Keep an event envelope; its id is its identity, a second save changes nothing."""
 
@@ -391,6 +540,17 @@ class Channel(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def takes_failures(self) -> bool:
+        """Whether it is told of what failed for good."""
+
+    @property
+    def takes_posters(self) -> bool:
+        """Whether an announcement should bring the artwork."""
+
+    def plan(self, item: MediaItem, now: datetime) -> Delivery | None:
+        """How it wants to be told of an item; None: not at all."""
 
     @property
     def is_repeatable(self) -> bool:

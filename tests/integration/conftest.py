@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.domain import ItemRef, Job, PublishJob
-from service.pipeline import event_id
+from service.announcer import event_id
 from service.settings import ServiceSettings
 from service.wiring import Moodreel, open_moodreel
 from tests.support.receivers import HttpReceiver, StandInDiscord, serve

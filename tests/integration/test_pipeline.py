@@ -14,7 +14,7 @@ from service.errors import (
     UnknownOutcomeError,
     UnreadableMediaError,
 )
-from service.pipeline import event_id
+from service.announcer import event_id
 from tests.integration.conftest import drain
 from tests.support.media import BLUE, RED, SceneSpec, write_film
 from tests.support.receivers import Answer

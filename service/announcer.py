@@ -1,0 +1,273 @@
+"""Who is told of what, when, and once: between a saved analysis and the channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Protocol
+from uuid import NAMESPACE_URL, uuid5
+
+from service.domain import (
+    Analysis,
+    Announcement,
+    Claim,
+    ClaimState,
+    Failure,
+    Gathered,
+    ItemRef,
+    ItemState,
+    MediaItem,
+    MediaKind,
+    PublishJob,
+)
+from service.errors import ConfigurationError, MoodreelError, NotFoundError, UnknownOutcomeError
+from service.ports import Channel, JobQueue, MediaServer, PosterSource, Store
+
+KEPT_CHANNEL = "store"
+"""The channel that keeps the event. It is told even of what is not announced."""
+GROUP_OPEN_S = 6 * 3600.0
+"""What comes so long after a group's last message is news of its own: next week's episode."""
+REASON_LIMIT = 500
+"""Characters of why something failed."""
+
+
+class Settle(Protocol):
+    """Notes in the ledger how a telling ended."""
+
+    async def __call__(self, *, receipt: str = "", error: str = "") -> None: ...
+
+
+def event_id(item: MediaItem) -> str:
+    """The identity of the news of an item: the same at every attempt, another for new content."""
+    return _identity(str(item.ref), item.revision)
+
+
+def _identity(*parts: str) -> str:
+    return str(uuid5(NAMESPACE_URL, ":".join(("moodreel", *parts))))
+
+
+class Announcer:
+    """Has channels told, and tells them.
+
+    Args:
+        store: Where analyses and the ledger are kept.
+        queue: Takes the publish jobs.
+        channels: Who is told, by name.
+        servers: Media servers by name, for their artwork.
+        namespace: The namespace of published events.
+        clock: The time, with its zone.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        queue: JobQueue,
+        channels: Mapping[str, Channel],
+        servers: Mapping[str, MediaServer],
+        namespace: str,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._channels = channels
+        self._servers = servers
+        self._namespace = namespace
+        self._clock = clock
+
+    async def have_it_told(self, item: MediaItem, *, is_news: bool) -> None:
+        """Enqueue a job for each channel that wants it; the ledger has each told once."""
+        event, jobs = event_id(item), []
+        for name, channel in self._channels.items():
+            if not is_news and name != KEPT_CHANNEL:
+                continue
+            delivery = channel.plan(item, self._clock())
+            if delivery is None:
+                continue
+            group = delivery.group and await self._store.gather_publication(
+                Gathered(ref=item.ref, event_id=event),
+                name,
+                delivery.group,
+                open_for_s=GROUP_OPEN_S,
+            )
+            jobs.append(
+                PublishJob(
+                    ref=item.ref,
+                    channel=name,
+                    event_id=event,
+                    group=group,
+                    after_s=delivery.after_s,
+                )
+            )
+        await self._queue.enqueue(jobs)
+
+    async def have_failure_told(self, ref: ItemRef, failure: Failure) -> None:
+        """Enqueue a job for each channel that takes failures, but for the one that failed."""
+        bounded = replace(failure, reason=failure.reason[:REASON_LIMIT])
+        event = _identity("failed", str(ref), bounded.stage, bounded.reason)
+        await self._queue.enqueue(
+            [
+                PublishJob(ref=ref, channel=name, event_id=event, failure=bounded)
+                for name, channel in self._channels.items()
+                if channel.takes_failures and failure.stage != f"publish/{name}"
+            ]
+        )
+
+    async def publish(self, job: PublishJob) -> None:
+        """Tell one channel, unless the ledger says that it was told."""
+        if job.failure is not None:
+            await self._publish_failure(job, job.failure)
+        elif job.group:
+            await self._publish_group(job)
+        else:
+            await self._publish_item(job)
+
+    async def tell_now(self, ref: ItemRef, channel_name: str) -> str:
+        """Tell a channel at the owner's word, whatever the ledger says; return the receipt."""
+        channel = self._channel(channel_name)
+        analysis = await self._load(ref)
+        event = event_id(analysis.item)
+        claim = await self._store.claim_publication(ref, channel_name, event)
+        settle = partial(self._store.settle_publication, ref, channel_name, event)
+        news = await self._announce(event, (analysis,), channel)
+        return await _tell(channel, news, claim.receipt, settle)
+
+    async def _publish_item(self, job: PublishJob) -> None:
+        """What was replaced or removed meanwhile is no news: newer content has its own job."""
+        channel = self._channel(job.channel)
+        analysis = await self._load(job.ref)
+        if await self._is_gone(job.ref) or event_id(analysis.item) != job.event_id:
+            return
+        claim = await self._store.claim_publication(job.ref, job.channel, job.event_id)
+        if not _may_tell(claim, channel, str(job.ref)):
+            return
+        settle = partial(self._store.settle_publication, job.ref, job.channel, job.event_id)
+        news = await self._announce(job.event_id, (analysis,), channel)
+        await _tell(channel, news, claim.receipt, settle)
+
+    async def _publish_group(self, job: PublishJob) -> None:
+        """One message for all that has been gathered; it is amended when more comes."""
+        channel = self._channel(job.channel)
+        gathered = await self._store.list_gathered(job.channel, job.group)
+        members = [found for one in gathered if (found := await self._load_current(one))]
+        if not members:
+            return
+        event = _identity("group", job.group, *sorted(event_id(each.item) for each in members))
+        claim = await self._store.claim_group(job.channel, job.group, event)
+        if not _may_tell(claim, channel, job.group):
+            return
+        settle = partial(self._store.settle_group, job.channel, job.group, event)
+        news = await self._announce(event, _in_order(members), channel)
+        await _tell(channel, news, claim.receipt, settle)
+
+    async def _publish_failure(self, job: PublishJob, failure: Failure) -> None:
+        channel, ledger = self._channel(job.channel), f"{job.channel}#failed"
+        status = (await self._store.statuses([job.ref])).get(job.ref)
+        if status is None:
+            return  # never heard of: nobody to tell it of
+        claim = await self._store.claim_publication(job.ref, ledger, job.event_id)
+        if not _may_tell(claim, channel, str(job.ref)):
+            return
+        title = status.title or job.ref.item_id
+        item = MediaItem(ref=job.ref, kind=MediaKind.VIDEO, title=title, revision=status.revision)
+        news = Announcement(
+            event_id=job.event_id,
+            created_at=status.updated_at or self._clock(),
+            namespace=self._namespace,
+            analysis=Analysis(item=item, duration_s=0.0),
+            failure=failure,
+        )
+        settle = partial(self._store.settle_publication, job.ref, ledger, job.event_id)
+        await _tell(channel, news, "", settle)
+
+    async def _announce(
+        self, event: str, members: Sequence[Analysis], channel: Channel
+    ) -> Announcement:
+        first = members[0]
+        saved_at = [await self._store.saved_at(each.item.ref) for each in members]
+        times = [at for at in saved_at if at is not None]
+        if not times:
+            raise NotFoundError(f"{first.item.ref}: no analysis is stored any more")
+        return Announcement(
+            event_id=event,
+            created_at=max(times),
+            namespace=self._namespace,
+            analysis=first,
+            members=tuple(members) if len(members) > 1 else (),
+            poster=await self._poster(first.item) if channel.takes_posters else b"",
+        )
+
+    async def _poster(self, item: MediaItem) -> bytes:
+        """The artwork, if it is to be had at once: nobody is kept waiting for a picture."""
+        server = self._servers.get(item.ref.server)
+        if not isinstance(server, PosterSource):
+            return b""
+        try:
+            return await server.read_poster(item.ref)
+        except MoodreelError:
+            return b""
+
+    async def _load(self, ref: ItemRef) -> Analysis:
+        analysis = await self._store.load(ref)
+        if analysis is None:
+            raise NotFoundError(f"{ref}: no analysis is stored (any more)")
+        return analysis
+
+    async def _load_current(self, gathered: Gathered) -> Analysis | None:
+        """None where it was replaced or removed since."""
+        if await self._is_gone(gathered.ref):
+            return None
+        analysis = await self._store.load(gathered.ref)
+        is_current = analysis is not None and event_id(analysis.item) == gathered.event_id
+        return analysis if is_current else None
+
+    async def _is_gone(self, ref: ItemRef) -> bool:
+        status = (await self._store.statuses([ref])).get(ref)
+        return status is None or status.state is ItemState.DELETED
+
+    def _channel(self, name: str) -> Channel:
+        if name in self._channels:
+            return self._channels[name]
+        known = ", ".join(self._channels)
+        raise ConfigurationError(f"no channel is called {name!r}; configured: {known}")
+
+
+def _may_tell(claim: Claim, channel: Channel, what: str) -> bool:
+    """Whether it is ours to tell. With a receipt a message is amended, and that may be done twice.
+
+    Raises:
+        UnknownOutcomeError: An earlier attempt died while telling, and nobody knows how far.
+    """
+    if claim.state is ClaimState.SENT:
+        return False
+    if claim.state is ClaimState.UNKNOWN and not (channel.is_repeatable or claim.receipt):
+        raise UnknownOutcomeError(
+            f"nobody knows whether {channel.name} was told of {what}: an earlier attempt died "
+            f"while telling. To tell again: moodreel publish {what} {channel.name}"
+        )
+    return True
+
+
+async def _tell(channel: Channel, news: Announcement, former: str, settle: Settle) -> str:
+    """Send, and note in the ledger how it went."""
+    try:
+        receipt = await channel.send(news, previous_receipt=former)
+    except UnknownOutcomeError:
+        raise  # and the ledger goes on saying that nobody knows
+    except MoodreelError as error:
+        await settle(error=str(error))
+        raise
+    await settle(receipt=receipt)
+    return receipt
+
+
+def _in_order(members: Sequence[Analysis]) -> Sequence[Analysis]:
+    """As in the series or on the album."""
+
+    def place(analysis: Analysis) -> tuple[int, int, str]:
+        item = analysis.item
+        return item.season_number or 0, item.episode_number or 0, item.title
+
+    return sorted(members, key=place)
