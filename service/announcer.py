@@ -202,7 +202,7 @@ class Announcer:
     async def _poster(self, item: MediaItem) -> bytes:
         """The artwork, if it is to be had at once: nobody is kept waiting for a picture."""
         server = self._servers.get(item.ref.server)
-        if not isinstance(server, PosterSource):
+        if server is None or not isinstance(server, PosterSource):
             return b""
         try:
             return await server.read_poster(item.ref)

@@ -133,7 +133,9 @@ class Examiner:
             vocabulary = look_for(vocabulary, wish.wanted, wish.unwanted)
         async with AsyncExitStack() as stack:
             with notes.timed("probe"):
-                media = await stack.enter_async_context(self._reader.open(item.location))
+                media = await stack.enter_async_context(
+                    self._reader.open(item.location, storyboard=item.storyboard)
+                )
             seen, concepts = await self._watch(media, vocabulary, notes)
             heard, sound_concepts = await self._listen(media, vocabulary, notes)
             if seen is None and heard is None:

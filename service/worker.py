@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
-from service.domain import AnalyzeJob, Job, PublishJob
+from service.domain import AnalyzeJob, ExpandJob, Job, PublishJob, ReconcileJob
 from service.errors import (
     MoodreelError,
     NotFoundError,
@@ -30,6 +30,10 @@ class Pipeline(Protocol):
 
     async def publish(self, job: PublishJob) -> None: ...
 
+    async def expand(self, job: ExpandJob) -> None: ...
+
+    async def reconcile(self, job: ReconcileJob) -> None: ...
+
     async def keep_failure(self, job: Job, reason: str) -> None:
         """Keep why a job will not be tried any more, where people look for it."""
 
@@ -44,7 +48,7 @@ class AttemptLimits:
 
     analyze: int = 5
     publish: int = 8
-    """A channel that is away for an hour misses nothing."""
+    """A channel that is away for an hour misses nothing. As long for a server that is asked."""
     unexpected: int = 3
     """For errors that nobody foresaw: rarely the world's fault."""
 
@@ -98,10 +102,15 @@ class Worker:
 
     async def _route(self, job: Job) -> None:
         try:
-            if isinstance(job, AnalyzeJob):
-                await self._pipeline.analyze(job)
-            else:
-                await self._pipeline.publish(job)
+            match job:
+                case AnalyzeJob():
+                    await self._pipeline.analyze(job)
+                case ExpandJob():
+                    await self._pipeline.expand(job)
+                case ReconcileJob():
+                    await self._pipeline.reconcile(job)
+                case PublishJob():
+                    await self._pipeline.publish(job)
         except ExceptionGroup as group:
             raise _first(group) from group
 
@@ -164,4 +173,11 @@ def _extra(action: str, job: Job, attempt: int) -> dict[str, object]:
 
 
 def _name(job: Job) -> str:
-    return "analyze" if isinstance(job, AnalyzeJob) else f"publish to {job.channel}"
+    match job:
+        case PublishJob():
+            return f"publish to {job.channel}"
+        case ExpandJob():
+            return "expand"
+        case ReconcileJob():
+            return "reconcile"
+    return "analyze"
