@@ -100,8 +100,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return document
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses what YAML lets pass in silence: doubled labels, and labels that are not text."""
+class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Refuses what YAML lets pass in silence: doubled labels, and labels that are not text.
+
+    Parsed by libyaml where PyYAML was built with it: every start of the service reads these files.
+    """
 
 
 def _strict_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[str, Any]:
