@@ -20,9 +20,9 @@ from adapters.media_servers.jellyfin_parsers import (
     KINDS,
     parse_id,
     parse_item,
-    parse_webhook,
     require_file,
 )
+from adapters.media_servers.jellyfin_webhooks import parse_webhook, recognises
 from adapters.media_servers.paths import Mappings, PathSettings, locate
 from service.domain import (
     Finding,
@@ -134,8 +134,11 @@ class JellyfinServer:
     def name(self) -> str:
         return "jellyfin"
 
-    def parse_webhook(self, body: bytes, content_type: str) -> LibraryEvent | None:  # noqa: ARG002  it lies
-        return parse_webhook(body, self.name)
+    def recognises(self, body: bytes, content_type: str) -> bool:
+        return recognises(body, content_type)
+
+    def parse_webhook(self, body: bytes, content_type: str) -> Sequence[LibraryEvent]:
+        return parse_webhook(body, content_type, self.name)
 
     async def get_item(self, ref: ItemRef) -> MediaItem:
         """Ask for an item by ``GET /Items?ids=``, the only way that all versions know.

@@ -1,17 +1,16 @@
-"""What Jellyfin says, in our words: webhook bodies and items. Pure."""
+"""Jellyfin's items in our words. Pure."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from service.domain import Change, ItemRef, Json, LibraryEvent, MediaItem, MediaKind
-from service.errors import BadPayloadError, PermanentError, TransientError
+from service.domain import ItemRef, Json, MediaItem, MediaKind
+from service.errors import PermanentError, TransientError
 
 TICKS_PER_SECOND = 10_000_000
 """Jellyfin counts time in .NET ticks of 100 ns."""
@@ -28,11 +27,6 @@ KINDS: Mapping[str, MediaKind] = MappingProxyType(
     }
 )
 """Item types that have media of their own, by their C# class names."""
-CHANGES: Mapping[str, Change] = MappingProxyType(
-    {"ItemAdded": Change.ADDED, "ItemDeleted": Change.DELETED}
-)
-"""Notification types that concern the library; the plugin has none for a changed item."""
-
 DISC_FOLDERS = ("Dvd", "BluRay")
 """Jellyfin's ``VideoType`` for ``VIDEO_TS`` and ``BDMV`` folders."""
 
@@ -49,55 +43,6 @@ def parse_id(value: object) -> str:
     if _ID.fullmatch(text) is None:
         raise ValueError("not an item id of 32 hex digits")
     return text.replace("-", "")
-
-
-def parse_webhook(body: bytes, server: str) -> LibraryEvent | None:
-    """Read what jellyfin-plugin-webhook sends, by its template or with "Send All Properties".
-
-    The content type says nothing: the plugin's own default is ``text/plain``.
-
-    Raises:
-        BadPayloadError: No JSON object, no notification type, or no item id where one belongs.
-    """
-    payload = _parse_object(body)
-    notification = payload.get("NotificationType")
-    if not isinstance(notification, str) or not notification:
-        raise BadPayloadError(
-            'Jellyfin webhook without "NotificationType": tick "Send All Properties" '
-            "in the webhook plugin's destination"
-        )
-    change = CHANGES.get(notification)
-    if change is None:
-        return None
-    item_type = payload.get("ItemType")
-    if not isinstance(item_type, str):
-        raise BadPayloadError(f'Jellyfin webhook {notification} without "ItemType"')
-    if item_type not in KINDS:
-        return None
-    try:
-        item_id = parse_id(payload.get("ItemId"))
-    except ValueError as error:
-        raise BadPayloadError(f'Jellyfin webhook {notification}, "ItemId": {error}') from error
-    return LibraryEvent(
-        change=change,
-        ref=ItemRef(server=server, item_id=item_id),
-        title=_unescape(_text(payload.get("Name"))),
-    )
-
-
-def _parse_object(body: bytes) -> Json:
-    try:
-        payload = json.loads(body.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:  # wrong UTF-8, wrong JSON, or nested too deep
-        raise BadPayloadError(f"Jellyfin webhook of {len(body)} bytes is not JSON") from error
-    if not isinstance(payload, dict):
-        raise BadPayloadError("Jellyfin webhook is JSON, but not an object")
-    return payload
-
-
-def _unescape(text: str) -> str:
-    """Undo the escape that the plugin adds for its templates before the JSON's own."""
-    return text.replace('\\"', '"')
 
 
 def parse_item(dto: Json, server: str) -> MediaItem:
