@@ -170,6 +170,20 @@ class MediaItem:
     """Only from the server, where it has a whole one."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IllegibleItem:
+    """An entry of a server's listing that could not be read; those around it could."""
+
+    ref: ItemRef
+    """Its ``item_id`` is empty where not even that could be read."""
+    title: str
+    """As far as the entry says."""
+    reason: str
+
+
+ListedItem = MediaItem | IllegibleItem
+
+
 # What a file holds ------------------------------------------------------------------------------
 
 

@@ -30,6 +30,7 @@ from service.domain import (
     Job,
     Json,
     LibraryEvent,
+    ListedItem,
     MediaInfo,
     MediaItem,
     MediaLocation,
@@ -81,18 +82,20 @@ class MediaServer(WebhookSender, Protocol):
 
     def list_items(
         self, *, since: datetime | None = None, order: Order = Order.OLDEST_FIRST
-    ) -> AsyncIterator[MediaItem]:
+    ) -> AsyncIterator[ListedItem]:
         """All items that can be analysed, page by page, in order of when they were added.
+
+        An entry that cannot be read is named, and the next one follows.
 
         Args:
             since: Only those added then or later.
             order: Of when they were added.
         """
 
-    def list_changes(self, since: datetime) -> AsyncIterator[MediaItem]:
+    def list_changes(self, since: datetime) -> AsyncIterator[ListedItem]:
         """What was added or saved since, at least; items whose content is the same may be there."""
 
-    def list_group(self, ref: ItemRef) -> AsyncIterator[MediaItem]:
+    def list_group(self, ref: ItemRef) -> AsyncIterator[ListedItem]:
         """What a show, a season or an album holds.
 
         Raises:
