@@ -1,12 +1,14 @@
-"""Asking a media server for JSON: bounded, timed, without redirects, errors in our words."""
+"""Talking to a media server over HTTP: bounded, timed, no redirects, errors in our words."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from typing import Any
 
 import aiohttp
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_fixed
@@ -29,8 +31,21 @@ RETRIED = frozenset(
 """Refusals that pass by themselves, besides the server's own failures (5xx)."""
 
 
+class ForbiddenError(ConfigurationError):
+    """The server knows the key, but it may not do this (403)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back."""
+
+    body: bytes
+    content_type: str
+    """Without parameters; empty where none was named."""
+
+
 class JsonClient:
-    """``GET`` for JSON objects from one server.
+    """Asks one server, and tells it.
 
     Args:
         subject: What the server is called in messages.
@@ -68,6 +83,34 @@ class JsonClient:
             PermanentError: The request is refused, or the answer is far too long.
             TransientError: No answer, no JSON, 429 or 5xx.
         """
+        answer = await self._parsed(path, query)
+        if not isinstance(answer, dict):
+            raise TransientError(f"{self._what('GET', path)}: answered JSON, but no object")
+        return answer
+
+    async def get_list(self, path: str, query: Mapping[str, str] | None = None) -> list[Json]:
+        """Fetch a list of objects; what is none in it is left out. Raises as ``get`` does."""
+        answer = await self._parsed(path, query)
+        if not isinstance(answer, list):
+            raise TransientError(f"{self._what('GET', path)}: answered JSON, but no list")
+        return [element for element in answer if isinstance(element, dict)]
+
+    async def read(
+        self,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        max_bytes: int = MAX_ANSWER_BYTES,
+        timeout_s: float | None = None,
+    ) -> Answer:
+        """Fetch whatever it is: a picture, a text. Raises as ``get`` does.
+
+        Args:
+            path: Below the server's address.
+            query: Parameters.
+            max_bytes: What is longer is a ``PermanentError``.
+            timeout_s: Where this answer may take longer than others.
+        """
         attempts = AsyncRetrying(
             stop=stop_after_attempt(2),
             wait=wait_fixed(QUICK_RETRY_S),
@@ -76,20 +119,64 @@ class JsonClient:
             ),
             reraise=True,
         )
-        return await attempts(self._get_once, path, query or {})
+        return await attempts(
+            self._once, "GET", path, query=query, max_bytes=max_bytes, timeout_s=timeout_s
+        )
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Json | None = None,
+    ) -> None:
+        """Change something on the server, once: ``POST`` or ``PUT``. Raises as ``get`` does."""
+        await self._once(method, path, query=query, body=body)
 
     async def aclose(self) -> None:
         if self._session is not None:
             await self._session.close()
 
-    async def _get_once(self, path: str, query: Mapping[str, str]) -> Json:
-        what = f"{self._subject}: GET {path}"
+    async def _parsed(self, path: str, query: Mapping[str, str] | None) -> Any:  # noqa: ANN401  JSON
+        """Any JSON; a proxy's page of text is answered by waiting, not by giving up."""
+        answer = await self.read(path, query)
         try:
-            async with self._open_session().get(
-                self._base_url + path, params=query, allow_redirects=False
+            return json.loads(answer.body)
+        except (ValueError, RecursionError) as error:
+            raise TransientError(f"{self._what('GET', path)}: answered without JSON") from error
+
+    def _what(self, method: str, path: str) -> str:
+        return f"{self._subject}: {method} {path}"
+
+    async def _once(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Json | None = None,
+        max_bytes: int = MAX_ANSWER_BYTES,
+        timeout_s: float | None = None,
+    ) -> Answer:
+        what = self._what(method, path)
+        timeout = (
+            aiohttp.ClientTimeout(total=timeout_s, connect=CONNECT_TIMEOUT_S)
+            if timeout_s
+            else self._timeout
+        )
+        try:
+            async with self._open_session().request(
+                method,
+                self._base_url + path,
+                params=query or {},
+                json=body,
+                timeout=timeout,
+                allow_redirects=False,
             ) as response:
                 self._require_success(response, what)
-                body = await _read_bounded(response, what)
+                content = await _read_bounded(response, what, max_bytes)
+                return Answer(body=content, content_type=response.content_type)
         except TimeoutError as error:
             raise TransientError(
                 f"{what}: no answer in time", retry_after_s=TIMEOUT_RETRY_S
@@ -102,7 +189,6 @@ class JsonClient:
             ) from error
         except aiohttp.ClientError as error:
             raise TransientError(f"{what}: {type(error).__name__}: {error}") from error
-        return _parse_object(body, what)
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -113,10 +199,12 @@ class JsonClient:
 
     def _require_success(self, response: aiohttp.ClientResponse, what: str) -> None:
         status = response.status
-        if status == HTTPStatus.OK:
+        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             return
-        if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        if status == HTTPStatus.UNAUTHORIZED:
             raise ConfigurationError(f"{what}: {self._key_setting} is refused ({status})")
+        if status == HTTPStatus.FORBIDDEN:
+            raise ForbiddenError(f"{what}: {self._key_setting} is refused ({status})")
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             raise ConfigurationError(
                 f"{what}: sent elsewhere ({status}); set {self._url_setting} to the final address"
@@ -128,24 +216,13 @@ class JsonClient:
         raise PermanentError(f"{what}: {status}")
 
 
-async def _read_bounded(response: aiohttp.ClientResponse, what: str) -> bytes:
+async def _read_bounded(response: aiohttp.ClientResponse, what: str, max_bytes: int) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            raise PermanentError(f"{what}: more than {MAX_ANSWER_BYTES} bytes")
+        if len(body) > max_bytes:
+            raise PermanentError(f"{what}: more than {max_bytes} bytes")
     return bytes(body)
-
-
-def _parse_object(body: bytes, what: str) -> Json:
-    """Read the object; a proxy's page of text is answered by waiting, not by giving up."""
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise TransientError(f"{what}: answered without JSON") from error
-    if not isinstance(answer, dict):
-        raise TransientError(f"{what}: answered JSON, but no object")
-    return answer
 
 
 def _retry_after_s(response: aiohttp.ClientResponse) -> float | None:
