@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import asdict
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from adapters.media import wire
 from adapters.media.process import Decoder, run_decoder
 from adapters.media.settings import ReaderSettings
+from adapters.media.storyboard import counts, fetch_sheets, is_wanted, why_not
 from adapters.media.wire import ProtocolError, Source
 from service.domain import (
     AudioWindow,
@@ -22,7 +26,9 @@ from service.domain import (
     MediaInfo,
     MediaLocation,
     SamplePlan,
+    Storyboard,
 )
+from service.errors import MoodreelError
 from service.ports import NO_LOOKS, OpenMedia
 
 Found = TypeVar("Found")
@@ -37,7 +43,9 @@ class ProcessReader:
         self._settings = settings
 
     @contextlib.asynccontextmanager
-    async def open(self, location: MediaLocation) -> AsyncIterator[OpenMedia]:
+    async def open(
+        self, location: MediaLocation, *, storyboard: Storyboard | None = None
+    ) -> AsyncIterator[OpenMedia]:
         settings = self._settings
         source = _source(location, settings)
         async with run_decoder(
@@ -51,7 +59,11 @@ class ProcessReader:
                 "threads": settings.threads,
                 "short_side_px": settings.short_side_px,
             }
-            yield ProcessMedia(decoder, await decoder.ask(request))
+            medium = ProcessMedia(decoder, await decoder.ask(request))
+            if storyboard is not None and is_wanted(storyboard, location, settings.storyboards):
+                yield StoryboardMedia(medium, storyboard, settings)
+            else:
+                yield medium
 
 
 class ProcessMedia:
@@ -87,7 +99,7 @@ class ProcessMedia:
 
     def read_keyframes(
         self, *, max_gap_s: float = 12.0, looks: SamplePlan = NO_LOOKS
-    ) -> AsyncIterator[Frame]:
+    ) -> AsyncGenerator[Frame, None]:
         spans = [asdict(span) for span in looks.spans]
         request = {"do": "keyframes", "max_gap_s": max_gap_s, "spans": spans}
         return self._read(request, wire.read_frame)
@@ -107,9 +119,32 @@ class ProcessMedia:
         }
         return self._read(request, wire.read_window)
 
+    def read_sheet(
+        self, jpeg: bytes, storyboard: Storyboard, *, count: int
+    ) -> AsyncGenerator[Frame, None]:
+        """The first pictures of a sheet, upright and scaled; their times count from the sheet."""
+        request = {
+            "do": "sheet",
+            "jpeg": base64.b64encode(jpeg).decode(),
+            "columns": storyboard.columns,
+            "rows": storyboard.rows,
+            "count": count,
+            "interval_s": storyboard.interval_s,
+        }
+        return self._read(request, wire.read_frame)
+
+    async def copy_clip(self, path: Path, *, start_s: float, end_s: float) -> float:
+        """Copy a stretch into a file (Matroska) as it is encoded; return where the copy begins.
+
+        That is at or before the start, at a keyframe.
+        """
+        request = {"do": "clip", "path": str(path), "start_s": start_s, "end_s": end_s}
+        async with self._reading:
+            return float((await self._decoder.ask(request))["start_s"])
+
     async def _read(
         self, request: Json, unpack: Callable[[Json, bytes], Found]
-    ) -> AsyncIterator[Found]:
+    ) -> AsyncGenerator[Found, None]:
         async with self._reading, contextlib.aclosing(self._decoder.stream(request)) as messages:
             async for header, payload in messages:
                 try:
@@ -117,6 +152,81 @@ class ProcessMedia:
                 except ProtocolError as error:
                     raise self._decoder.nonsense(error) from error
                 yield found
+
+
+class StoryboardMedia:
+    """A medium whose coarse pass is made of pictures that its server keeps.
+
+    Nothing is known of where its keyframes are: the fine pass is planned by time.
+    """
+
+    def __init__(
+        self, medium: ProcessMedia, storyboard: Storyboard, settings: ReaderSettings
+    ) -> None:
+        self._medium = medium
+        self._storyboard = storyboard
+        self._settings = settings
+        self._warnings: list[str] = []
+
+    @property
+    def info(self) -> MediaInfo:
+        return self._medium.info
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        return (*self._medium.warnings, *self._warnings)
+
+    async def list_keyframes(self) -> Sequence[float]:
+        return ()
+
+    async def read_keyframes(
+        self, *, max_gap_s: float = 12.0, looks: SamplePlan = NO_LOOKS
+    ) -> AsyncGenerator[Frame, None]:
+        """The storyboard's pictures; from where it cannot be read on, the stream's keyframes."""
+        last_s = -math.inf
+        try:
+            async with contextlib.aclosing(self._read_storyboard(max_gap_s)) as pictures:
+                async for picture in pictures:
+                    last_s = picture.time_s
+                    yield picture
+        except UnusableError as error:
+            self._warnings.append(f"the server's storyboard is not used: {error}")
+            keyframes = self._medium.read_keyframes(max_gap_s=max_gap_s, looks=looks)
+            async with contextlib.aclosing(keyframes):
+                async for frame in keyframes:
+                    if frame.time_s > last_s:
+                        yield frame
+
+    def read_frames(self, plan: SamplePlan) -> AsyncIterator[Frame]:
+        return self._medium.read_frames(plan)
+
+    def read_audio(
+        self, *, sample_rate_hz: int, window_s: float, hop_s: float
+    ) -> AsyncIterator[AudioWindow]:
+        return self._medium.read_audio(
+            sample_rate_hz=sample_rate_hz, window_s=window_s, hop_s=hop_s
+        )
+
+    async def _read_storyboard(self, max_gap_s: float) -> AsyncGenerator[Frame, None]:
+        storyboard = self._storyboard
+        if reason := why_not(storyboard, self.info, max_gap_s=max_gap_s):
+            raise UnusableError(reason)
+        parts = counts(storyboard, self.info.duration_s)
+        try:
+            sheets = await fetch_sheets(storyboard.sheets[: len(parts)], self._settings)
+            start_s = 0.0
+            for jpeg, count in zip(sheets, parts, strict=True):
+                pictures = self._medium.read_sheet(jpeg, storyboard, count=count)
+                async with contextlib.aclosing(pictures):
+                    async for picture in pictures:
+                        yield replace(picture, time_s=start_s + picture.time_s)
+                start_s += count * storyboard.interval_s
+        except MoodreelError as error:
+            raise UnusableError(str(error)) from error
+
+
+class UnusableError(Exception):
+    """A storyboard that cannot be read, or not to its end."""
 
 
 def _source(location: MediaLocation, settings: ReaderSettings) -> Source:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from service.configuration import Configuration
+
+Storyboards = Literal["remote", "always", "never"]
+"""Of which media the coarse pass comes from the pictures that a server has made already."""
 
 
 class ReaderSettings(Configuration):
@@ -48,4 +53,13 @@ class ReaderSettings(Configuration):
         alias="MOODREEL_STREAM_TIMEOUT",
         gt=0,
         description="Seconds that a media server may take to send the next bytes of a stream.",
+    )
+    storyboards: Storyboards = Field(
+        default="remote",
+        alias="MOODREEL_STORYBOARDS",
+        description=(
+            "Whether the small pictures that a media server has made (Jellyfin's trickplay) are "
+            "looked at first, instead of the medium's own keyframes: `remote` of what is streamed, "
+            "`always` of files too, or `never`."
+        ),
     )

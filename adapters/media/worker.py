@@ -6,6 +6,7 @@ decoder takes nothing but this process with it.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import ctypes
 import fcntl
@@ -17,11 +18,13 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from adapters.media import wire
+from adapters.media.clips import copy_clip
 from adapters.media.damage import Damage, HaltWatch
 from adapters.media.decode import TimedFrame, VideoPass
 from adapters.media.passes import read_keyframes, wanted_times
@@ -95,6 +98,8 @@ class Worker:
     def run(self) -> None:
         """Serve until the parent closes the pipe."""
         while (request := self._connection.receive()) is not None:
+            if request["do"] == "stop":
+                continue  # it crossed our last message, which is its answer
             try:
                 self._connection.send({"kind": "end", **self._serve(request)})
             except StoppedError:
@@ -105,18 +110,16 @@ class Worker:
                 )
 
     def _serve(self, request: Json) -> Json:
-        match request["do"]:
-            case "open":
-                return self._open(request)
-            case "list":
-                return self._list()
-            case "keyframes":
-                return self._keyframes(request["max_gap_s"], _plan(request))
-            case "frames":
-                return self._frames(_plan(request))
-            case "audio":
-                return self._audio(request)
-        return {"warnings": []}  # a stop that crossed our last message
+        serve = {
+            "open": self._open,
+            "list": self._list,
+            "keyframes": self._keyframes,
+            "frames": self._frames,
+            "audio": self._audio,
+            "sheet": self._sheet,
+            "clip": self._clip,
+        }
+        return serve[request["do"]](request)
 
     def _open(self, request: Json) -> Json:
         source = Source(**request["source"])
@@ -134,7 +137,7 @@ class Worker:
             raise RuntimeError("asked to read before a medium was opened")
         return self._medium
 
-    def _list(self) -> Json:
+    def _list(self, _: Json) -> Json:
         medium = self._opened()
         if (index := medium.probe.video_index) is not None:
             with contextlib.closing(self._pass(medium, index, Damage("picture"))) as reading:
@@ -154,7 +157,7 @@ class Worker:
             tick=self._connection.tick,
         )
 
-    def _keyframes(self, max_gap_s: float, looks: SamplePlan) -> Json:
+    def _keyframes(self, request: Json) -> Json:
         medium, damage = self._opened(), Damage("picture")
         if (index := medium.probe.video_index) is None:
             return {"warnings": []}
@@ -162,21 +165,21 @@ class Worker:
         frames = read_keyframes(
             fast,
             lambda: self._pass(medium, index, damage),
-            max_gap_s=max_gap_s,
+            max_gap_s=request["max_gap_s"],
             duration_s=medium.probe.info.duration_s,
-            looks_s=list(looks.times_s()),
+            looks_s=list(_plan(request).times_s()),
         )
         with contextlib.closing(fast):
             halts = self._send_frames(frames, medium)
         return {"warnings": damage.warnings() + halts}
 
-    def _frames(self, plan: SamplePlan) -> Json:
+    def _frames(self, request: Json) -> Json:
         medium, damage = self._opened(), Damage("picture")
         index, video = medium.probe.video_index, medium.probe.info.video
         if index is None or video is None:
             return {"warnings": []}
         reading = self._pass(medium, index, damage)
-        times_s = wanted_times(reading, plan, video.frame_rate_hz)
+        times_s = wanted_times(reading, _plan(request), video.frame_rate_hz)
         with contextlib.closing(reading):
             halts = self._send_frames(reading.sample(times_s), medium)
         return {"warnings": damage.warnings() + halts}
@@ -196,6 +199,36 @@ class Worker:
             header = wire.frame_header(max(0.0, time_s), image, is_keyframe=bool(frame.key_frame))
             self._connection.send(header, image.data.cast("B"))
         return halts.warnings()
+
+    def _sheet(self, request: Json) -> Json:
+        # Few media have sheets; each decoder's start would be 30 ms longer.
+        from adapters.media.sheets import Layout, cut_sheet  # noqa: PLC0415
+
+        medium = self._opened()
+        video = medium.probe.info.video
+        aspect = video.width / video.height if video else 16 / 9
+        pictures = cut_sheet(
+            base64.b64decode(request["jpeg"]),
+            Layout(columns=request["columns"], rows=request["rows"], aspect=aspect),
+            count=request["count"],
+            short_side_px=medium.short_side_px,
+        )
+        for index, image in enumerate(pictures):
+            header = wire.frame_header(index * request["interval_s"], image, is_keyframe=False)
+            self._connection.send(header, image.data.cast("B"))
+            self._connection.tick()
+        return {"warnings": []}
+
+    def _clip(self, request: Json) -> Json:
+        medium = self._opened()
+        start_s = copy_clip(
+            medium.source,
+            Path(request["path"]),
+            span=(request["start_s"], request["end_s"]),
+            video_index=medium.probe.video_index,
+            tick=self._connection.tick,
+        )
+        return {"warnings": [], "start_s": start_s}
 
     def _audio(self, request: Json) -> Json:
         medium, damage = self._opened(), Damage("sound")
