@@ -18,8 +18,10 @@ from service.domain import (
     ComfortWarning,
     EncodingNote,
     Float32,
+    Gathered,
     Highlight,
     ItemMatch,
+    ItemRef,
     ItemStatus,
     Json,
     MediaInfo,
@@ -32,10 +34,14 @@ from service.domain import (
     Shot,
     SoundAnalysis,
     Tag,
+    TranscriptLine,
 )
 
 _ITEM = TypeAdapter(MediaItem)
 _MATCHES = TypeAdapter(tuple[ItemMatch, ...])
+_REFS = TypeAdapter(tuple[ItemRef, ...])
+_GATHERED = TypeAdapter(tuple[Gathered, ...])
+_LINES = TypeAdapter(tuple[TranscriptLine, ...])
 _STATUS = TypeAdapter(ItemStatus)
 _CLAIM = TypeAdapter(Claim)
 _TIME = TypeAdapter(datetime)
@@ -73,6 +79,9 @@ LONGEST_TEXT = 2_000
 """Characters that are kept of an error or of what a language model wrote. Captioners bound their
 answers to a third of it; this holds for whatever comes."""
 
+LONGEST_TRANSCRIPT = 20_000
+"""Lines that are kept of a transcript: a film has 1,500, a day of talk about as many as this."""
+
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """Postgres keeps neither NUL nor half a surrogate pair; both come from broken file metadata."""
 
@@ -96,13 +105,33 @@ def storable(value: Any) -> Any:  # noqa: ANN401  any JSON value
             return value
 
 
+def dump_ref(ref: ItemRef) -> Json:
+    return {"server": storable(ref.server), "item_id": storable(ref.item_id)}
+
+
 def dump_item(item: MediaItem) -> Json:
     """An item as the database keeps it: without where it can be read."""
-    document: Json = _ITEM.dump_python(item, mode="json", exclude={"location"})
-    if item.added_at is not None and item.added_at.tzinfo is None:
-        document["added_at"] = item.added_at.replace(tzinfo=UTC).isoformat()
+    document: Json = _ITEM.dump_python(item, mode="json", exclude={"location", "storyboard"})
+    if item.added_at is not None:
+        document["added_at"] = dump_time(item.added_at)
     cleaned: Json = storable(document)
     return cleaned
+
+
+def dump_time(moment: datetime) -> str:
+    """A moment without a zone is taken for UTC."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+
+
+def dump_transcript(lines: Sequence[TranscriptLine]) -> list[Any]:
+    """Beginning, end and text of each line, bounded in number and length."""
+    rows: list[Any] = storable(
+        [
+            [float(line.start_s), float(line.end_s), line.text[:LONGEST_TEXT]]
+            for line in lines[:LONGEST_TRANSCRIPT]
+        ]
+    )
+    return rows
 
 
 def dump_analysis(analysis: Analysis) -> Json:
@@ -143,6 +172,18 @@ def load_status(row: Json) -> ItemStatus:
 
 def load_matches(rows: list[Json]) -> tuple[ItemMatch, ...]:
     return _MATCHES.validate_python(rows)
+
+
+def load_refs(rows: list[Json]) -> tuple[ItemRef, ...]:
+    return _REFS.validate_python(rows)
+
+
+def load_gathered(rows: list[Json]) -> tuple[Gathered, ...]:
+    return _GATHERED.validate_python(rows)
+
+
+def load_transcript(rows: list[Json]) -> tuple[TranscriptLine, ...]:
+    return _LINES.validate_python(rows)
 
 
 def load_claim(row: Json) -> Claim:

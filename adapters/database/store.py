@@ -6,27 +6,31 @@ import asyncio
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import uuid4
 
 from adapters.database import migrate
 from adapters.database.failures import MIGRATE, SchemaError
+from adapters.database.ledger import PAGE_SIZE, DatabaseLedger
 from adapters.database.psycopg_transport import PsycopgTransport
 from adapters.database.records import (
     dump_analysis,
     dump_item,
+    dump_ref,
+    dump_transcript,
     dump_vectors,
     load_analysis,
-    load_claim,
     load_matches,
+    load_refs,
     load_status,
     load_time,
+    load_transcript,
     storable,
 )
 from adapters.database.settings import DatabaseSettings
 from adapters.database.transports import Transport
 from service.domain import (
     Analysis,
-    Claim,
     Finding,
     Float32,
     ItemMatch,
@@ -35,26 +39,22 @@ from service.domain import (
     Json,
     MediaItem,
     Severity,
+    TranscriptLine,
 )
 from service.errors import ConfigurationError, MoodreelError
 
-REFS_PER_CALL = 5_000
-"""Under half a megabyte with the ids of any known media server."""
 VECTORS_PER_CALL = 64
 """0.8 s over 50,000 scenes of 512 dimensions (measured), and under half a megabyte at 1,152."""
 PIECE_OVERHEAD_BYTES = 1_000
 """What surrounds a piece in its request."""
 
 
-class DatabaseStore:
+class DatabaseStore(DatabaseLedger):
     """The port ``Store``. Every method is one call of a SQL function, and one transaction.
 
-    Only ``save`` may need several where requests are limited in size: then the document travels
-    in pieces under the fencing token first, and the last call puts them together.
+    Only lists that may be long come page by page; and where requests are limited in size, a large
+    analysis or transcript travels in pieces first, and the last call puts them together.
     """
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
 
     async def begin(self, item: MediaItem) -> int:
         token: int = await self._transport.call("moodreel_begin", {"item": dump_item(item)})
@@ -62,29 +62,19 @@ class DatabaseStore:
 
     async def save(self, analysis: Analysis, token: int) -> None:
         document = await asyncio.to_thread(dump_analysis, analysis)
-        attempt = {**_ref(analysis.item.ref), "token": token}
-        limit = self._transport.request_bytes
-        if limit is None or len(text := json.dumps(document)) + PIECE_OVERHEAD_BYTES <= limit:
-            await self._transport.call("moodreel_save", {**attempt, "analysis": document})
-            return
-        upload = {**attempt, "upload_id": str(uuid4())}
-        piece_count = 0
-        for piece in split(text, limit - PIECE_OVERHEAD_BYTES):
-            request = {**upload, "position": piece_count, "piece": piece}
-            await self._transport.call("moodreel_upload", request)
-            piece_count += 1
-        await self._transport.call("moodreel_save", {**upload, "piece_count": piece_count})
+        attempt = {**dump_ref(analysis.item.ref), "token": token}
+        await self._save_large("moodreel_save", attempt, "analysis", document)
 
     async def fail(self, ref: ItemRef, reason: str, token: int | None = None) -> None:
-        request = {**_ref(ref), "reason": storable(reason), "token": token}
+        request = {**dump_ref(ref), "reason": storable(reason), "token": token}
         await self._transport.call("moodreel_fail", request)
 
     async def load(self, ref: ItemRef) -> Analysis | None:
-        document = await self._transport.call("moodreel_load", _ref(ref))
+        document = await self._transport.call("moodreel_load", dump_ref(ref))
         return None if document is None else load_analysis(document)
 
     async def saved_at(self, ref: ItemRef) -> datetime | None:
-        text = await self._transport.call("moodreel_saved_at", _ref(ref))
+        text = await self._transport.call("moodreel_saved_at", dump_ref(ref))
         return None if text is None else load_time(text)
 
     async def installed_at(self) -> datetime:
@@ -93,8 +83,8 @@ class DatabaseStore:
     async def statuses(self, refs: Collection[ItemRef]) -> Mapping[ItemRef, ItemStatus]:
         known: dict[ItemRef, ItemStatus] = {}
         asked = list(refs)
-        for start in range(0, len(asked), REFS_PER_CALL):
-            page = asked[start : start + REFS_PER_CALL]
+        for start in range(0, len(asked), PAGE_SIZE):
+            page = asked[start : start + PAGE_SIZE]
             request = {"refs": storable([[ref.server, ref.item_id] for ref in page])}
             for row in await self._transport.call("moodreel_statuses", request):
                 known[page[row["index"]]] = load_status(row)
@@ -104,8 +94,25 @@ class DatabaseStore:
         rows = await self._transport.call("moodreel_list_statuses", {"limit": limit})
         return [load_status(row) for row in rows]
 
+    async def find_twins(self, fingerprint: str, *, exclude: ItemRef) -> Sequence[ItemRef]:
+        request = {**dump_ref(exclude), "fingerprint": storable(fingerprint)}
+        return load_refs(await self._transport.call("moodreel_find_twins", request))
+
+    async def adopt(self, former: ItemRef, item: MediaItem) -> None:
+        request = {**dump_ref(former), "item": dump_item(item)}
+        await self._transport.call("moodreel_adopt", request)
+
+    async def save_transcript(self, ref: ItemRef, lines: Sequence[TranscriptLine]) -> None:
+        """Replace an item's transcript; what is beyond ``LONGEST_TRANSCRIPT`` is left out."""
+        document = dump_transcript(lines)
+        await self._save_large("moodreel_save_transcript", dump_ref(ref), "lines", document)
+
+    async def load_transcript(self, ref: ItemRef) -> Sequence[TranscriptLine]:
+        rows = await self._transport.call("moodreel_load_transcript", dump_ref(ref))
+        return load_transcript(rows)
+
     async def mark_deleted(self, ref: ItemRef) -> None:
-        await self._transport.call("moodreel_mark_deleted", _ref(ref))
+        await self._transport.call("moodreel_mark_deleted", dump_ref(ref))
 
     async def nearest_items(
         self, embeddings: Float32, model: str, *, exclude: ItemRef, limit: int = 1
@@ -113,7 +120,7 @@ class DatabaseStore:
         nearest: dict[ItemRef, ItemMatch] = {}
         for start in range(0, len(embeddings), VECTORS_PER_CALL):
             request = {
-                **_ref(exclude),
+                **dump_ref(exclude),
                 "embeddings": dump_vectors(embeddings[start : start + VECTORS_PER_CALL]),
                 "model": model,
                 "limit": limit,
@@ -124,33 +131,6 @@ class DatabaseStore:
                     nearest[match.ref] = match
         # Exact: an item among the best of all is among the best where its own best score is.
         return sorted(nearest.values(), key=lambda match: -match.score)[:limit]
-
-    async def claim_publication(self, ref: ItemRef, channel: str, event_id: str) -> Claim:
-        request = {**_ref(ref), "channel": channel, "event_id": event_id}
-        return load_claim(await self._transport.call("moodreel_claim_publication", request))
-
-    async def settle_publication(
-        self, ref: ItemRef, channel: str, event_id: str, *, receipt: str = "", error: str = ""
-    ) -> None:
-        request = {
-            **_ref(ref),
-            "channel": channel,
-            "event_id": event_id,
-            "receipt": storable(receipt),
-            "error": storable(error),
-        }
-        await self._transport.call("moodreel_settle_publication", request)
-
-    async def save_event(self, envelope: Json) -> None:
-        await self._transport.call("moodreel_save_event", {"envelope": storable(envelope)})
-
-    async def list_events(self, *, limit: int = 100) -> Sequence[Json]:
-        events: list[Json] = await self._transport.call("moodreel_list_events", {"limit": limit})
-        return events
-
-    async def counts(self) -> Mapping[str, int]:
-        counts: dict[str, int] = await self._transport.call("moodreel_counts", {})
-        return counts
 
     async def check(self) -> Sequence[Finding]:
         try:
@@ -174,6 +154,20 @@ class DatabaseStore:
 
     async def aclose(self) -> None:
         await self._transport.aclose()
+
+    async def _save_large(self, function: str, owner: Json, field: str, document: Any) -> None:  # noqa: ANN401  any JSON value
+        """Call a function with a document that may be larger than a request may be."""
+        limit = self._transport.request_bytes
+        if limit is None or len(text := json.dumps(document)) + PIECE_OVERHEAD_BYTES <= limit:
+            await self._transport.call(function, {**owner, field: document})
+            return
+        upload = {**owner, "upload_id": str(uuid4())}
+        piece_count = 0
+        for piece in split(text, limit - PIECE_OVERHEAD_BYTES):
+            request = {**upload, "position": piece_count, "piece": piece}
+            await self._transport.call("moodreel_upload", request)
+            piece_count += 1
+        await self._transport.call(function, {**upload, "piece_count": piece_count})
 
     @staticmethod
     def _finding(severity: Severity, message: str, fix: str = "") -> Finding:
@@ -232,7 +226,3 @@ def split(text: str, limit_bytes: int) -> Iterator[str]:
             piece = piece[: len(piece) * limit_bytes // size]
         yield piece
         start += len(piece)
-
-
-def _ref(ref: ItemRef) -> Json:
-    return {"server": storable(ref.server), "item_id": storable(ref.item_id)}

@@ -146,6 +146,12 @@ async def test_counts_name_every_state(store):
         "publications_sending": 1,
         "publications_sent": 0,
         "publications_failed": 0,
+        "groups_gathering": 0,
+        "groups_sending": 0,
+        "groups_sent": 0,
+        "groups_failed": 0,
+        "transcripts": 0,
+        "tag_edits": 0,
         "events": 1,
     }
 

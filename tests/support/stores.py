@@ -73,7 +73,10 @@ class Database:
     def clear(self) -> None:
         """Forget every row: quicker than another database."""
         with psycopg.connect(self.dsn, autocommit=True) as admin:
-            admin.execute("truncate media_items, published_events cascade")
+            admin.execute(
+                "truncate media_items, published_events, publication_groups, reconciliations "
+                "cascade"
+            )
 
 
 @contextmanager
@@ -170,6 +173,9 @@ def make_full_analysis(scene_count: int = 3, dimension: int = 8) -> Analysis:
         duration_s=1324.04,
         added_at=datetime(2026, 3, 29, 1, 59, 59, 123456, tzinfo=UTC),
         url="https://media.example/web/#/details?id=full",
+        library="Serien & Mehr",
+        series_id="5f1c",
+        fingerprint="1300000-9f86d081884c7d65",
     )
     return Analysis(
         item=item,
