@@ -86,8 +86,8 @@ class ProcrastinateQueue:
     async def enqueue(self, jobs: Sequence[Job]) -> int:
         """Commit jobs; an equal one that waits already is not doubled. Returns how many are new.
 
-        An equal one that waits gets the higher priority, and is announced or forced if either is;
-        a pause before its next attempt stays.
+        An equal one that waits gets the higher priority and the earlier time, and every flag that
+        either has; a pause before its next attempt stays.
         """
         rows = to_rows(jobs)
         return await self._table.add(rows) if rows else 0

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from service.domain import AnalyzeJob, ItemRef, Job, Json, PublishJob
+from pydantic import TypeAdapter, ValidationError
+
+from service.domain import (
+    AnalyzeJob,
+    ExpandJob,
+    Failure,
+    ItemRef,
+    Job,
+    Json,
+    PublishJob,
+    ReconcileJob,
+)
 from service.errors import PermanentError
 
 ANALYZE = "analyze"
+EXPAND = "expand"
+RECONCILE = "reconcile"
 PUBLISH = "publish"
-KINDS = (ANALYZE, PUBLISH)
+KINDS = (ANALYZE, EXPAND, RECONCILE, PUBLISH)
 FLAGS = ("announce", "even_history", "force")
-"""Of an analysis: when equal jobs are merged, what either asks for is done."""
+"""Of an analysis."""
+_FAILURE = TypeAdapter(Failure | None)
 KEY_LENGTH = 200
 """Longer keys are hashed: a row of a btree index holds about 2,700 bytes."""
 
@@ -36,12 +50,15 @@ class JobRow:
     equality: str
     """No two jobs with the same equality wait at once."""
     args: Json
+    after_s: float = 0.0
+    """Not before so many seconds from now."""
 
     def merge(self, other: JobRow) -> JobRow:
-        """Ask for all that two equal jobs ask for: the higher priority, either's flags."""
+        """Ask for all that two equal jobs ask for: higher priority, earlier time, any flag."""
         return replace(
             self,
             priority=max(self.priority, other.priority),
+            after_s=min(self.after_s, other.after_s),
             args=merge_flags(self.args, other.args),
         )
 
@@ -57,25 +74,36 @@ def merge_flags(ours: Json, theirs: Json) -> Json:
 
 
 def to_row(job: Job) -> JobRow:
-    ref = {"server": job.ref.server, "item_id": job.ref.item_id}
+    kind, lock, equality, args = _describe(job)
+    return JobRow(
+        kind=kind,
+        priority=job.priority,
+        lock=_key(kind, *lock),
+        equality=_key(kind, *equality),
+        args={"server": job.ref.server, "item_id": job.ref.item_id, **args},
+        after_s=0.0 if isinstance(job, AnalyzeJob) else max(job.after_s, 0.0),
+    )
+
+
+def _describe(job: Job) -> tuple[str, Sequence[str], Sequence[str], Json]:
+    """A job's kind, what it is locked by, what it is equal by, and its arguments."""
     identity = (job.ref.server, job.ref.item_id)
     match job:
         case AnalyzeJob():
-            return JobRow(
-                kind=ANALYZE,
-                priority=job.priority,
-                lock=_key(ANALYZE, *identity),
-                equality=_key(ANALYZE, *identity),
-                args={**ref, **{flag: getattr(job, flag) for flag in FLAGS}},
-            )
+            return ANALYZE, identity, identity, {flag: getattr(job, flag) for flag in FLAGS}
+        case ExpandJob():
+            return EXPAND, identity, identity, {}
+        case ReconcileJob():
+            return RECONCILE, [job.server], [job.server], {"is_full": job.is_full}
         case PublishJob():
-            return JobRow(
-                kind=PUBLISH,
-                priority=job.priority,
-                lock=_key(PUBLISH, *identity, job.channel),
-                equality=_key(PUBLISH, *identity, job.channel, job.event_id),
-                args={**ref, "channel": job.channel, "event_id": job.event_id},
-            )
+            args: Json = {"channel": job.channel, "event_id": job.event_id}
+            if job.failure is not None:
+                args["failure"] = asdict(job.failure)
+            elif job.group:
+                group = (job.channel, job.group)
+                return PUBLISH, group, group, {**args, "group": job.group}
+            lock = (*identity, job.channel)
+            return PUBLISH, lock, (*lock, job.event_id), args
 
 
 def to_rows(jobs: Iterable[Job]) -> list[JobRow]:
@@ -98,11 +126,23 @@ def to_job(kind: str, priority: int, args: Mapping[str, Any]) -> Job:
         if kind == ANALYZE:
             flags = {flag: args[flag] for flag in FLAGS}
             return AnalyzeJob(ref=ref, priority=priority, **flags)
+        if kind == EXPAND:
+            return ExpandJob(ref=ref, priority=priority)
+        if kind == RECONCILE:
+            return ReconcileJob(server=ref.server, is_full=args["is_full"], priority=priority)
+        # What the versions before this one wrote knows neither groups nor failures.
         return PublishJob(
-            ref=ref, priority=priority, channel=args["channel"], event_id=args["event_id"]
+            ref=ref,
+            priority=priority,
+            channel=args["channel"],
+            event_id=args["event_id"],
+            group=args.get("group", ""),
+            failure=_FAILURE.validate_python(args.get("failure")),
         )
     except KeyError as error:
         raise PermanentError(f"a waiting {kind} job lacks {error}: who wrote it?") from error
+    except ValidationError as error:
+        raise PermanentError(f"a waiting {kind} job cannot be read: {error}") from error
 
 
 def _key(*parts: str) -> str:

@@ -8,9 +8,11 @@ LISTEN: LiteralString = "listen procrastinate_any_queue_v1"
 
 ADD: LiteralString = """
 insert into procrastinate_jobs as waiting
-    (queue_name, task_name, priority, lock, queueing_lock, args)
+    (queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at)
 select 'moodreel', job->>'kind', (job->>'priority')::int, job->>'lock', job->>'equality',
-       job->'args'
+       job->'args',
+       case when (job->>'after_s')::float8 > 0
+            then now() + make_interval(secs => (job->>'after_s')::float8) end
   from jsonb_array_elements(%(jobs)s) with ordinality as jobs (job, number)
  order by number
 on conflict (queueing_lock) where status = 'todo' do update
@@ -19,11 +21,19 @@ on conflict (queueing_lock) where status = 'todo' do update
            'announce', (waiting.args->>'announce')::bool or (excluded.args->>'announce')::bool,
            'even_history',
              (waiting.args->>'even_history')::bool or (excluded.args->>'even_history')::bool,
-           'force', (waiting.args->>'force')::bool or (excluded.args->>'force')::bool))
+           'force', (waiting.args->>'force')::bool or (excluded.args->>'force')::bool,
+           'is_full', (waiting.args->>'is_full')::bool or (excluded.args->>'is_full')::bool)),
+       scheduled_at =  -- the earlier; but a pause before another attempt has its reason
+         case when waiting.args ? 'error' then waiting.scheduled_at
+              when excluded.scheduled_at < waiting.scheduled_at then excluded.scheduled_at
+              when excluded.scheduled_at is not null then waiting.scheduled_at end
  where excluded.priority > waiting.priority
     or (excluded.args @> '{"announce": true}' and waiting.args @> '{"announce": false}')
     or (excluded.args @> '{"force": true}' and waiting.args @> '{"force": false}')
     or (excluded.args @> '{"even_history": true}' and waiting.args @> '{"even_history": false}')
+    or (excluded.args @> '{"is_full": true}' and waiting.args @> '{"is_full": false}')
+    or (waiting.scheduled_at > coalesce(excluded.scheduled_at, now())
+        and not waiting.args ? 'error')
 returning (xmax = 0) as is_new  -- a row that was updated carries our transaction in xmax
 """
 

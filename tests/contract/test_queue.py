@@ -14,7 +14,16 @@ from procrastinate.schema import SchemaManager
 from psycopg.rows import dict_row
 
 from adapters.queue import ProcrastinateQueue, QueueSettings
-from service.domain import AnalyzeJob, ItemRef, Job, Priority, PublishJob
+from service.domain import (
+    AnalyzeJob,
+    ExpandJob,
+    Failure,
+    ItemRef,
+    Job,
+    Priority,
+    PublishJob,
+    ReconcileJob,
+)
 from service.errors import ConfigurationError, PermanentError, TransientError
 from tests.support.queue_worker import (
     QUICK,
@@ -37,9 +46,19 @@ def from_backfill(item_id: str = "abc", **changes: Any) -> AnalyzeJob:
     return analyze(item_id, priority=Priority.BACKFILL, announce=False, **changes)
 
 
-def publish(item_id: str = "abc", channel: str = "discord", event_id: str = "e1") -> PublishJob:
+def publish(
+    item_id: str = "abc", channel: str = "discord", event_id: str = "e1", **changes: Any
+) -> PublishJob:
     ref = ItemRef(server="folder", item_id=item_id)
-    return PublishJob(ref=ref, channel=channel, event_id=event_id)
+    return PublishJob(ref=ref, channel=channel, event_id=event_id, **changes)
+
+
+def expand(item_id: str = "show", **changes: Any) -> ExpandJob:
+    return ExpandJob(ref=ItemRef(server="folder", item_id=item_id), **changes)
+
+
+def reconcile(server: str = "folder", **changes: Any) -> ReconcileJob:
+    return ReconcileJob(server=server, **changes)
 
 
 @pytest.fixture
@@ -83,6 +102,35 @@ async def test_jobs_for_other_channels_and_events_are_other_jobs(queue: Procrast
     assert await queue.enqueue(jobs) == 4
 
 
+async def test_jobs_of_other_kinds_servers_and_shows_are_other_jobs(queue: ProcrastinateQueue):
+    jobs: list[Job] = [
+        *(analyze("x"), expand("x"), expand("y"), publish("x")),
+        *(reconcile("folder"), reconcile("plex")),
+    ]
+
+    assert await queue.enqueue(jobs) == 6
+
+
+async def test_a_group_waits_once_for_each_channel_and_an_item_by_itself(
+    queue: ProcrastinateQueue,
+):
+    jobs: list[Job] = [
+        publish("1", group="season 1", event_id="e1"),
+        publish("2", group="season 1", event_id="e2"),
+        publish("2", group="season 2", event_id="e2"),
+        publish("2", channel="forum", group="season 1", event_id="e2"),
+        publish("2", event_id="e2"),
+        publish("2", channel="discord", event_id="e3", failure=BROKEN),
+        publish("2", channel="discord", event_id="e3", failure=BROKEN),
+    ]
+
+    assert await queue.enqueue(jobs) == 5
+    assert await queue.enqueue(jobs[:2]) == 0
+
+
+BROKEN = Failure(stage="analyze", reason="no video stream", is_retryable=True)
+
+
 async def test_enqueueing_at_the_same_time_doubles_nothing(queue: ProcrastinateQueue):
     there = [analyze(str(number)) for number in range(300)]
     back = there[::-1]
@@ -103,6 +151,12 @@ async def test_enqueueing_at_the_same_time_doubles_nothing(queue: ProcrastinateQ
         (analyze(), from_backfill(force=True), analyze(force=True)),
         (from_backfill(), from_backfill(force=True), from_backfill(force=True)),
         (from_backfill(), from_backfill(even_history=True), from_backfill(even_history=True)),
+        (reconcile(), reconcile(is_full=True), reconcile(is_full=True)),
+        (reconcile(is_full=True), reconcile(), reconcile(is_full=True)),
+        (reconcile(after_s=3600), reconcile(), reconcile()),
+        (reconcile(), reconcile(after_s=3600), reconcile()),
+        (expand(priority=Priority.BACKFILL), expand(), expand()),
+        (publish(group="g"), publish("2", event_id="e2", group="g"), publish(group="g")),
     ],
     ids=[
         "lifted",
@@ -111,13 +165,15 @@ async def test_enqueueing_at_the_same_time_doubles_nothing(queue: ProcrastinateQ
         "forced",
         "forced in the background",
         "told although it is old",
+        *("asked in full", "still in full", "asked at once", "not put off", "shows lifted"),
+        "told of together",
     ],
 )
 async def test_a_waiting_job_takes_over_what_an_equal_one_asks_for(
     queue: ProcrastinateQueue,
-    waiting: AnalyzeJob,
-    arriving: AnalyzeJob,
-    performed: AnalyzeJob,
+    waiting: Job,
+    arriving: Job,
+    performed: Job,
     together: bool,
 ):
     if together:
@@ -141,6 +197,87 @@ async def test_what_the_table_cannot_hold_is_refused_for_good(queue: Procrastina
         await queue.enqueue([analyze("no\x00body")])
 
 
+# In time ----------------------------------------------------------------------------------------
+
+
+WAITS_S = """
+select extract(epoch from scheduled_at - now())::float8 as waits_s from procrastinate_jobs
+ where status = 'todo'
+"""
+
+
+def waits_s(database: Database) -> float:
+    """How long the only job that waits will do so."""
+    row = database.execute(WAITS_S).fetchone()
+    assert row is not None
+    return float(row["waits_s"] or 0.0)
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one call", "one after the other"])
+@pytest.mark.parametrize(
+    ("first_s", "second_s"), [(60.0, 600.0), (600.0, 60.0), (60.0, 0.0), (0.0, 60.0)]
+)
+async def test_of_two_equal_jobs_the_earlier_time_counts(
+    queue: ProcrastinateQueue,
+    database: Database,
+    first_s: float,
+    second_s: float,
+    together: bool,
+):
+    first = publish("1", group="season", event_id="e1", after_s=first_s)
+    second = publish("2", group="season", event_id="e2", after_s=second_s)
+    if together:
+        await queue.enqueue([first, second])
+    else:
+        await queue.enqueue([first])
+        await queue.enqueue([second])
+
+    earlier_s = min(first_s, second_s)
+    assert earlier_s - 30 < waits_s(database) <= earlier_s
+
+
+async def test_a_job_is_not_performed_before_its_time(
+    queue: ProcrastinateQueue, database: Database
+):
+    await queue.enqueue([expand(after_s=3600), reconcile(after_s=3600), analyze()])
+
+    assert (await work_through(queue, 1)).jobs == [analyze()]
+    assert (await queue.counts())["waiting"] == 2
+    database.execute("update procrastinate_jobs set scheduled_at = now() where status = 'todo'")
+    assert set((await work_through(queue, 2)).jobs) == {expand(), reconcile()}
+
+
+async def test_an_equal_job_does_not_end_the_pause_before_the_next_attempt(
+    queue: ProcrastinateQueue, database: Database
+):
+    async def refuse(job: Job, attempt: int) -> None:
+        raise TransientError("too many requests", retry_after_s=600.0)
+
+    await queue.enqueue([publish(group="season")])
+    await work_through(queue, 1, refuse)
+    await queue.enqueue([publish("2", group="season")])
+
+    assert 570 < waits_s(database) <= 600
+
+
+async def test_what_is_gathered_while_a_groups_message_goes_out_waits_for_the_next(
+    queue: ProcrastinateQueue,
+):
+    """Two jobs of one group never run at once, and the second is not lost in the first."""
+    more = publish("2", group="season", event_id="e2")
+
+    async def gather_more(job: Job, attempt: int) -> None:
+        if job.ref.item_id == "1":
+            assert await queue.enqueue([more]) == 1
+
+    await queue.enqueue([publish("1", group="season")])
+
+    assert (await work_through(queue, 2, gather_more, concurrency=2)).performed == [
+        (publish("1", group="season"), 1),
+        (more, 1),
+    ]
+
+
 # Performing -------------------------------------------------------------------------------------
 
 
@@ -150,10 +287,17 @@ async def test_what_the_table_cannot_hold_is_refused_for_good(queue: Procrastina
         analyze(),
         from_backfill(force=True),
         publish(),
+        expand(priority=3),
+        reconcile(is_full=True),
+        publish(group="season 1", priority=4),
+        publish(event_id="e5", failure=BROKEN),
         analyze('Ünïcode/ "Öl" \\ % 100 🎬'),
         publish("x" * 4000, channel="nats:" + "y" * 4000),
     ],
-    ids=["analyze", "backfill", "publish", "odd characters", "very long"],
+    ids=[
+        *("analyze", "backfill", "publish", "expand", "reconcile", "group", "failure"),
+        *("odd characters", "very long"),
+    ],
 )
 async def test_a_job_is_performed_as_it_was_enqueued(queue: ProcrastinateQueue, job: Job):
     await queue.enqueue([job])
@@ -441,8 +585,13 @@ async def test_a_worker_that_was_told_to_stop_takes_nothing(queue: Procrastinate
     [
         ("transcode", '{"bitrate": 3}', "UnknownJobError: this .* has no job 'transcode'"),
         ("analyze", '{"server": "folder"}', "PermanentError: .* lacks 'item_id'"),
+        (
+            "publish",
+            '{"server": "a", "item_id": "b", "channel": "c", "event_id": "d", "failure": {}}',
+            "PermanentError: .* publish job cannot be read",
+        ),
     ],
-    ids=["an unknown kind", "an argument is missing"],
+    ids=["an unknown kind", "an argument is missing", "an argument of another shape"],
 )
 async def test_a_job_that_is_not_understood_fails_clearly_and_the_work_goes_on(
     queue: ProcrastinateQueue, database: Database, kind: str, args: str, error: str
@@ -459,6 +608,37 @@ async def test_a_job_that_is_not_understood_fails_clearly_and_the_work_goes_on(
     (failed,) = await queue.failures()
     assert failed.kind == kind
     assert re.match(error, f"{failed.error}: {failed.message}")
+
+
+RELEASED_ROWS = """
+insert into procrastinate_jobs (queue_name, task_name, priority, lock, queueing_lock, args) values
+('moodreel', 'analyze', 5, '["analyze", "folder", "abc"]', '["analyze", "folder", "abc"]',
+ '{"server": "folder", "item_id": "abc", "announce": true, "even_history": false, "force": false}'),
+('moodreel', 'publish', 5, '["publish", "folder", "abc", "discord"]',
+ '["publish", "folder", "abc", "discord", "e1"]',
+ '{"server": "folder", "item_id": "abc", "channel": "discord", "event_id": "e1"}')
+"""
+"""As 0.1.0 wrote them."""
+
+
+async def test_jobs_that_the_released_version_left_behind_are_performed_once(
+    queue: ProcrastinateQueue, database: Database
+):
+    database.execute(RELEASED_ROWS)
+
+    assert await queue.enqueue([analyze(priority=3), publish(priority=3)]) == 0
+    assert (await work_through(queue, 2)).jobs == [analyze(priority=5), publish(priority=5)]
+
+
+async def test_a_server_is_named_where_asking_it_failed(queue: ProcrastinateQueue):
+    async def fail(job: Job, attempt: int) -> None:
+        raise PermanentError("the key is refused")
+
+    await queue.enqueue([reconcile()])
+    await work_through(queue, 1, fail)
+
+    (failed,) = await queue.failures()
+    assert (failed.kind, failed.ref) == ("reconcile", "folder/*")
 
 
 async def test_arguments_of_a_newer_version_are_left_alone(
