@@ -675,7 +675,7 @@ class FailedJob:
     """A job that will not be tried any more."""
 
     kind: str
-    """``analyze`` or ``publish``."""
+    """``analyze``, ``expand``, ``reconcile`` or ``publish``."""
     ref: str
     """``server/item_id``; empty where the job was not understood."""
     attempts: int
