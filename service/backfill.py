@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -13,6 +13,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 from service.domain import (
     AnalyzeJob,
     Change,
+    IllegibleItem,
     ItemRef,
     ItemStatus,
     LibraryEvent,
@@ -21,15 +22,24 @@ from service.domain import (
 )
 from service.errors import NotFoundError, PermanentError, TransientError
 from service.ports import JobQueue, MediaServer, Store, Watcher
-from service.wanted import Reprocess, needs_analysis
+from service.wanted import (
+    PAGE_SIZE,
+    Choice,
+    Page,
+    Reprocess,
+    is_unheard,
+    needs_analysis,
+    read_pages,
+)
 
 logger = logging.getLogger(__name__)
 
-PAGE_SIZE = 500
-"""Items per look into the store: one round trip each, and flat memory for any library."""
-
 GATHER_S = 0.25
 """How long a watcher's events are gathered before they are looked up together."""
+NAMED = 20
+"""Items that a report names of those that were left out: enough to see what is wrong with them."""
+LOADED_AT_ONCE = 8
+"""Analyses in memory while it is found out what they lack; half a megabyte each, of a long film."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,21 +47,29 @@ class BackfillReport:
     """What a walk through a library came to."""
 
     seen_count: int = 0
+    """Items that were listed."""
+    chosen_count: int = 0
+    """Of those, items in the chosen libraries and of the chosen kinds."""
     wanted_count: int = 0
-    """Items that need an analysis."""
+    """Of those, items that need an analysis."""
     enqueued_count: int = 0
     """Jobs that are new; the others of the wanted waited already. Zero in a dry run."""
+    skipped_count: int = 0
+    """Items that could not be read, or not be enqueued; the others were."""
+    skipped: tuple[IllegibleItem, ...] = ()
+    """The first ``NAMED`` of them."""
+    libraries: frozenset[str] = frozenset()
+    """Names of the libraries that were seen."""
 
 
 async def backfill(
     server: MediaServer,
+    choice: Choice | None = None,
     *,
     store: Store,
     queue: JobQueue,
     version: str,
-    since: datetime | None = None,
     limit: int | None = None,
-    reprocess: Reprocess = Reprocess.MISSING,
     announce: bool = False,
     dry_run: bool = False,
     on_page: Callable[[BackfillReport], None] = lambda _: None,
@@ -59,46 +77,43 @@ async def backfill(
     """Enqueue what a library holds and the store does not.
 
     Safe to interrupt and to run twice: each page is committed, and an equal waiting job is not
-    doubled.
+    doubled. An item that cannot be read or enqueued is reported, and left out.
 
     Args:
         server: Whose library.
+        choice: Which of its items; all that were never analysed by default.
         store: Says what is analysed already.
         queue: Takes the jobs, behind everything that is new.
         version: The pipeline's version, see ``Pipeline.version``.
-        since: Only items added at or after this moment.
         limit: At most so many jobs.
-        reprocess: Which items.
         announce: Whether channels are told of each. History is quiet by default.
         dry_run: Count, but enqueue nothing.
         on_page: Called with the report so far after each page.
+
+    Raises:
+        TransientError: The server, or the database, went away on the way. What was reported by
+            then is enqueued.
     """
+    choice = choice or Choice()
     report = BackfillReport()
-    async for page in _pages(server.list_items(since=since)):
-        statuses = await store.statuses([item.ref for item in page])
-        wanted = [
-            item
-            for item in page
-            if needs_analysis(item, statuses.get(item.ref), version, reprocess)
-        ]
+    listing = server.list_items(since=choice.since, order=choice.order)
+    async for page in read_pages(listing, store):
+        chosen = [item for item in page.items if choice.includes(item)]
+        wanted = await _choose(chosen, page, choice, store, version)
         if limit is not None:
             wanted = wanted[: limit - report.wanted_count]
-        jobs = [
-            AnalyzeJob(
-                ref=item.ref,
-                priority=Priority.BACKFILL,
-                announce=announce,
-                even_history=announce,
-                force=reprocess is not Reprocess.MISSING,
-            )
-            for item in wanted
-        ]
-        enqueued_count = 0 if dry_run else await queue.enqueue(jobs)
+        jobs = [_job(item, choice, announce=announce) for item in wanted]
+        enqueued_count, refused = (0, []) if dry_run else await _enqueue(jobs, queue)
+        skipped = [*page.illegible, *refused]
         report = replace(
             report,
-            seen_count=report.seen_count + len(page),
-            wanted_count=report.wanted_count + len(wanted),
+            seen_count=report.seen_count + len(page.items) + len(page.illegible),
+            chosen_count=report.chosen_count + len(chosen),
+            wanted_count=report.wanted_count + len(wanted) - len(refused),
             enqueued_count=report.enqueued_count + enqueued_count,
+            skipped_count=report.skipped_count + len(skipped),
+            skipped=(*report.skipped, *skipped)[:NAMED],
+            libraries=report.libraries | {item.library for item in page.items if item.library},
         )
         on_page(report)
         if limit is not None and report.wanted_count >= limit:
@@ -106,15 +121,56 @@ async def backfill(
     return report
 
 
-async def _pages(items: AsyncIterator[MediaItem]) -> AsyncIterator[list[MediaItem]]:
-    page: list[MediaItem] = []
-    async for item in items:
-        page.append(item)
-        if len(page) == PAGE_SIZE:
-            yield page
-            page = []
-    if page:
-        yield page
+async def _choose(
+    items: Sequence[MediaItem], page: Page, choice: Choice, store: Store, version: str
+) -> list[MediaItem]:
+    if choice.only_unheard:
+        analyzed = [
+            item
+            for item in items
+            if not needs_analysis(item, page.statuses.get(item.ref), version, Reprocess.MISSING)
+        ]
+        return await _unheard(analyzed, store)
+    return [
+        item
+        for item in items
+        if needs_analysis(item, page.statuses.get(item.ref), version, choice.reprocess)
+    ]
+
+
+async def _unheard(items: Sequence[MediaItem], store: Store) -> list[MediaItem]:
+    """Those with sound of which no captioner wrote a summary. Loads the analysis of each."""
+    found: list[MediaItem] = []
+    for start in range(0, len(items), LOADED_AT_ONCE):
+        asked = items[start : start + LOADED_AT_ONCE]
+        analyses = await asyncio.gather(*(store.load(item.ref) for item in asked))
+        found += [item for item, known in zip(asked, analyses, strict=True) if is_unheard(known)]
+    return found
+
+
+def _job(item: MediaItem, choice: Choice, *, announce: bool) -> AnalyzeJob:
+    return AnalyzeJob(
+        ref=item.ref,
+        priority=Priority.BACKFILL,
+        announce=announce,
+        even_history=announce,
+        force=choice.is_anew,
+    )
+
+
+async def _enqueue(jobs: Sequence[AnalyzeJob], queue: JobQueue) -> tuple[int, list[IllegibleItem]]:
+    """Enqueue jobs, and find those that the database cannot hold: they are left out alone."""
+    if not jobs:
+        return 0, []
+    try:
+        return await queue.enqueue(jobs), []
+    except PermanentError as error:
+        if len(jobs) == 1:
+            return 0, [IllegibleItem(ref=jobs[0].ref, title="", reason=str(error))]
+    middle = len(jobs) // 2
+    first_count, first_refused = await _enqueue(jobs[:middle], queue)
+    second_count, second_refused = await _enqueue(jobs[middle:], queue)
+    return first_count + second_count, first_refused + second_refused
 
 
 class Follower:

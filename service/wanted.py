@@ -1,10 +1,27 @@
-"""Which items need to be analysed, by what the store knows of them."""
+"""Which items of a library are to be analysed, by what the store knows of them."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
-from service.domain import ItemState, ItemStatus, MediaItem
+from service.domain import (
+    Analysis,
+    IllegibleItem,
+    ItemRef,
+    ItemState,
+    ItemStatus,
+    ListedItem,
+    MediaItem,
+    MediaKind,
+    Order,
+)
+from service.ports import Store
+
+PAGE_SIZE = 500
+"""Items per look into the store: one round trip each, and flat memory for any library."""
 
 
 class Reprocess(StrEnum):
@@ -16,6 +33,72 @@ class Reprocess(StrEnum):
     """Those, and what another version, model or vocabulary analysed, and what failed."""
     ALL = "all"
     """Everything, even where the analysis is current."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which items of a library somebody wants to be looked at, and in which order."""
+
+    since: datetime | None = None
+    """Only those added then or later."""
+    libraries: frozenset[str] = frozenset()
+    """Only those in a library of this name, however it is capitalised; empty: in any."""
+    kinds: frozenset[MediaKind] = frozenset()
+    """Only of these kinds; empty: of any."""
+    order: Order = Order.OLDEST_FIRST
+    reprocess: Reprocess = Reprocess.MISSING
+    only_unheard: bool = False
+    """Only those that have an analysis, with sound, of which no captioner wrote a summary."""
+
+    def includes(self, item: MediaItem) -> bool:
+        """Whether it is of a wanted kind, in a wanted library."""
+        wanted = {name.casefold() for name in self.libraries}
+        return (not self.kinds or item.kind in self.kinds) and (
+            not wanted or item.library.casefold() in wanted
+        )
+
+    @property
+    def is_anew(self) -> bool:
+        """Whether what has a current analysis is analysed nevertheless."""
+        return self.only_unheard or self.reprocess is not Reprocess.MISSING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A few items of a listing, and what the store knows of them."""
+
+    items: tuple[MediaItem, ...]
+    illegible: tuple[IllegibleItem, ...]
+    statuses: Mapping[ItemRef, ItemStatus]
+
+    def missing(self) -> list[MediaItem]:
+        """Those whose present content was never analysed."""
+        return [
+            item
+            for item in self.items
+            if needs_analysis(item, self.statuses.get(item.ref), "", Reprocess.MISSING)
+        ]
+
+
+async def read_pages(listing: AsyncIterator[ListedItem], store: Store) -> AsyncIterator[Page]:
+    """Look a listing up in the store, ``PAGE_SIZE`` entries at a time."""
+    entries: list[ListedItem] = []
+    async for entry in listing:
+        entries.append(entry)
+        if len(entries) == PAGE_SIZE:
+            yield await _look_up(entries, store)
+            entries = []
+    if entries:
+        yield await _look_up(entries, store)
+
+
+async def _look_up(entries: list[ListedItem], store: Store) -> Page:
+    items = tuple(entry for entry in entries if isinstance(entry, MediaItem))
+    return Page(
+        items=items,
+        illegible=tuple(entry for entry in entries if isinstance(entry, IllegibleItem)),
+        statuses=await store.statuses([item.ref for item in items]) if items else {},
+    )
 
 
 def is_current(item: MediaItem, status: ItemStatus | None, version: str) -> bool:
@@ -39,3 +122,8 @@ def needs_analysis(
     if reprocess is Reprocess.OUTDATED:
         return not is_current(item, status, version)
     return status.state is not ItemState.ANALYZED or status.revision != item.revision
+
+
+def is_unheard(analysis: Analysis | None) -> bool:
+    """Whether there is sound of which no captioner wrote a summary."""
+    return analysis is not None and analysis.audio is not None and not analysis.audio.summary

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.captioners.qwen_audio import open_captioner
+from adapters.captioners.qwen_audio import QwenAudioSettings, open_captioner
 from adapters.captioners.vision_chat import open_picture_captioner
 from adapters.media.reader import ProcessReader
 from adapters.media.settings import ReaderSettings
@@ -113,6 +113,11 @@ def open_examiner(
         ),
         scene_timeout_s=detection.scene_timeout_s,
     )
+
+
+def has_sound_captioner() -> bool:
+    """Whether a language model is configured that describes sound."""
+    return QwenAudioSettings.read().jellyfin_audio_qwen_enable
 
 
 def _pool(settings: ServiceSettings) -> Executor:
