@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from service.errors import ConfigurationError, TransientError
-from service.ports import JobQueue, MediaServer, Store
+from service.ports import JobQueue, Store, WebhookSender
 from service.web.health import Health
+from service.web.token import Token
 from service.web.webhooks import RETRY_AFTER_S, Limits, Webhooks
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def create_app(
     *,
-    servers: Mapping[str, MediaServer],
+    senders: Mapping[str, WebhookSender] | None = None,
+    servers: Mapping[str, WebhookSender] | Collection[str],
     queue: JobQueue,
     store: Store,
     token: str,
@@ -39,7 +41,8 @@ def create_app(
     """Put the routes together.
 
     Args:
-        servers: Configured media servers by the name that stands in their webhooks' address.
+        senders: All whose webhooks are understood, by the name that stands in their address.
+        servers: Names of the configured media servers that can be asked what changed.
         queue: Takes the jobs.
         store: Marks what was deleted.
         token: The secret that senders of webhooks must know.
@@ -48,12 +51,22 @@ def create_app(
     Raises:
         ConfigurationError: The token is empty.
     """
-    webhooks = Webhooks(servers, queue, store, token, limits)
+    if senders is None:  # until the wiring names them
+        senders = servers if isinstance(servers, Mapping) else {}
+    webhooks = Webhooks(
+        senders=senders,
+        servers=servers,
+        queue=queue,
+        store=store,
+        token=Token(token),
+        limits=limits,
+    )
     health = Health(queue, store)
     app = web.Application(client_max_size=limits.body_bytes, middlewares=[answer_errors_in_json])
     app.add_routes(
         [
-            web.post("/webhooks/{server}", webhooks.receive),
+            web.post("/webhooks", webhooks.receive_any),
+            web.post("/webhooks/{name}", webhooks.receive),
             web.get("/healthz", health.alive),
             web.get("/readyz", health.ready),
         ]

@@ -1,22 +1,37 @@
-"""The door that media servers knock at: ``POST /webhooks/{server}``."""
+"""The door that senders knock at: ``POST /webhooks/{name}``, or one address for all of them."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from aiohttp import web
 
-from service.domain import AnalyzeJob, Change, LibraryEvent
+from service.domain import (
+    AnalyzeJob,
+    Change,
+    ExpandJob,
+    FileEvent,
+    Job,
+    LibraryEvent,
+    ReconcileJob,
+    WebhookEvent,
+)
 from service.errors import BadPayloadError, ConfigurationError
-from service.ports import JobQueue, MediaServer, Store
+from service.ports import JobQueue, Store, WebhookSender
+from service.web.token import Token
 
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 30
+CHILDREN_AFTER_S = 30.0
+"""A server tells of a show before its episodes are scanned. The queue of Jellyfin's plugin sends
+every 30 s: by then what came with it has been told of, or can be listed."""
+RESCAN_AFTER_S = 60.0
+"""How long Jellyfin waits between noticing a file and scanning it (``LibraryMonitorDelay``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,90 +47,115 @@ class Limits:
 
 
 class Webhooks:
-    """Turns what servers report into committed jobs, and only then says so.
+    """Turns what senders report into committed jobs, and only then says so.
 
     Args:
-        servers: Configured media servers by name.
-        queue: Where new and changed items go.
+        senders: All whose webhooks are understood, by name.
+        servers: Names of the configured media servers that can be asked what changed.
+        queue: Where the jobs go.
         store: Where deleted items are marked.
-        token: What a sender must know; never empty.
+        token: What a sender must know.
         limits: How much and how long a sender may take.
     """
 
     def __init__(
         self,
-        servers: Mapping[str, MediaServer],
+        *,
+        senders: Mapping[str, WebhookSender],
+        servers: Collection[str],
         queue: JobQueue,
         store: Store,
-        token: str,
+        token: Token,
         limits: Limits,
     ) -> None:
-        if not token.strip():
-            raise ConfigurationError("the webhook token is empty: anybody could send webhooks")
+        self._senders = senders
         self._servers = servers
         self._queue = queue
         self._store = store
-        self._token = token.strip().encode()
+        self._token = token
         self._limits = limits
 
     async def receive(self, request: web.Request) -> web.Response:
         """202 once it is committed, 204 for what is of no interest.
 
-        401 before the body is read, 404 for an unknown server, 408 and 413 for a body too slow
-        or too long, 400 for one that cannot be understood, 503 while the database is away: the
-        sender's log then shows what was not taken.
+        401 before the body is read, 404 for an unknown sender or one whose server is not
+        configured, 408 and 413 for a body too slow or too long, 400 for one that cannot be
+        understood, 503 while the database is away: the sender's log then shows what was not taken.
         """
-        self._require_token(request)
-        server = self._servers.get(request.match_info["server"])
-        if server is None:
-            known = ", ".join(sorted(self._servers)) or "none"
-            raise web.HTTPNotFound(text=f"no such media server; configured: {known}")
+        self._token.require(request)
+        sender = self._senders.get(request.match_info["name"])
+        if sender is None:
+            raise web.HTTPNotFound(text=f"no such sender; known: {self._names()}")
+        return await self._take(sender, await self._read_body(request), _content_type(request))
+
+    async def receive_any(self, request: web.Request) -> web.Response:
+        """As ``receive``, from whoever the body shows to be its sender; else 400."""
+        self._token.require(request)
         body = await self._read_body(request)
+        content_type = _content_type(request)
+        found = [
+            sender for sender in self._senders.values() if sender.recognises(body, content_type)
+        ]
+        if len(found) != 1:
+            names = " and ".join(sender.name for sender in found) or "none of them"
+            raise web.HTTPBadRequest(
+                text=f"a body like this is sent by {names}; known: {self._names()}; "
+                "each has an address of its own, /webhooks/NAME"
+            )
+        return await self._take(found[0], body, content_type)
+
+    async def _take(self, sender: WebhookSender, body: bytes, content_type: str) -> web.Response:
         try:
-            event = server.parse_webhook(body, request.content_type)
+            events = sender.parse_webhook(body, content_type)
         except BadPayloadError as error:
             raise web.HTTPBadRequest(text=str(error)) from error
-        if event is None:
-            return web.Response(status=web.HTTPNoContent.status_code)
+        except ConfigurationError as error:
+            raise web.HTTPNotFound(text=str(error)) from error
         async with asyncio.timeout(self._limits.commit_timeout_s):
-            return await self._commit(event)
+            return await self._commit(sender.name, events)
 
-    async def _commit(self, event: LibraryEvent) -> web.Response:
-        if event.change is Change.DELETED:
-            await self._store.mark_deleted(event.ref)
-            answer: dict[str, object] = {"deleted": str(event.ref)}
-        else:
-            added = await self._queue.enqueue([AnalyzeJob(ref=event.ref)])
-            answer = {"job": f"analyze {event.ref}", "is_new": bool(added)}
+    async def _commit(self, sender: str, events: Sequence[WebhookEvent]) -> web.Response:
+        deleted = [event.ref for event in events if _is_deleted_item(event)]
+        jobs = [job for event in events for job in self._plan(event)]
+        for ref in deleted:
+            await self._store.mark_deleted(ref)
+        added = await self._queue.enqueue(jobs) if jobs else 0
+        if not deleted and not jobs:
+            return web.Response(status=web.HTTPNoContent.status_code)
         logger.info(
             "took a webhook",
             extra={
                 "action": "webhook_taken",
-                "change": event.change.value,
-                "item": str(event.ref),
-                "title": event.title,
+                "sender": sender,
+                "changes": [event.change.value for event in events],
+                "titles": [event.title for event in events],
+                "jobs": list(map(_describe, jobs)),
+                "deleted": list(map(str, deleted)),
             },
         )
+        answer = {
+            "jobs": list(map(_describe, jobs)),
+            "new": added,
+            "deleted": list(map(str, deleted)),
+        }
         return web.json_response(answer, status=web.HTTPAccepted.status_code)
 
-    def _require_token(self, request: web.Request) -> None:
-        """Compare in constant time whatever was offered, by header or, where a server can send
-        none (Plex), in the address.
-        """
-        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
-        offered = (
-            credentials.strip() if scheme.lower() == "bearer" else "",
-            request.headers.get("X-Moodreel-Token", "").strip(),
-            request.query.get("token", ""),
-        )
-        matches = [
-            hmac.compare_digest(token.encode(errors="replace"), self._token) for token in offered
-        ]
-        if not any(matches):
-            raise web.HTTPUnauthorized(
-                text="wrong or missing token; `moodreel doctor` shows the whole address",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
+    def _plan(self, event: WebhookEvent) -> Sequence[Job]:
+        """What has to be done about it. What is believed of an event is its id, nothing else."""
+        is_deleted = event.change is Change.DELETED
+        if isinstance(event, FileEvent):
+            return [
+                ReconcileJob(server=name, is_full=is_deleted, after_s=RESCAN_AFTER_S)
+                for name in self._servers
+            ]
+        if event.is_group and is_deleted:
+            return [ReconcileJob(server=event.ref.server, is_full=True, after_s=RESCAN_AFTER_S)]
+        if event.is_group:
+            return [ExpandJob(ref=event.ref, after_s=CHILDREN_AFTER_S)]
+        return [] if is_deleted else [AnalyzeJob(ref=event.ref)]
+
+    def _names(self) -> str:
+        return ", ".join(sorted(self._senders)) or "none"
 
     async def _read_body(self, request: web.Request) -> bytes:
         length = request.content_length or 0
@@ -126,3 +166,20 @@ class Webhooks:
                 return await request.read()
         except TimeoutError as error:
             raise web.HTTPRequestTimeout(text="the body came too slowly") from error
+        except web.RequestPayloadError as error:
+            raise web.HTTPBadRequest(text="the body is not encoded as its headers say") from error
+
+
+def _content_type(request: web.Request) -> str:
+    """With its parameters: a form's boundary is one."""
+    return request.headers.get("Content-Type", "")
+
+
+def _is_deleted_item(event: WebhookEvent) -> TypeGuard[LibraryEvent]:
+    """Whether there is one item to mark; a group's are found by comparing."""
+    is_item = isinstance(event, LibraryEvent) and not event.is_group
+    return is_item and event.change is Change.DELETED
+
+
+def _describe(job: Job) -> str:
+    return f"{type(job).__name__.removesuffix('Job').lower()} {job.ref}"

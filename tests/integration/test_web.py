@@ -9,37 +9,73 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from urllib.parse import quote
 
 import aiohttp
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from adapters.media_servers.jellyfin import JellyfinServer, JellyfinSettings
-from service.domain import AnalyzeJob, Change, Finding, ItemRef, LibraryEvent, Severity
+from service.domain import (
+    AnalyzeJob,
+    Change,
+    ExpandJob,
+    FileEvent,
+    Finding,
+    ItemRef,
+    LibraryEvent,
+    ReconcileJob,
+    Severity,
+)
 from service.errors import BadPayloadError, ConfigurationError, TransientError
 from service.web.app import create_app, serve
 from service.web.webhooks import Limits
+from tests.support.webhooks import SENDERS, as_parts, read_bodies, spoil
 
 TOKEN = "correct-horse-battery-staple-\u00e9"
-BODIES = Path(__file__).parents[1] / "data" / "webhooks" / "jellyfin"
 FILM = ItemRef(server="jellyfin", item_id="film")
+SHOW = ItemRef(server="jellyfin", item_id="show")
 
 
-class FakeServer:
-    """A media server whose webhooks are ``{"change": ..., "item": ...}``."""
+def basic(user, password):
+    return {"Authorization": aiohttp.encode_basic_auth(user, password, "utf-8")}
 
-    name = "jellyfin"
+
+class FakeSender:
+    """Whose webhooks are lists of ``{"change": ..., "item": ...}``, or one of these alone."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def recognises(self, body, content_type):
+        return body.startswith(b"{")
 
     def parse_webhook(self, body, content_type):
         try:
             payload = json.loads(body)
-            if payload == {}:
-                return None
-            ref = ItemRef(server=self.name, item_id=payload["item"])
-            return LibraryEvent(change=Change(payload["change"]), ref=ref, title="The Harbour")
+            told = payload if isinstance(payload, list) else [payload]
+            return [self._read(event) for event in told if event]
         except (ValueError, TypeError, KeyError) as error:
             raise BadPayloadError("not one of ours") from error
+
+    def _read(self, event):
+        change = Change(event["change"])
+        if event.get("file"):
+            return FileEvent(change=change)
+        ref = ItemRef(server=self.name, item_id=event["item"])
+        is_group = event.get("is_group", False)
+        return LibraryEvent(change=change, ref=ref, title="The Harbour", is_group=is_group)
+
+
+class AbsentSender(FakeSender):
+    def recognises(self, body, content_type):
+        return body.startswith(b"plex")
+
+    def parse_webhook(self, body, content_type):
+        raise ConfigurationError("plex is not configured: set PLEX_URL")
+
+
+FAKES = {"jellyfin": FakeSender("jellyfin"), "plex": AbsentSender("plex")}
 
 
 class FakeQueue:
@@ -47,6 +83,7 @@ class FakeQueue:
 
     def __init__(self):
         self.jobs = []
+        self.calls = []
         self.error = None
         self.may_commit = asyncio.Event()
         self.may_commit.set()
@@ -57,6 +94,7 @@ class FakeQueue:
         await self.may_commit.wait()
         if self.error is not None:
             raise self.error
+        self.calls.append(list(jobs))
         fresh = [job for job in jobs if job not in self.jobs]
         self.jobs.extend(fresh)
         return len(fresh)
@@ -86,10 +124,10 @@ class FakeStore:
         return self.findings
 
 
-def make_app(queue, store, *, token=TOKEN, server=None, **limits):
-    server = server or FakeServer()
+def make_app(queue, store, *, token=TOKEN, senders=FAKES, servers=("jellyfin",), **limits):
     return create_app(
-        servers={"jellyfin": server},
+        senders=senders,
+        servers=servers,
         queue=queue,
         store=store,
         token=token,
@@ -100,14 +138,15 @@ def make_app(queue, store, *, token=TOKEN, server=None, **limits):
 class Service:
     """The application, served on loopback, and what stands behind it."""
 
-    def __init__(self):
+    def __init__(self, **options):
+        self.options = options
         self.queue = FakeQueue()
         self.store = FakeStore()
         self.port = 0
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[Service]:
-        app = make_app(self.queue, self.store)
+        app = make_app(self.queue, self.store, **self.options)
         async with (
             serve(app, host="127.0.0.1", port=0) as self.port,
             aiohttp.ClientSession(f"http://127.0.0.1:{self.port}") as self.session,
@@ -149,13 +188,31 @@ async def service():
 ADDED = {"change": "added", "item": "film"}
 
 
+@pytest.fixture(scope="module")
+def door():
+    """Sends to an application with every sender; gives status and JSON. One loop for all calls."""
+    with asyncio.Runner() as runner:
+        service = Service(senders=SENDERS, servers=("jellyfin", "plex"))
+        serving = service.serving()
+
+        def send(path, body, content_type):
+            headers = {"Content-Type": content_type, "X-Moodreel-Token": TOKEN}
+            status, answer, _ = runner.run(service.post(body, path=path, headers=headers))
+            return status, answer
+
+        runner.run(serving.__aenter__())
+        yield send
+        runner.run(serving.__aexit__(None, None, None))
+
+
 # What is answered -------------------------------------------------------------------------------
 
 
 async def test_an_added_item_is_committed_and_then_accepted(service):
     status, answer, _ = await service.post(ADDED)
 
-    assert (status, answer) == (202, {"job": "analyze jellyfin/film", "is_new": True})
+    assert status == 202
+    assert answer == {"jobs": ["analyze jellyfin/film"], "new": 1, "deleted": []}
     assert service.queue.jobs == [AnalyzeJob(ref=FILM)]
 
 
@@ -178,16 +235,59 @@ async def test_a_burst_of_equal_webhooks_is_one_job(service):
     answers = await asyncio.gather(*(service.post(ADDED) for _ in range(30)))
 
     assert {status for status, _, _ in answers} == {202}
-    assert [answer["is_new"] for _, answer, _ in answers].count(True) == 1
+    assert sorted(answer["new"] for _, answer, _ in answers)[-2:] == [0, 1]
     assert len(service.queue.jobs) == 1
 
 
 async def test_a_deleted_item_is_marked_and_not_analysed(service):
     status, answer, _ = await service.post({"change": "deleted", "item": "film"})
 
-    assert (status, answer) == (202, {"deleted": "jellyfin/film"})
+    assert (status, answer) == (202, {"jobs": [], "new": 0, "deleted": ["jellyfin/film"]})
     assert service.store.deleted == [FILM]
     assert service.queue.jobs == []
+
+
+async def test_a_group_is_expanded_when_its_children_may_be_there(service):
+    status, answer, _ = await service.post({"change": "added", "item": "show", "is_group": True})
+
+    assert (status, answer["jobs"]) == (202, ["expand jellyfin/show"])
+    assert service.queue.jobs == [ExpandJob(ref=SHOW, after_s=30.0)]
+
+
+async def test_a_deleted_group_has_its_server_compared(service):
+    await service.post({"change": "deleted", "item": "show", "is_group": True})
+
+    assert service.queue.jobs == [ReconcileJob(server="jellyfin", is_full=True, after_s=60.0)]
+    assert service.store.deleted == []
+
+
+@pytest.mark.parametrize(
+    ("change", "is_full"), [("added", False), ("updated", False), ("deleted", True)]
+)
+async def test_changed_files_have_every_server_asked_once_it_had_time_to_scan(change, is_full):
+    async with Service(servers=("jellyfin", "emby")).serving() as service:
+        status, answer, _ = await service.post({"change": change, "file": True})
+
+        assert (status, answer["jobs"]) == (202, ["reconcile jellyfin/*", "reconcile emby/*"])
+        assert service.queue.jobs == [
+            ReconcileJob(server=name, is_full=is_full, after_s=60.0)
+            for name in ("jellyfin", "emby")
+        ]
+
+
+async def test_changed_files_without_a_server_to_ask_are_of_no_interest():
+    async with Service(servers=()).serving() as service:
+        assert (await service.post({"change": "added", "file": True}))[0] == 204
+
+
+async def test_all_that_one_webhook_tells_is_committed_at_once(service):
+    told = [ADDED, {"change": "added", "item": "show", "is_group": True}, ADDED]
+
+    await service.post(json.dumps(told).encode())
+
+    assert service.queue.calls == [
+        [AnalyzeJob(ref=FILM), ExpandJob(ref=SHOW, after_s=30.0), AnalyzeJob(ref=FILM)]
+    ]
 
 
 async def test_an_event_of_no_interest_has_no_content(service):
@@ -197,18 +297,49 @@ async def test_an_event_of_no_interest_has_no_content(service):
     assert service.queue.jobs == []
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"change": "added"}'])
+@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'{"change": "added"}'])
 async def test_a_body_of_another_shape_is_a_bad_request(service, body):
     status, answer, _ = await service.post(body)
 
     assert (status, answer) == (400, {"error": "not one of ours"})
 
 
-async def test_an_unknown_server_is_not_found(service):
-    status, answer, _ = await service.post(ADDED, path="/webhooks/plex")
+async def test_an_unknown_sender_is_not_found(service):
+    status, answer, _ = await service.post(ADDED, path="/webhooks/kodi")
 
     assert status == 404
-    assert "jellyfin" in answer["error"]
+    assert "jellyfin, plex" in answer["error"]
+
+
+@pytest.mark.parametrize("path", ["/webhooks", "/webhooks/plex"])
+async def test_a_server_that_is_not_configured_is_not_found_and_says_how(service, path):
+    status, answer, _ = await service.post(b"plex", path=path)
+
+    assert (status, answer) == (404, {"error": "plex is not configured: set PLEX_URL"})
+
+
+async def test_one_address_finds_the_sender_by_its_body(service):
+    status, answer, _ = await service.post(ADDED, path="/webhooks")
+
+    assert (status, answer["jobs"]) == (202, ["analyze jellyfin/film"])
+
+
+async def test_a_body_that_nobody_recognises_is_a_bad_request_that_names_all(service):
+    status, answer, _ = await service.post(b"[]", path="/webhooks")
+
+    assert status == 400
+    assert "none" in answer["error"]
+    assert "jellyfin, plex" in answer["error"]
+
+
+async def test_a_body_that_several_recognise_is_a_bad_request_that_names_them():
+    senders = {name: FakeSender(name) for name in ("emby", "jellyfin")}
+    async with Service(senders=senders).serving() as service:
+        status, answer, _ = await service.post(ADDED, path="/webhooks")
+
+        assert status == 400
+        assert "emby and jellyfin" in answer["error"]
+        assert service.queue.jobs == []
 
 
 @pytest.mark.parametrize(("path", "status"), [("/nowhere", 404), ("/webhooks/jellyfin", 405)])
@@ -219,24 +350,26 @@ async def test_every_refusal_is_json(service, path, status):
     assert answer.keys() == {"error"}
 
 
-async def test_the_jellyfin_plugins_own_bodies_come_through():
-    queue, store = FakeQueue(), FakeStore()
-    server = JellyfinServer(
-        JellyfinSettings.model_validate({"url": "http://127.0.0.1:1", "api_key": "k"})
-    )
-    headers = {"Content-Type": "text/plain; charset=utf-8"}
-    async with (
-        serve(make_app(queue, store, server=server), host="127.0.0.1", port=0) as port,
-        aiohttp.ClientSession(headers=headers) as session,
-    ):
-        url = f"http://127.0.0.1:{port}/webhooks/jellyfin?token={TOKEN}"
-        for name in ("movie-added", "movie-deleted", "series-added"):
-            async with session.post(url, data=(BODIES / f"{name}.json").read_bytes()) as answer:
-                assert answer.status == (204 if name == "series-added" else 202)
+@pytest.mark.parametrize("has_own_address", [True, False], ids=["own address", "one for all"])
+async def test_every_senders_bodies_come_through(has_own_address):
+    async with Service(senders=SENDERS, servers=("jellyfin", "emby", "plex")).serving() as service:
+        quiet = set()
+        for sent in read_bodies():
+            path = f"/webhooks/{sent.sender}" if has_own_address else "/webhooks"
+            headers = {"Content-Type": sent.content_type, "X-Moodreel-Token": TOKEN}
+            status, _, _ = await service.post(sent.body, path=path, headers=headers)
+            assert status in {202, 204}, sent
+            if status == 204:
+                quiet.add((sent.sender, sent.name))
 
-    film = ItemRef(server="jellyfin", item_id="11" * 16)
-    assert queue.jobs == [AnalyzeJob(ref=film)]
-    assert store.deleted == [film]
+    assert {("plex", "stopped"), ("sonarr", "test"), ("emby", "person-new")} <= quiet
+    assert {sender for sender, _ in quiet} == SENDERS.keys()
+    assert (
+        sorted(map(str, service.store.deleted)) == ["emby/7001"] * 2 + ["jellyfin/" + "1" * 32] * 2
+    )
+    assert AnalyzeJob(ref=ItemRef(server="plex", item_id="7001")) in service.queue.jobs
+    assert ExpandJob(ref=ItemRef(server="emby", item_id="7100"), after_s=30) in service.queue.jobs
+    assert ReconcileJob(server="plex", after_s=60) in service.queue.jobs
 
 
 # Who may knock ----------------------------------------------------------------------------------
@@ -249,8 +382,10 @@ async def test_the_jellyfin_plugins_own_bodies_come_through():
         {"headers": {"Authorization": f"bearer  {TOKEN} "}},
         {"headers": {"X-Moodreel-Token": TOKEN}},
         {"headers": {}, "params": {"token": TOKEN}},
+        {"headers": basic("sonarr", TOKEN)},
+        {"headers": basic("", TOKEN)},
     ],
-    ids=["bearer", "sloppy bearer", "own header", "query"],
+    ids=["bearer", "sloppy bearer", "own header", "query", "basic", "nobody's basic"],
 )
 async def test_the_token_opens_the_door(service, options):
     assert (await service.post(ADDED, **options))[0] == 202
@@ -266,20 +401,25 @@ async def test_the_token_opens_the_door(service, options):
         {"headers": {"X-Moodreel-Token": TOKEN[:-1]}},
         {"headers": {}, "params": {"token": ""}},
         {"headers": {"X-Moodreel-Token": "\udcff"}, "params": {"token": "\u0000"}},
+        {"headers": basic(TOKEN, "")},
+        {"headers": basic("sonarr", "wrong")},
+        {"headers": {"Authorization": "Basic ====\u00e9"}},
+        {"headers": {"Authorization": "Basic /////w=="}},
     ],
-    ids=["none", "wrong", "basic", "longer", "shorter", "empty", "odd"],
+    ids=range(11),
 )
 async def test_anybody_else_is_refused(service, options):
     status, answer, headers = await service.post(ADDED, **options)
 
     assert status == 401
-    assert headers["WWW-Authenticate"] == "Bearer"
+    assert headers["WWW-Authenticate"].startswith("Bearer")
     assert TOKEN not in str(answer)
     assert service.queue.jobs == []
 
 
 async def test_a_stranger_learns_nothing_of_the_servers(service):
-    assert (await service.post(ADDED, path="/webhooks/plex", headers={}))[0] == 401
+    for path in ("/webhooks", "/webhooks/plex", "/webhooks/kodi"):
+        assert (await service.post(ADDED, path=path, headers={}))[0] == 401
 
 
 async def test_a_strangers_body_is_not_read(service):
@@ -340,6 +480,48 @@ async def test_a_connection_that_asks_nothing_is_closed(sent):
     app = make_app(FakeQueue(), FakeStore())
     async with serve(app, host="127.0.0.1", port=0, idle_timeout_s=0.2) as port:
         assert await answer_to(port, sent) == b""
+
+
+async def test_a_picture_counts_for_the_limit():
+    async with Service(senders=SENDERS, body_bytes=4096).serving() as service:
+        statuses = set()
+        for size_bytes in (64, 8192):
+            body, content_type = as_parts(b'{"event": "media.play"}', thumb=b"x" * size_bytes)
+            headers = {"Content-Type": content_type, "X-Moodreel-Token": TOKEN}
+            statuses.add((await service.post(body, headers=headers, path="/webhooks/plex"))[0])
+
+    assert statuses == {204, 413}
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "odd"])
+async def test_a_body_that_is_not_packed_as_it_says_is_a_bad_request(service, encoding):
+    headers = {"X-Moodreel-Token": TOKEN, "Content-Encoding": encoding}
+
+    status, answer, _ = await service.post(b"\x00junk", headers=headers)
+
+    assert status == 400
+    assert answer.keys() == {"error"}
+
+
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    st.sampled_from(["", *(f"/{name}" for name in SENDERS)]),
+    st.sampled_from(read_bodies()),
+    st.none() | st.randoms(use_true_random=False),
+    st.none() | st.binary(max_size=200),
+)
+def test_no_body_makes_the_door_fail(door, place, sent, chance, junk):
+    body = sent.body if chance is None else spoil(sent.body, chance)
+    body = body if junk is None else junk
+
+    status, answer = door(f"/webhooks{place}", body, sent.content_type)
+
+    assert status in {202, 204, 400}
+    assert (answer is None) == (status == 204)
 
 
 # When something behind it fails -----------------------------------------------------------------

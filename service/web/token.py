@@ -1,0 +1,65 @@
+"""The secret that a sender of webhooks must know."""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import hmac
+from base64 import b64decode
+
+from aiohttp import web
+
+from service.errors import ConfigurationError
+
+CHALLENGE = 'Bearer, Basic realm="moodreel"'
+
+
+class Token:
+    """Compares what was offered, in a time that tells nothing, not even the lengths.
+
+    Args:
+        text: The secret.
+
+    Raises:
+        ConfigurationError: It is empty.
+    """
+
+    def __init__(self, text: str) -> None:
+        if not text.strip():
+            raise ConfigurationError("the webhook token is empty: anybody could send webhooks")
+        self._digest = _digest(text.strip())
+
+    def require(self, request: web.Request) -> None:
+        """Look for it wherever a sender can put it.
+
+        As ``Bearer``, as ``X-Moodreel-Token``, as the password of ``Basic`` (Sonarr and Radarr),
+        or in the address, where a server can send no header (Plex).
+
+        Raises:
+            HTTPUnauthorized: It is not there.
+        """
+        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+        offered = (
+            credentials if scheme.lower() == "bearer" else "",
+            _password(credentials) if scheme.lower() == "basic" else "",
+            request.headers.get("X-Moodreel-Token", ""),
+            request.query.get("token", ""),
+        )
+        matches = [hmac.compare_digest(_digest(text.strip()), self._digest) for text in offered]
+        if not any(matches):
+            raise web.HTTPUnauthorized(
+                text="wrong or missing token; `moodreel doctor` shows the whole address",
+                headers={"WWW-Authenticate": CHALLENGE},
+            )
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode(errors="replace")).digest()
+
+
+def _password(credentials: str) -> str:
+    """Of ``Basic`` credentials, whatever the user's name (RFC 7617); empty when they are none."""
+    try:
+        return b64decode(credentials.strip(), validate=True).decode().partition(":")[2]
+    except (binascii.Error, ValueError):
+        return ""
