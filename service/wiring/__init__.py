@@ -3,7 +3,7 @@
 from service.wiring.benching import Bench, advise_bench, plan_bench, run_bench
 from service.wiring.calibrating import open_calibration
 from service.wiring.diagnosis import diagnose
-from service.wiring.examiner import FileExaminer, open_file_examiner
+from service.wiring.examiner import FileExaminer, has_sound_captioner, open_file_examiner
 from service.wiring.house import Moodreel, open_moodreel
 from service.wiring.upkeep import (
     apply_migrations,
@@ -22,6 +22,7 @@ __all__ = [
     "advise_bench",
     "apply_migrations",
     "diagnose",
+    "has_sound_captioner",
     "list_models",
     "migration_status",
     "open_calibration",
