@@ -152,17 +152,17 @@ def spoil(body: bytes, chance: random.Random) -> bytes:
 
 
 def _spoil_value(body: bytes, chance: random.Random) -> bytes:
-    """Exchange a value of the JSON inside, wherever it is wrapped; else the body as it was."""
+    """Exchange a value of the JSON inside, alone or in parts; else the body as it was."""
     start, end = body.find(b"{"), body.rfind(b"}") + 1
     try:
         payload = json.loads(body[start:end])
     except ValueError:
         return body
     holder = payload
-    while True:
+    while holder:
         key = chance.choice(list(holder))
-        if isinstance(holder[key], dict) and holder[key] and chance.random() < 0.7:
-            holder = holder[key]
-            continue
-        holder[key] = chance.choice(ODD_VALUES)
-        return body[:start] + json.dumps(payload).encode() + body[end:]
+        if not isinstance(holder[key], dict) or chance.random() < 1 / 3:
+            holder[key] = chance.choice(ODD_VALUES)
+            break
+        holder = holder[key]
+    return body[:start] + json.dumps(payload).encode() + body[end:]
