@@ -46,6 +46,17 @@ class ProcessReader:
     async def open(
         self, location: MediaLocation, *, storyboard: Storyboard | None = None
     ) -> AsyncIterator[OpenMedia]:
+        async with self.open_process(location) as medium:
+            if storyboard is not None and is_wanted(
+                storyboard, location, self._settings.storyboards
+            ):
+                yield StoryboardMedia(medium, storyboard, self._settings)
+            else:
+                yield medium
+
+    @contextlib.asynccontextmanager
+    async def open_process(self, location: MediaLocation) -> AsyncIterator[ProcessMedia]:
+        """Open a medium as it is. Raises as ``open`` does."""
         settings = self._settings
         source = _source(location, settings)
         async with run_decoder(
@@ -59,11 +70,7 @@ class ProcessReader:
                 "threads": settings.threads,
                 "short_side_px": settings.short_side_px,
             }
-            medium = ProcessMedia(decoder, await decoder.ask(request))
-            if storyboard is not None and is_wanted(storyboard, location, settings.storyboards):
-                yield StoryboardMedia(medium, storyboard, settings)
-            else:
-                yield medium
+            yield ProcessMedia(decoder, await decoder.ask(request))
 
 
 class ProcessMedia:
