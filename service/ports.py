@@ -469,10 +469,21 @@ class Store(Protocol):
     async def find_twins(self, fingerprint: str, *, exclude: ItemRef) -> Sequence[ItemRef]:
         """Other items with an analysis of the same content, the latest first."""
 
-    async def adopt(self, former: ItemRef, item: MediaItem) -> None:
+    async def adopt(
+        self, former: ItemRef, item: MediaItem, *, former_event_id: str = "", event_id: str = ""
+    ) -> None:
         """Give an item the analysis and the ledger of one that it was until it was renamed.
 
         At once; the former is gone afterwards. May run twice.
+
+        Args:
+            former: What it was; the item's own ref where only its revision changed.
+            item: What it is now, with its fingerprint.
+            former_event_id: What the ledger calls the news of this content so far.
+            event_id: What it shall call it from now on: what was told stays told.
+
+        Raises:
+            NotFoundError: The former has no analysis, or another item adopted it.
         """
 
     def list_refs(self, server: str) -> AsyncIterator[ItemRef]:
