@@ -31,8 +31,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def create_app(
     *,
-    senders: Mapping[str, WebhookSender] | None = None,
-    servers: Mapping[str, WebhookSender] | Collection[str],
+    senders: Mapping[str, WebhookSender],
+    servers: Collection[str],
     queue: JobQueue,
     store: Store,
     token: str,
@@ -51,8 +51,6 @@ def create_app(
     Raises:
         ConfigurationError: The token is empty.
     """
-    if senders is None:  # until the wiring names them
-        senders = servers if isinstance(servers, Mapping) else {}
     webhooks = Webhooks(
         senders=senders,
         servers=servers,

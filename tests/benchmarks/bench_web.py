@@ -1,29 +1,49 @@
-"""How soon ``moodreel serve`` answers a webhook, its job committed, beside an answer without."""
+"""How soon ``moodreel serve`` answers a webhook, its job committed, and whether it loses any.
+
+Two floods: one of one dialect at a rate that a large library may reach, beside the same handlers
+without a commit; and one of all dialects at five times that rate.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from itertools import cycle, islice
 from statistics import quantiles
 from typing import Any, cast
 
 import aiohttp
 
-from adapters.media_servers.jellyfin import JellyfinServer, JellyfinSettings
-from service.domain import Job
+from service.domain import Change, FileEvent, Job, LibraryEvent
 from service.ports import JobQueue, Store
 from service.web.app import create_app, serve
-from tests.support.jellyfin import API_KEY, StandInItem, StandInJellyfin
 from tests.support.postgres import reachable_directory
 from tests.support.service import QUIET, call_json, environment, serving
+from tests.support.webhooks import SENDERS, Sent, read_bodies
 
 TOKEN = QUIET["MOODREEL_WEBHOOK_TOKEN"]
-COUNT = 1_000
-RATE_HZ = 100.0
+STEADY_COUNT, STEADY_HZ = 1_000, 100.0
+BURST_COUNT, BURST_HZ = 5_000, 500.0
+"""Ten seconds of it."""
 NOWHERE = "http://127.0.0.1:9"
+SERVERS = {
+    "JELLYFIN_URL": NOWHERE,
+    "JELLYFIN_API_KEY": "0123456789abcdef0123456789abcdef",
+    "EMBY_URL": NOWHERE,
+    "EMBY_API_KEY": "0123456789abcdef0123456789abcdef",
+    "PLEX_URL": NOWHERE,
+    "PLEX_TOKEN": "a-token",
+}
+SERVER_NAMES = ("jellyfin", "emby", "plex")
+IDS = {"jellyfin": "1" * 32, "emby": "7001", "plex": "7001"}
+"""Of the film in each server's bodies: each that is sent gets an id of its own."""
+CONNECTIONS = 100
+"""aiohttp's own default; senders keep theirs open."""
 
 Row = dict[str, Any]
 
@@ -38,69 +58,153 @@ class ForgetfulQueue:
         return {}
 
 
-async def flood(address: str) -> list[float]:
-    """Milliseconds from the moment that a webhook is due to its 202, at a steady rate."""
-    plugin = StandInJellyfin()
-    bodies = [
-        plugin.webhook_body(StandInItem(name=f"Film {n}", item_id=uuid.uuid4().hex))
-        for n in range(COUNT)
-    ]
-    async with aiohttp.ClientSession(headers={"X-Moodreel-Token": TOKEN}) as session:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flood:
+    """What came back."""
+
+    statuses: Counter[int]
+    times_ms: list[float]
+    """From the moment that a webhook was due, so that a queue before the door counts."""
+    seconds: float
+
+
+def film_bodies() -> list[Sent]:
+    """New films of Jellyfin alone."""
+    film = next(sent for sent in read_bodies() if sent.name == "movie-added")
+    return [_with_own_id(film) for _ in range(STEADY_COUNT)]
+
+
+def mixed_bodies() -> list[Sent]:
+    """All bodies of all senders in turn, in every wrapping; each film with an id of its own."""
+    return [_with_own_id(sent) for sent in islice(cycle(read_bodies()), BURST_COUNT)]
+
+
+def _with_own_id(sent: Sent) -> Sent:
+    former = IDS.get(sent.sender, "")
+    number = uuid.uuid4()
+    own = number.hex if sent.sender == "jellyfin" else str(number.int % 10**18)
+    body = sent.body.replace(former.encode(), own.encode()) if former else sent.body
+    return replace(sent, body=body)
+
+
+async def flood(address: str, bodies: Sequence[Sent], *, rate_hz: float) -> Flood:
+    """Send at a steady rate, every other one to the address that is for all senders."""
+    statuses: Counter[int] = Counter()
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS)
+    headers = {"X-Moodreel-Token": TOKEN}
+    async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
         began_at = time.perf_counter() + 0.1
 
-        async def send(number: int) -> float:
-            due_at = began_at + number / RATE_HZ
+        async def send(number: int, sent: Sent) -> float:
+            due_at = began_at + number / rate_hz
             await asyncio.sleep(due_at - time.perf_counter())
-            url = f"{address}/webhooks/jellyfin"
-            async with session.post(url, data=bodies[number]) as answer:
-                assert answer.status == 202, await answer.text()
-                assert json.loads(await answer.read())["is_new"]
+            url = f"{address}/webhooks" + (f"/{sent.sender}" if number % 2 else "")
+            content_type = {"Content-Type": sent.content_type}
+            async with session.post(url, data=sent.body, headers=content_type) as answer:
+                await answer.read()
+            statuses[answer.status] += 1
             return (time.perf_counter() - due_at) * 1000
 
-        return await asyncio.gather(*map(send, range(COUNT)))
+        times_ms = await asyncio.gather(*(send(*pair) for pair in enumerate(bodies)))
+        seconds = time.perf_counter() - began_at
+    return Flood(statuses=statuses, times_ms=times_ms, seconds=seconds)
 
 
-async def measure_committed() -> list[float]:
-    """Into the service as its users start it, with a database that syncs to disk."""
+async def measure_served(bodies: Sequence[Sent], *, rate_hz: float) -> tuple[Flood, int]:
+    """Into the service as its users start it, with a database that syncs to disk.
+
+    Returns:
+        What came back, and how many jobs wait in the queue afterwards.
+    """
     with reachable_directory() as place:
-        env = environment(place / "data", JELLYFIN_URL=NOWHERE, JELLYFIN_API_KEY=API_KEY)
+        env = environment(place / "data", **SERVERS)
         async with serving("serve", env=env) as (_, address):
-            times = await flood(address)
-            jobs = (await call_json("status", env=env))["jobs"]
-            assert jobs["waiting"] == COUNT, jobs
-            return times
+            found = await flood(address, bodies, rate_hz=rate_hz)
+            return found, (await call_json("status", env=env))["jobs"]["waiting"]
 
 
-async def measure_forgotten() -> list[float]:
+async def measure_forgotten(bodies: Sequence[Sent], *, rate_hz: float) -> Flood:
     """Into the same handlers, in this process, with nothing to commit to."""
-    server = JellyfinServer(JellyfinSettings.model_validate({"url": NOWHERE, "api_key": API_KEY}))
     app = create_app(
-        servers={"jellyfin": server},
+        senders=SENDERS,
+        servers=SERVER_NAMES,
         queue=cast("JobQueue", ForgetfulQueue()),
         store=cast("Store", None),
         token=TOKEN,
     )
     async with serve(app, host="127.0.0.1", port=0) as port:
-        return await flood(f"http://127.0.0.1:{port}")
+        return await flood(f"http://127.0.0.1:{port}", bodies, rate_hz=rate_hz)
 
 
-def row(name: str, committed: list[float], forgotten: list[float], percent: int) -> Row:
-    value = quantiles(committed, n=100)[percent - 1]
-    baseline = quantiles(forgotten, n=100)[percent - 1]
-    return {
-        "name": f"moodreel serve: webhook answered, {name}",
-        "value": value,
-        "unit": "ms",
-        "baseline": f"{baseline:.2f} without the commit",
-        "ratio": value / baseline,
+def expected_jobs(bodies: Sequence[Sent]) -> int:
+    """How many jobs must wait: one for each item and each group, and one for each server."""
+    events = [
+        (sent.sender, event)
+        for sent in bodies
+        for event in SENDERS[sent.sender].parse_webhook(sent.body, sent.content_type)
+    ]
+    refs = {
+        (event.ref, event.is_group)
+        for _, event in events
+        if isinstance(event, LibraryEvent) and event.change is not Change.DELETED
     }
+    compared = {
+        name
+        for sender, event in events
+        for name in (SERVER_NAMES if isinstance(event, FileEvent) else [sender])
+        if isinstance(event, FileEvent) or (event.is_group and event.change is Change.DELETED)
+    }
+    return len(refs) + len(compared)
+
+
+def steady_rows() -> list[Row]:
+    bodies = film_bodies()
+    committed, waiting = asyncio.run(measure_served(bodies, rate_hz=STEADY_HZ))
+    assert waiting == STEADY_COUNT, (waiting, committed.statuses)
+    forgotten = asyncio.run(measure_forgotten(bodies, rate_hz=STEADY_HZ))
+    pairs = [quantiles(found.times_ms, n=100) for found in (committed, forgotten)]
+    return [
+        {
+            "name": f"moodreel serve, 100/s: answered, {name}",
+            "value": pairs[0][percent - 1],
+            "unit": "ms",
+            "baseline": f"{pairs[1][percent - 1]:.2f} without the commit",
+            "ratio": pairs[0][percent - 1] / pairs[1][percent - 1],
+        }
+        for name, percent in (("median", 50), ("99th percentile", 99))
+    ]
+
+
+def burst_rows() -> list[Row]:
+    bodies = mixed_bodies()
+    found, waiting = asyncio.run(measure_served(bodies, rate_hz=BURST_HZ))
+    lost = expected_jobs(bodies) - waiting
+    failed = sum(
+        count
+        for status, count in found.statuses.items()
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    )
+    refused = (
+        len(bodies)
+        - failed
+        - found.statuses[HTTPStatus.ACCEPTED]
+        - found.statuses[HTTPStatus.NO_CONTENT]
+    )
+    what = f"{len(bodies)} webhooks of 5 senders in {found.seconds:.1f} s"
+    times = quantiles(found.times_ms, n=100)
+    return [
+        {"name": f"moodreel serve, 500/s: {name}", "value": value, "unit": unit, "baseline": what}
+        for name, value, unit in (
+            ("jobs that were lost", lost, f"of {expected_jobs(bodies)}"),
+            ("answered 5xx", failed, "webhooks"),
+            ("answered 4xx", refused, "webhooks"),
+            ("answered, median", times[49], "ms"),
+            ("answered, 99th percentile", times[98], "ms"),
+            ("answered, the last", max(found.times_ms), "ms"),
+        )
+    ]
 
 
 def run() -> list[Row]:
-    """1,000 webhooks at 100 a second."""
-    committed = asyncio.run(measure_committed())
-    forgotten = asyncio.run(measure_forgotten())
-    return [
-        row("median", committed, forgotten, 50),
-        row("99th percentile", committed, forgotten, 99),
-    ]
+    """1,000 webhooks at 100 a second, and 5,000 at 500 a second."""
+    return [*steady_rows(), *burst_rows()]
