@@ -1,9 +1,10 @@
-"""The event ``content.published.v1``: what was found in an item, for machines.
+"""The events, for machines: what was found in an item, or that something went wrong with it.
 
-Pure: the same announcement gives the same envelope, byte for byte, so that a repeated event is
-equal to the first. Nothing in it is a file's path or a key, every text is cleaned and every list
-and text has a limit. The envelope and the payload's top level are those of PMOVES; an item of a
-media server is no object in S3, so ``artifact_uri`` and ``published_path`` are synthetic.
+``content.published.v1`` and ``content.publish.failed.v1``. Pure: the same announcement gives the
+same envelope, byte for byte, so that a repeated event is equal to the first. Nothing in it is a
+file's path or a key, every text is cleaned and every list and text has a limit. The envelope and
+the payloads' top level are those of PMOVES; an item of a media server is no object in S3, so
+``artifact_uri`` and ``published_path`` are synthetic.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from service.domain import (
     Colour,
     ComfortWarning,
     Discomfort,
+    Failure,
     Highlight,
     ItemMatch,
     Json,
@@ -32,9 +34,12 @@ from service.domain import (
 )
 
 TOPIC = "content.published.v1"
+FAILED_TOPIC = "content.publish.failed.v1"
 SOURCE = "moodreel"
 TITLE_LIMIT = 300
 TEXT_LIMIT = 4000
+REASON_TEXT_LIMIT = 500
+"""Of why something failed."""
 LABEL_LIMIT = 100
 TAG_LIMIT = 50
 MOOD_LIMIT = 10
@@ -45,8 +50,13 @@ COLOUR_LIMIT = 6
 COMFORT_LIMIT = 10
 """Warnings of each kind: the strongest."""
 UNTITLED = "Untitled"
+UNKNOWN = "unknown"
 
 _RGB = re.compile(r"#[0-9a-fA-F]{6}")
+_FOLDERS = re.compile(r"(?<![\w/\\.:<])(?:[A-Za-z]:)?[/\\]+(?:[^/\\\s]+(?: [^/\\\s]+){0,5}[/\\]+)+")
+"""The folders of an absolute path, whose names may hold a few words each."""
+_BEHIND_ADDRESS = re.compile(r"(?<=://)([^\s/?#@]*@)?([^\s/?#]*)[^\s:,;)\]'\"]*")
+"""Credentials before an address' host, and all that stands behind it."""
 _JELLYFIN_TYPES = {
     MediaKind.MOVIE: "Movie",
     MediaKind.EPISODE: "Episode",
@@ -56,15 +66,24 @@ _JELLYFIN_TYPES = {
 }
 
 
+def topic_of(announcement: Announcement) -> str:
+    """What kind of event an announcement becomes."""
+    return FAILED_TOPIC if announcement.failure else TOPIC
+
+
 def build_envelope(announcement: Announcement) -> Json:
-    """Wrap what was found as an event whose id is the announcement's."""
+    """Wrap what was found, or what failed, as an event whose id is the announcement's."""
+    namespace, item = clean(announcement.namespace), announcement.analysis.item
+    failure = announcement.failure
     return {
         "id": announcement.event_id,
-        "topic": TOPIC,
+        "topic": topic_of(announcement),
         "ts": format_timestamp(announcement.created_at),
         "version": "v1",
         "source": SOURCE,
-        "payload": _build_payload(announcement.analysis, clean(announcement.namespace)),
+        "payload": _build_failed_payload(item, failure, namespace)
+        if failure
+        else _build_payload(announcement.analysis, namespace),
     }
 
 
@@ -79,21 +98,53 @@ def format_timestamp(moment: datetime) -> str:
     return aware.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _build_failed_payload(item: MediaItem, failure: Failure, namespace: str) -> Json:
+    """What went wrong with which item. What kind of item it is nobody may know: it was not read."""
+    return _without_empty(
+        {
+            "stage": shorten(failure.stage, LABEL_LIMIT) or UNKNOWN,
+            "reason": shorten(_without_places(failure.reason[:TEXT_LIMIT]), REASON_TEXT_LIMIT)
+            or UNKNOWN,
+            "retryable": failure.is_retryable,
+            "outcome": "partial" if failure.is_partial else "fatal",
+            **_name_item(item, namespace),
+        }
+    )
+
+
+def _without_places(text: str) -> str:
+    """A reason without the folders of files, and without more of addresses than their host.
+
+    Where it cannot be told what is a folder, a few words too many go.
+    """
+    return _FOLDERS.sub("", _BEHIND_ADDRESS.sub(r"\2", text))
+
+
+def _name_item(item: MediaItem, namespace: str) -> Json:
+    """What both events say of an item, so that they can be put together."""
+    is_jellyfin = item.ref.server.startswith("jellyfin")
+    # What never got a title is called by its id, and that may be a path.
+    title = item.title if item.title != item.ref.item_id else shown_id(item.title)
+    return {
+        "artifact_uri": artifact_uri(namespace, item.ref),
+        "published_path": published_path(namespace, item.ref),
+        "title": shorten(title, TITLE_LIMIT) or UNTITLED,
+        "jellyfin_item_id": clean(shown_id(item.ref.item_id)) if is_jellyfin else "",
+        "namespace": shorten(namespace, LABEL_LIMIT),
+    }
+
+
 def _build_payload(analysis: Analysis, namespace: str) -> Json:
     item = analysis.item
     url = public_url(item.url)
     is_jellyfin = item.ref.server.startswith("jellyfin")
     return _without_empty(
         {
-            "artifact_uri": artifact_uri(namespace, item.ref),
-            "published_path": published_path(namespace, item.ref),
-            "title": shorten(item.title, TITLE_LIMIT) or UNTITLED,
+            **_name_item(item, namespace),
             "description": shorten(item.overview, TEXT_LIMIT),
             "tags": _labels((tag.label for tag in analysis.tags), TAG_LIMIT),
             "public_url": url,
-            "jellyfin_item_id": clean(shown_id(item.ref.item_id)) if is_jellyfin else "",
             "jellyfin_public_url": url if is_jellyfin else "",
-            "namespace": shorten(namespace, LABEL_LIMIT),
             "duration": _positive(analysis.duration_s or item.duration_s),
             "meta": _build_meta(analysis, is_jellyfin=is_jellyfin),
         }

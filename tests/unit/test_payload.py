@@ -1,7 +1,7 @@
-"""The event: valid by its schema for any input, equal for equal input, and silent on what is ours.
+"""Events: valid by their schema for any input, equal for equal input, and silent on what is ours.
 
-The schema in tests/data/schemas was written from the contract of PMOVES' ``content.published.v1``
-and is stricter than it: it also holds our own limits.
+The schemas in tests/data/schemas were written from the contract of PMOVES' ``content.published.v1``
+and ``content.publish.failed.v1`` and are stricter than it: they also hold our own limits.
 """
 
 from __future__ import annotations
@@ -14,15 +14,23 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from publisher.links import artifact_uri, public_url, published_path
-from publisher.payload import build_envelope, encode_envelope, format_timestamp
+from publisher.payload import (
+    FAILED_TOPIC,
+    TOPIC,
+    build_envelope,
+    encode_envelope,
+    format_timestamp,
+)
 from publisher.retry import parse_retry_after
 from service.domain import (
     Colour,
     ComfortWarning,
     Discomfort,
+    Failure,
     Highlight,
     ItemMatch,
     ItemRef,
@@ -37,10 +45,17 @@ from tests.support.announcements import (
     make_announcement,
     make_item,
     make_picture,
+    texts,
 )
 
-SCHEMA = Path(__file__).parents[1] / "data" / "schemas" / "content.published.v1.json"
-VALIDATOR = Draft202012Validator(json.loads(SCHEMA.read_text()))
+SCHEMAS = Path(__file__).parents[1] / "data" / "schemas"
+
+
+def validator_of(topic: str) -> Draft202012Validator:
+    return Draft202012Validator(json.loads((SCHEMAS / f"{topic}.json").read_text()))
+
+
+VALIDATOR, FAILED_VALIDATOR = validator_of(TOPIC), validator_of(FAILED_TOPIC)
 
 
 def test_a_full_analysis_says_all_that_was_found():
@@ -261,3 +276,84 @@ def test_another_event_of_the_same_item_has_the_same_address():
 )
 def test_the_time_of_the_next_try_is_read_from_seconds_and_dates(value, expected):
     assert parse_retry_after(value) == expected
+
+
+# What failed --------------------------------------------------------------------------------------
+
+
+def make_failed(reason="moov atom not found", *, item=None, **changes):
+    failure = Failure(stage="analyze", reason=reason, **changes)
+    return replace(make_announcement(item), failure=failure)
+
+
+def test_a_failure_says_what_went_wrong_with_which_item():
+    envelope = build_envelope(make_failed(is_retryable=True))
+    FAILED_VALIDATOR.validate(envelope)
+    assert (envelope["topic"], envelope["id"]) == ("content.publish.failed.v1", "evt_1")
+    assert envelope["payload"] == {
+        "stage": "analyze",
+        "reason": "moov atom not found",
+        "retryable": True,
+        "outcome": "fatal",
+        "artifact_uri": "s3://home/jellyfin/1af3ad54ae6d892360df4b2738d65893",
+        "published_path": "/home/jellyfin/1af3ad54ae6d892360df4b2738d65893",
+        "title": "The Long Road",
+        "jellyfin_item_id": "1af3ad54ae6d892360df4b2738d65893",
+        "namespace": "home",
+    }
+
+
+def test_both_events_of_an_item_name_it_alike():
+    told, failed = build_envelope(make_announcement()), build_envelope(make_failed())
+    for key in ("artifact_uri", "published_path", "title", "jellyfin_item_id", "namespace"):
+        assert told["payload"][key] == failed["payload"][key]
+
+
+def test_what_is_analysed_and_was_not_told_to_somebody_failed_in_part():
+    assert build_envelope(make_failed(is_partial=True))["payload"]["outcome"] == "partial"
+
+
+failures = st.builds(
+    Failure, stage=texts, reason=texts, is_retryable=st.booleans(), is_partial=st.booleans()
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(announcement=announcements, failure=failures)
+def test_any_failure_gives_a_valid_event(announcement, failure):
+    envelope = build_envelope(replace(announcement, failure=failure))
+    FAILED_VALIDATOR.validate(envelope)
+    assert json.loads(encode_envelope(envelope)) == envelope
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        (f"{HIDDEN_FILE}: moov atom not found", "long-road.mkv: moov atom not found"),
+        ("cannot read '/srv/my own films/A (2019)/A.mkv'", "cannot read 'A.mkv'"),
+        (r"C:\films\private\A.mkv is truncated", "A.mkv is truncated"),
+        (r"\\nas\films\A.mkv is truncated", "A.mkv is truncated"),
+        (
+            "http://me:pw@jf.lan:8096/Items/1?api_key=k answered 500",
+            "http://jf.lan:8096 answered 500",
+        ),
+        ("file:///srv/films/A.mkv is no medium", "file:// is no medium"),
+        ("GET /Items answered 404", "GET /Items answered 404"),
+        ("3/4 of it and/or 24000/1001", "3/4 of it and/or 24000/1001"),
+    ],
+)
+def test_a_reason_names_neither_folders_nor_keys(reason, told):
+    assert build_envelope(make_failed(reason))["payload"]["reason"] == told
+
+
+def test_an_item_that_has_but_its_path_for_a_name_is_called_otherwise():
+    path = str(HIDDEN_FILE)
+    item = make_item(ref=ItemRef(server="file", item_id=path), title=path)
+    body = encode_envelope(build_envelope(make_failed(item=item))).decode()
+    assert "private-films" not in body
+    assert "long-road" not in body
+
+
+def test_an_endless_reason_is_cut():
+    envelope = build_envelope(make_failed("/ a" * 1_000_000))
+    FAILED_VALIDATOR.validate(envelope)
