@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from publisher.payload import build_envelope
-from service.domain import Announcement, Finding
+from service.domain import Announcement, Delivery, Finding, MediaItem
 from service.ports import Channel, Store
 
 
@@ -14,9 +15,14 @@ class StoreChannel:
 
     name = "store"
     is_repeatable = True
+    takes_failures = True
+    takes_posters = False
 
     def __init__(self, store: Store) -> None:
         self._store = store
+
+    def plan(self, item: MediaItem, now: datetime) -> Delivery:  # noqa: ARG002  each item, at once
+        return Delivery()
 
     async def send(self, announcement: Announcement, *, previous_receipt: str = "") -> str:  # noqa: ARG002  an event is never amended: a newer one follows it
         await self._store.save_event(build_envelope(announcement))

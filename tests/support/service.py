@@ -47,7 +47,7 @@ def without_models(library: Path, *, discord_url: str, receiver_url: str) -> dic
         "MOODREEL_SOUND_TEXT_MODEL": "none",
         "DISCORD_WEBHOOK_URL": discord_url + StandInDiscord.PATH,
         "MOODREEL_DISCORD_HOSTS": discord_url.removeprefix("http://"),
-        "EVENT_WEBHOOK_URLS": receiver_url + HttpReceiver.PATH,
+        "EVENT_WEBHOOK_URLS": f"http={receiver_url}{HttpReceiver.PATH}",
     }
 
 
