@@ -15,8 +15,8 @@ from service.errors import ConfigurationError
 DISCORD_HOSTS = ("discord.com", "discordapp.com", "ptb.discord.com", "canary.discord.com")
 NEW_WEBHOOK = (
     "make a new one in Discord (channel settings, Integrations, Webhooks) and set its URL as "
-    "DISCORD_WEBHOOK_URL"
 )
+"""The name of the setting follows."""
 _WEBHOOK_PATH = re.compile(r"/api(/v\d+)?/webhooks/\d+/[\w-]+/?", re.ASCII)
 HIDDEN_PATH = "/hidden"
 """What callers ask for in place of the secret path."""
@@ -33,7 +33,9 @@ class WebhookAddress:
     thread_id: str | None = None
 
 
-def parse_webhook_url(url: str, *, extra_hosts: Sequence[str] = ()) -> WebhookAddress:
+def parse_webhook_url(
+    url: str, *, extra_hosts: Sequence[str] = (), setting: str = "DISCORD_WEBHOOK_URL"
+) -> WebhookAddress:
     """Check that an address is a Discord webhook's.
 
     Raises:
@@ -44,18 +46,18 @@ def parse_webhook_url(url: str, *, extra_hosts: Sequence[str] = ()) -> WebhookAd
         host, netloc = parts.hostname or "", parts.netloc
         is_extra = netloc in extra_hosts or host in extra_hosts
     except ValueError as error:
-        raise ConfigurationError("DISCORD_WEBHOOK_URL is not an address") from error
+        raise ConfigurationError(f"{setting} is not an address") from error
     if "@" in netloc or not (host in DISCORD_HOSTS or is_extra):
         raise ConfigurationError(
-            f"DISCORD_WEBHOOK_URL is on {clean(host) or 'no host'}, not on {DISCORD_HOSTS[0]}; "
+            f"{setting} is on {clean(host) or 'no host'}, not on {DISCORD_HOSTS[0]}; "
             "other hosts must be named in MOODREEL_DISCORD_HOSTS"
         )
     if parts.scheme != "https" and not (is_extra and parts.scheme == "http"):
-        raise ConfigurationError("DISCORD_WEBHOOK_URL must begin with https://")
+        raise ConfigurationError(f"{setting} must begin with https://")
     if not _WEBHOOK_PATH.fullmatch(parts.path):
         raise ConfigurationError(
-            f"DISCORD_WEBHOOK_URL is not of the form https://{DISCORD_HOSTS[0]}/api/webhooks/"
-            f"<number>/<token> (nothing may follow the token); {NEW_WEBHOOK}"
+            f"{setting} is not of the form https://{DISCORD_HOSTS[0]}/api/webhooks/"
+            f"<number>/<token> (nothing may follow the token); {NEW_WEBHOOK}{setting}"
         )
     thread_ids = parse_qs(parts.query).get("thread_id", [])
     return WebhookAddress(

@@ -6,6 +6,7 @@ import hashlib
 import re
 from urllib.parse import quote, urlsplit
 
+from publisher.text import clean
 from service.domain import ItemRef
 
 _URL_LIMIT = 2048
@@ -44,6 +45,11 @@ def shown_id(item_id: str) -> str:
     """An item's id as others may see it: a digest where the id is a path."""
     is_path = "/" in item_id or "\\" in item_id
     return _digest(item_id) if is_path or len(item_id) > _PART_LIMIT else item_id
+
+
+def group_key(*parts: str) -> str:
+    """A key of a season or an album: readable, bounded, and the same every time."""
+    return "/".join(_encode_part(clean(part)) for part in parts)
 
 
 def _synthetic_path(namespace: str, ref: ItemRef) -> str:

@@ -17,7 +17,8 @@ _LINE_MARKUP = re.compile(r"^([-+#>])")
 """What Discord reads as a list, a heading or a quotation at the start of a line."""
 
 
-def _is_kept(char: str) -> bool:
+def is_visible(char: str) -> bool:
+    """Whether a character may stay in a text: no control character, no invisible mark."""
     # Unassigned ones (Cn) stay: they are this year's emoji to a Unicode table of last year.
     return unicodedata.category(char) not in {"Cc", "Cf", "Cs"} or char in _JOINERS
 
@@ -30,7 +31,9 @@ def clean(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
-    line = " ".join("".join(c if _is_kept(c) else " " if c.isspace() else "" for c in text).split())
+    line = " ".join(
+        "".join(c if is_visible(c) else " " if c.isspace() else "" for c in text).split()
+    )
     return line if any(char.isprintable() and not char.isspace() for char in line) else ""
 
 

@@ -6,24 +6,29 @@ import asyncio
 import base64
 import json
 import logging
+import re
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
 import pytest_asyncio
 from aiohttp import web
 from pydantic import SecretStr
+from yarl import URL
 
 from publisher import open_channels
-from publisher.discord import DiscordChannel, DiscordSettings
+from publisher.discord import DiscordChannel
 from publisher.discord_address import parse_webhook_url
-from publisher.http import HttpChannel, read_secret, sign
+from publisher.discord_settings import DiscordSettings, read_routes
+from publisher.http import HttpChannel, sign
+from publisher.http_address import Address, HttpSettings, read_addresses, read_keys
 from publisher.payload import build_envelope
 from publisher.store import StoreChannel
-from service.domain import ItemRef, Severity, Tag
+from service.domain import Delivery, Failure, ItemRef, Severity, Tag
 from service.errors import ConfigurationError, PermanentError, TransientError
 from service.ports import Channel, Store
 from tests.support.announcements import make_announcement, make_item
@@ -69,7 +74,7 @@ async def harness_of(name: str, *, timeout_s: float = PATIENCE_S) -> AsyncIterat
             receiver = HttpReceiver(KEY)
             url = await stack.enter_async_context(serve(receiver.app))
             address = f"{url.replace('//', '//owner:pass-word@')}{receiver.PATH}?k={SECRET_IN_URL}"
-            channel = HttpChannel("http", address, key=KEY, timeout_s=timeout_s)
+            channel = open_http(address, timeout_s=timeout_s)
             yield Harness(
                 channel,
                 lambda: len({delivery.webhook_id for delivery in receiver.deliveries}),
@@ -84,11 +89,17 @@ async def harness_of(name: str, *, timeout_s: float = PATIENCE_S) -> AsyncIterat
             yield Harness(cards, lambda: len(discord.messages), discord.script, (discord.TOKEN,))
 
 
+def open_http(url: str, *keys: bytes, timeout_s: float = PATIENCE_S) -> HttpChannel:
+    """A channel to one address, signed by KEY unless told otherwise."""
+    return HttpChannel(Address(name="http", url=URL(url), keys=keys or (KEY,)), timeout_s=timeout_s)
+
+
 def open_discord(url: str, *, timeout_s: float = PATIENCE_S) -> DiscordChannel:
     settings = DiscordSettings(
         discord_webhook_url=SecretStr(url), moodreel_discord_hosts="127.0.0.1"
     )
-    return DiscordChannel(settings, timeout_s=timeout_s)
+    (route,) = read_routes(settings)
+    return DiscordChannel(settings, route, timeout_s=timeout_s)
 
 
 @pytest_asyncio.fixture(params=["store", "http", "discord"])
@@ -136,7 +147,7 @@ async def hasty_discord() -> AsyncIterator[tuple[DiscordChannel, StandInDiscord]
 async def receiver() -> AsyncIterator[tuple[HttpChannel, HttpReceiver]]:
     stand_in = HttpReceiver(KEY)
     async with serve(stand_in.app) as url:
-        yield HttpChannel("http", url + stand_in.PATH, key=KEY, timeout_s=PATIENCE_S), stand_in
+        yield open_http(url + stand_in.PATH), stand_in
 
 
 async def raised(call: Callable[[], Awaitable[object]]) -> BaseException:
@@ -220,7 +231,7 @@ async def test_a_refusal_is_permanent_and_no_redirect_is_followed(remote, status
 @pytest.mark.parametrize(
     "open_at",
     [
-        lambda url: HttpChannel("http", f"{url}/{SECRET_IN_URL}", key=KEY),
+        lambda url: open_http(f"{url}/{SECRET_IN_URL}"),
         lambda url: open_discord(f"{url}/api/webhooks/1/{SECRET_IN_URL}"),
     ],
     ids=["http", "discord"],
@@ -285,7 +296,18 @@ async def test_an_answer_without_end_does_not_hold_an_event_up():
     app = web.Application()
     app.router.add_post("/", pour)
     async with serve(app) as url:
-        assert await HttpChannel("http", url, key=KEY).send(make_announcement())
+        assert await open_http(url).send(make_announcement())
+
+
+@pytest.mark.parametrize("name", ["store", "http"])
+async def test_event_channels_take_each_item_at_once_and_hear_of_failures(name):
+    async with harness_of(name) as opened:
+        failure = Failure(stage="analyze", reason="moov atom not found")
+        assert opened.channel.plan(make_item(), datetime.now(UTC)) == Delivery()
+        assert (opened.channel.takes_failures, opened.channel.takes_posters) == (True, False)
+        await opened.channel.send(make_announcement())
+        await opened.channel.send(replace(make_announcement(event_id="evt_2"), failure=failure))
+        assert opened.shown() == 2
 
 
 # Discord -----------------------------------------------------------------------------------------
@@ -309,6 +331,14 @@ async def test_a_known_item_has_its_card_edited_in_place(discord):
     assert await channel.send(later, previous_receipt=receipt) == receipt
     assert stand_in.edit_count == len(stand_in.messages) == 1
     assert stand_in.messages[receipt]["embeds"][0]["title"] == "The Longer Road (2019)"
+
+
+async def test_an_edit_says_nothing_that_only_a_new_message_may_say(discord):
+    channel, stand_in = discord
+    receipt = await channel.send(make_announcement())
+    stand_in.messages[receipt].clear()
+    await channel.send(make_announcement(), previous_receipt=receipt)
+    assert set(stand_in.messages[receipt]) == {"embeds", "allowed_mentions"}
 
 
 async def test_a_card_that_somebody_deleted_is_told_anew(discord):
@@ -427,7 +457,9 @@ async def test_a_card_may_go_into_a_thread():
         receipt = await channel.send(make_announcement())
         await channel.send(make_announcement(), previous_receipt=receipt)
         await channel.aclose()
+    assert receipt.endswith("?thread=77")  # where it is to be found, whatever is set later
     assert [query["thread_id"] for query in stand_in.queries] == ["77", "77"]
+    assert stand_in.edit_count == len(stand_in.messages) == 1
 
 
 async def test_checking_the_webhook_posts_nothing(discord):
@@ -478,7 +510,7 @@ def test_any_other_address_is_refused_without_being_shown(url):
 
 async def test_an_event_arrives_signed_and_equal_at_every_attempt(receiver):
     channel, stand_in = receiver
-    hasty = HttpChannel("http", str(channel._url), key=KEY, timeout_s=HANG_S)
+    hasty = HttpChannel(channel._address, timeout_s=HANG_S)
     stand_in.script.answers.append(Answer(hangs=True, after=True))
     error = await raised(lambda: hasty.send(make_announcement()))
     assert isinstance(error, TransientError)  # its id tells a repeated one: it is safe to send
@@ -492,19 +524,34 @@ async def test_an_event_arrives_signed_and_equal_at_every_attempt(receiver):
 
 async def test_a_receiver_with_another_key_refuses_and_the_advice_names_the_setting(receiver):
     channel, stand_in = receiver
-    stranger = HttpChannel("http", str(channel._url), key=b"another", timeout_s=PATIENCE_S)
+    stranger = open_http(str(channel._address.url), b"another")
     error = await raised(lambda: stranger.send(make_announcement()))
     assert isinstance(error, PermanentError)
     assert "EVENT_WEBHOOK_SECRET" in str(error)
     assert stand_in.deliveries == []
 
 
-async def test_a_receiver_that_is_gone_for_good_is_named(receiver):
+async def test_a_receiver_that_wants_no_more_events_gets_none(receiver):
     channel, stand_in = receiver
     stand_in.script.answers.append(Answer(status=410))
-    error = await raised(lambda: channel.send(make_announcement()))
-    assert isinstance(error, PermanentError)
-    assert "EVENT_WEBHOOK_URLS" in str(error)
+    for _ in range(3):
+        error = await raised(lambda: channel.send(make_announcement()))
+        assert isinstance(error, ConfigurationError)
+        assert "EVENT_WEBHOOK_URLS" in str(error)
+    assert stand_in.script.request_count == 1
+    (finding,) = await channel.check()
+    assert finding.severity is Severity.ERROR
+
+
+@pytest.mark.parametrize("known", [KEY, b"the key to come"])
+async def test_while_keys_change_a_receiver_may_know_either(known):
+    stand_in = HttpReceiver(known)
+    async with serve(stand_in.app) as url:
+        channel = open_http(url + stand_in.PATH, KEY, b"the key to come")
+        await channel.send(make_announcement())
+        (finding,) = await channel.check()
+    assert stand_in.deliveries[0].is_signed
+    assert "2 keys" in finding.message
 
 
 async def test_a_redirect_is_not_followed(receiver):
@@ -524,7 +571,7 @@ async def test_an_answer_that_is_no_http_is_transient_and_hides_the_address():
     server = await asyncio.start_server(babble, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        channel = HttpChannel("http", f"http://127.0.0.1:{port}/{SECRET_IN_URL}", key=KEY)
+        channel = open_http(f"http://127.0.0.1:{port}/{SECRET_IN_URL}")
         error = await raised(lambda: channel.send(make_announcement()))
     assert isinstance(error, TransientError)
     assert SECRET_IN_URL not in "".join(traceback.format_exception(error))
@@ -533,7 +580,7 @@ async def test_an_answer_that_is_no_http_is_transient_and_hides_the_address():
 async def test_without_a_secret_events_go_unsigned_and_the_doctor_says_so():
     stand_in = HttpReceiver()
     async with serve(stand_in.app) as url:
-        channel = HttpChannel("http", url + stand_in.PATH, key=b"")
+        channel = HttpChannel(Address(name="http", url=URL(url + stand_in.PATH)))
         await channel.send(make_announcement())
         (finding,) = await channel.check()
     assert not stand_in.deliveries[0].is_signed
@@ -547,17 +594,67 @@ def test_the_signature_is_that_of_standard_webhooks():
         b'{"test": 2432232314}',
         event_id="msg_p5jXN8AQM9LWM0D4loKWxJek",
         timestamp=1614265330,
-        key=read_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        key=read_keys("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "EVENT_WEBHOOK_SECRET")[0],
     )
     assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_a_secret_is_any_text_or_a_prefixed_key():
-    assert read_secret("plain words") == b"plain words"
-    assert read_secret("whsec_" + base64.b64encode(b"\x00\xff").decode()) == b"\x00\xff"
+def encode_key(key: bytes) -> str:
+    return "whsec_" + base64.b64encode(key).decode()
+
+
+def test_a_secret_is_any_text_or_prefixed_keys():
+    assert read_keys("", "X") == ()
+    assert read_keys("plain words", "X") == (b"plain words",)
+    assert read_keys(f"{encode_key(KEY)} {encode_key(b'new')}", "X") == (KEY, b"new")
     with pytest.raises(ConfigurationError) as caught:
-        read_secret("whsec_no*base64")
+        read_keys("whsec_no*base64", "X")
     assert "no*base64" not in str(caught.value)
+
+
+def read_urls(urls: str, *, secret: str = "", secrets: str = "") -> dict[str, Address]:
+    settings = HttpSettings(
+        event_webhook_urls=SecretStr(urls),
+        event_webhook_secret=SecretStr(secret),
+        event_webhook_secrets=SecretStr(secrets),
+    )
+    return {address.name: address for address in read_addresses(settings)}
+
+
+def test_an_address_has_the_name_it_is_given_or_its_hosts():
+    urls = "n8n=https://a.example/x?name=y, https://b.example/y, http://b.example:81/,"
+    assert list(read_urls(urls)) == ["n8n", "http-b.example", "http-b.example-81"]
+
+
+def test_an_address_keeps_its_name_when_others_come_and_go():
+    alone, together = "https://b.example/y", "https://a.example/x,https://b.example/y"
+    assert set(read_urls(alone)) < set(read_urls(together))
+
+
+def test_an_address_may_have_secrets_of_its_own():
+    found = read_urls(
+        "a=https://a.example,b=https://b.example",
+        secret="for all",
+        secrets=f"b={encode_key(KEY)} {encode_key(b'new')}",
+    )
+    assert (found["a"].keys, found["b"].keys) == ((b"for all",), (KEY, b"new"))
+    assert "for all" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("urls", "secrets", "hint"),
+    [
+        ("https://a.example/x,https://a.example/y", "", "name=https://"),
+        ("a=https://a.example/x,a=https://b.example/y", "", "name=https://"),
+        ("a=https://a.example", "b=s3cret", "there are: a"),
+        ("a=https://a.example", "s3cret", "name=secret"),
+        ("a=https://a.example", "a=whsec_s3cret*", "base64"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused_with_the_way_out(urls, secrets, hint):
+    with pytest.raises(ConfigurationError, match=re.escape(hint)) as caught:
+        read_urls(urls, secrets=secrets)
+    assert "s3cret" not in str(caught.value)
 
 
 # The registry ------------------------------------------------------------------------------------
@@ -570,6 +667,10 @@ def bare_environment(monkeypatch, tmp_path):
         "DISCORD_WEBHOOK_URL",
         "EVENT_WEBHOOK_URLS",
         "EVENT_WEBHOOK_SECRET",
+        "EVENT_WEBHOOK_SECRETS",
+        "NATS_URL",
+        "NATS_CREDENTIALS",
+        "LIBRARY_TAGS",
         "DISCORD_USERNAME",
         "DISCORD_AVATAR_URL",
     ):
@@ -586,11 +687,23 @@ async def test_each_configured_address_is_a_channel_of_its_own(bare_environment)
     bare_environment.setenv("DISCORD_WEBHOOK_URL", "https://discord.com/api/webhooks/1/abc")
     bare_environment.setenv("USERNAME", "a login name that is not ours to show")
     channels = open_channels(cast("Store", KeptEvents()))
-    assert list(channels) == ["store", "http", "http-2", "discord"]
+    assert list(channels) == ["store", "http-a.example", "http-b.example", "discord"]
     assert [name for name, channel in channels.items() if channel.name != name] == []
     assert DiscordSettings.read().discord_username == "Moodreel"
     for channel in channels.values():
         await channel.aclose()
+
+
+def test_two_channels_of_one_name_are_refused(bare_environment):
+    bare_environment.setenv("EVENT_WEBHOOK_URLS", "store=http://a.example/x")
+    with pytest.raises(ConfigurationError, match="store"):
+        open_channels(cast("Store", KeptEvents()))
+
+
+async def test_nats_and_the_library_are_told_where_they_are_configured(bare_environment):
+    bare_environment.setenv("NATS_URL", "nats://127.0.0.1:1")
+    bare_environment.setenv("LIBRARY_TAGS", "on")
+    assert list(open_channels(cast("Store", KeptEvents()))) == ["store", "nats", "library"]
 
 
 async def test_what_the_environment_names_is_told(bare_environment):

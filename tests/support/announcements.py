@@ -113,6 +113,19 @@ def make_announcement(
     )
 
 
+def make_group(count: int, **changes: Any) -> Announcement:
+    """Episodes of a season that are told together."""
+    item = make_item(
+        kind=MediaKind.EPISODE, series="Severance", season_number=1, year=None, series_id="sev"
+    )
+    members = tuple(
+        make_announcement(replace(item, title=f"Part {number}", episode_number=number)).analysis
+        for number in range(1, count + 1)
+    )
+    members = tuple(replace(each, item=replace(each.item, **changes)) for each in members)
+    return replace(make_announcement(), analysis=members[0], members=members)
+
+
 _NASTY = (
     "",
     " \t\n",
@@ -203,6 +216,21 @@ analyses = st.builds(
     models=text_lists,
     missing_models=text_lists,
 )
+groups = st.builds(
+    lambda news, members, count: replace(
+        news, analysis=members[0], members=tuple(members * count)[:300]
+    ),
+    st.builds(
+        Announcement,
+        event_id=st.uuids().map(str),
+        created_at=st.datetimes(timezones=st.just(UTC)),
+        namespace=texts,
+        analysis=analyses,
+    ),
+    st.lists(analyses, min_size=2, max_size=6),
+    st.sampled_from((1, 2, 50, 150)),
+)
+"""Up to 300 episodes or songs of a group, as wild."""
 announcements = st.builds(
     Announcement,
     event_id=st.uuids().map(str),

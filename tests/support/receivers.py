@@ -12,16 +12,19 @@ import base64
 import hashlib
 import hmac
 import json
+import math
+import re
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from itertools import count
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import web
+
+from tests.support.discord_rules import find_message_problems
 
 Json = dict[str, Any]
 
@@ -101,26 +104,80 @@ async def _send_badly(request: web.Request, answer: Answer) -> web.StreamRespons
     return response
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bucket:
+    """How many calls Discord takes in how many seconds."""
+
+    limit: int
+    window_s: float
+
+
 class StandInDiscord:
-    """One webhook of Discord's, with every documented limit, counted in UTF-16 units."""
+    """One webhook of Discord's, with every documented limit and rule.
+
+    Args:
+        is_forum: Whether it belongs to a forum channel, in which every message needs a thread.
+        bucket: Its rate limit; None: as many calls as anybody likes.
+    """
 
     WEBHOOK_ID = "1234567890"
     TOKEN = "tOp-Secret_Webhook-Token"
     PATH = f"/api/webhooks/{WEBHOOK_ID}/{TOKEN}"
+    CHANNEL_ID = "99"
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_forum: bool = False, bucket: Bucket | None = None) -> None:
         self.messages: dict[str, Json] = {}
         """Messages by id, as they stand now."""
+        self.pictures: dict[str, dict[str, tuple[str, bytes]]] = {}
+        """Name and content of a message's attachments, by message and by their own id."""
+        self.threads: dict[str, str] = {}
+        """Names by id of the threads that messages began."""
+        self.thread_of: dict[str, str] = {}
+        """The thread that a message is in."""
         self.queries: list[dict[str, str]] = []
         self.edit_count = 0
+        self.refusal_count = 0
+        """Calls that came too soon."""
         self.is_deleted = False
         """Whether somebody removed the webhook."""
         self.script = Script()
-        self.app = web.Application(middlewares=[self.script.middleware])
+        self._is_forum, self._bucket = is_forum, bucket
+        self._calls_s: deque[float] = deque()
+        self._ids = count(1000)
+        self.app = web.Application(
+            middlewares=[self.script.middleware, self._limit], client_max_size=12 * 1024 * 1024
+        )
         prefix = "/api/webhooks/{webhook_id}/{token}"
         self.app.router.add_get(prefix, self._show)
         self.app.router.add_post(prefix, self._post)
         self.app.router.add_patch(prefix + "/messages/{message_id}", self._edit)
+
+    @web.middleware
+    async def _limit(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        """Count calls within the window, and say with each answer how many are left."""
+        if self._bucket is None:
+            response: web.StreamResponse = await handler(request)
+            return response
+        now_s = asyncio.get_running_loop().time()
+        while self._calls_s and self._calls_s[0] <= now_s - self._bucket.window_s:
+            self._calls_s.popleft()
+        reset_s = self._calls_s[0] + self._bucket.window_s - now_s if self._calls_s else 0.0
+        if is_in_time := len(self._calls_s) < self._bucket.limit:
+            self._calls_s.append(now_s)
+            response = await handler(request)
+            reset_s = self._calls_s[0] + self._bucket.window_s - now_s
+        else:
+            self.refusal_count += 1
+            said = {"message": "You are being rate limited.", "retry_after": reset_s}
+            response = web.json_response(said | {"global": False}, status=429)
+            response.headers["Retry-After"] = str(math.ceil(reset_s))
+            response.headers["X-RateLimit-Scope"] = "user"
+        remaining = self._bucket.limit - len(self._calls_s) if is_in_time else 0
+        response.headers["X-RateLimit-Limit"] = str(self._bucket.limit)
+        response.headers["X-RateLimit-Remaining"] = str(remaining)
+        response.headers["X-RateLimit-Reset-After"] = f"{reset_s:.3f}"
+        response.headers["X-RateLimit-Bucket"] = "80c17d2f203122d936070c88c8d10f33"
+        return response
 
     def _refuse_stranger(self, request: web.Request) -> web.Response | None:
         if self.is_deleted or request.match_info["webhook_id"] != self.WEBHOOK_ID:
@@ -131,112 +188,107 @@ class StandInDiscord:
 
     async def _show(self, request: web.Request) -> web.Response:
         return self._refuse_stranger(request) or web.json_response(
-            {"id": self.WEBHOOK_ID, "type": 1, "name": "Films", "channel_id": "99"}
+            {"id": self.WEBHOOK_ID, "type": 1, "name": "Films", "channel_id": self.CHANNEL_ID}
         )
 
     async def _post(self, request: web.Request) -> web.Response:
-        if refusal := self._refuse_stranger(request) or await _refuse_message(request):
+        if refusal := self._refuse_stranger(request):
             return refusal
-        message_id = str(1000 + len(self.messages))
-        self.messages[message_id] = await request.json()
+        message, files = await _read_message(request)
+        thread_id = request.query.get("thread_id", "")
+        problems = find_message_problems(message, files=files)
+        if refusal := _refuse_form(problems) or self._refuse_thread(message, thread_id):
+            return refusal
+        message_id = str(next(self._ids))
+        if name := message.get("thread_name"):
+            thread_id = message_id  # as of every post that begins a thread
+            self.threads[thread_id] = name
+        self.thread_of[message_id] = thread_id
         self.queries.append(dict(request.query))
-        if request.query.get("wait") != "true":
-            return web.Response(status=204)
-        return web.json_response({"id": message_id, "attachments": []})
+        return self._keep(request, message_id, message, files)
 
     async def _edit(self, request: web.Request) -> web.Response:
         if refusal := self._refuse_stranger(request):
             return refusal
         message_id = request.match_info["message_id"]
-        if message_id not in self.messages:
+        is_there = self.thread_of.get(message_id) == request.query.get("thread_id", "")
+        if message_id not in self.messages or not is_there:
             return _discord_error(404, 10008, "Unknown Message")
-        if refusal := await _refuse_message(request):
+        message, files = await _read_message(request)
+        attached = {id_: name for id_, (name, _) in self.pictures[message_id].items()}
+        problems = find_message_problems(message, files=files, attached=attached, is_edit=True)
+        if refusal := _refuse_form(problems):
             return refusal
-        self.messages[message_id] |= await request.json()
         self.queries.append(dict(request.query))
         self.edit_count += 1
-        return web.json_response({"id": message_id})
+        return self._keep(request, message_id, message, files)
+
+    def _refuse_thread(self, message: Json, thread_id: str) -> web.Response | None:
+        if "thread_name" in message and thread_id:
+            return _discord_error(400, 220002, "Cannot have both a thread_name and thread_id")
+        if self._is_forum and not ("thread_name" in message or thread_id):
+            return _discord_error(400, 220001, "Must have a thread_name or thread_id")
+        if not self._is_forum and ({"thread_name", "applied_tags"} & set(message)):
+            return _discord_error(400, 220003, "Webhooks can only create threads in forums")
+        return None
+
+    def _keep(
+        self, request: web.Request, message_id: str, message: Json, files: Files
+    ) -> web.Response:
+        """Attachments that an edit does not list are gone; with no list all stay."""
+        before = self.pictures.get(message_id, {})
+        listed = {str(entry["id"]) for entry in message.get("attachments", [])}
+        stay = {
+            id_: file
+            for id_, file in before.items()
+            if "attachments" not in message or id_ in listed
+        }
+        self.pictures[message_id] = stay | {str(next(self._ids)): file for file in files.values()}
+        shown = {key: value for key, value in message.items() if key != "attachments"}
+        self.messages[message_id] = self.messages.get(message_id, {}) | shown
+        if request.query.get("wait") != "true" and request.method == "POST":
+            return web.Response(status=204)
+        return web.json_response(
+            {
+                "id": message_id,
+                "channel_id": self.thread_of[message_id] or self.CHANNEL_ID,
+                "attachments": [
+                    {"id": id_, "filename": name, "size": len(data)}
+                    for id_, (name, data) in self.pictures[message_id].items()
+                ],
+            }
+        )
+
+
+Files = dict[int, tuple[str, bytes]]
+
+
+async def _read_message(request: web.Request) -> tuple[Json, Files]:
+    """The JSON and the files of a message, whichever way it was sent."""
+    if not request.content_type.startswith("multipart/"):
+        return await request.json(), {}
+    message: Json = {}
+    files: Files = {}
+    for name, part in (await request.post()).items():
+        number = re.fullmatch(r"files\[(\d)\]", name)
+        if number and isinstance(part, web.FileField):
+            files[int(number[1])] = (part.filename, part.file.read())
+            part.file.close()
+        elif name == "payload_json":
+            message = json.loads(part.file.read() if isinstance(part, web.FileField) else part)
+        else:
+            message[name] = "a part that Discord does not know"
+    return message, files
 
 
 def _discord_error(status: int, code: int, message: str) -> web.Response:
     return web.json_response({"message": message, "code": code}, status=status)
 
 
-async def _refuse_message(request: web.Request) -> web.Response | None:
-    problems = find_message_problems(await request.json())
+def _refuse_form(problems: list[str]) -> web.Response | None:
     if not problems:
         return None
     return _discord_error(400, 50035, "Invalid Form Body: " + "; ".join(problems))
-
-
-def find_message_problems(message: Json) -> list[str]:
-    """All that Discord's documentation forbids in a webhook's message."""
-    embeds = message.get("embeds", [])
-    problems = [f"unknown key {key}" for key in message if key not in _MESSAGE_KEYS]
-    if not embeds and not message.get("content"):
-        problems.append("empty message")
-    if len(embeds) > 10:
-        problems.append("more than 10 embeds")
-    if message.get("allowed_mentions") != {"parse": []}:
-        problems.append("mentions are not switched off")
-    username = message.get("username", "x")
-    if not 1 <= _units(username) <= 80 or any(
-        word in username.lower() for word in ("discord", "clyde")
-    ):
-        problems.append("username")
-    for embed in embeds:
-        problems += find_embed_problems(embed)
-    if sum(_count_embed(embed) for embed in embeds) > 6000:
-        problems.append("more than 6000 characters in all embeds")
-    return problems
-
-
-_MESSAGE_KEYS = {"content", "username", "avatar_url", "tts", "embeds", "allowed_mentions", "flags"}
-_EMBED_KEYS = {
-    "title", "description", "url", "timestamp", "color", "footer", "image", "thumbnail", "author",
-    "fields",
-}  # fmt: skip
-
-
-def find_embed_problems(embed: Json) -> list[str]:
-    """All that Discord's documentation forbids in an embed."""
-    problems = [f"unknown key {key}" for key in embed if key not in _EMBED_KEYS]
-    texts = [
-        ("title", embed.get("title"), 256),
-        ("description", embed.get("description"), 4096),
-        ("footer", embed.get("footer", {}).get("text"), 2048),
-        ("author", embed.get("author", {}).get("name"), 256),
-    ]
-    for number, item in enumerate(embed.get("fields", [])):
-        texts.append((f"fields.{number}.name", item.get("name", ""), 256))
-        texts.append((f"fields.{number}.value", item.get("value", ""), 1024))
-        if set(item) - {"name", "value", "inline"} or not isinstance(item.get("inline"), bool):
-            problems.append(f"fields.{number}")
-    problems += [name for name, text, limit in texts if text is not None and not _fits(text, limit)]
-    if len(embed.get("fields", [])) > 25:
-        problems.append("more than 25 fields")
-    if not 0 <= embed.get("color", 0) <= 0xFFFFFF:
-        problems.append("color")
-    if "url" in embed and urlsplit(embed["url"]).scheme not in {"http", "https"}:
-        problems.append("url")
-    if "timestamp" in embed:
-        datetime.fromisoformat(embed["timestamp"])
-    return problems
-
-
-def _fits(text: str, limit: int) -> bool:
-    return bool(text.strip()) and _units(text) <= limit
-
-
-def _units(text: str) -> int:
-    return len(text.encode("utf-16-le")) // 2
-
-
-def _count_embed(embed: Json) -> int:
-    texts = [embed.get("title", ""), embed.get("description", "")]
-    texts += [embed.get("footer", {}).get("text", ""), embed.get("author", {}).get("name", "")]
-    texts += [item[key] for item in embed.get("fields", []) for key in ("name", "value")]
-    return sum(map(_units, texts))
 
 
 @dataclass(frozen=True, kw_only=True)

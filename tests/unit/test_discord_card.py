@@ -8,8 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from publisher.card import DEFAULT_COLOUR, build_card, format_time
+from publisher.card import MOOD_CURVE, POSTER, build_card
+from publisher.findings import format_time
+from publisher.layout import Look, default_look
 from publisher.text import clean, escape_markdown, shorten, units
+from publisher.words import read_words
 from service.domain import (
     Highlight,
     ItemMatch,
@@ -19,8 +22,16 @@ from service.domain import (
     SoundAnalysis,
     Tag,
 )
-from tests.support.announcements import announcements, make_announcement, make_item, texts
-from tests.support.receivers import find_message_problems
+from tests.support.announcements import (
+    announcements,
+    make_announcement,
+    make_group,
+    make_item,
+    texts,
+)
+from tests.support.discord_rules import find_message_problems
+
+PLAIN = default_look().layout.colours.plain
 
 
 def make_card(item=None, **changes):
@@ -43,26 +54,27 @@ def test_a_full_card_tells_what_when_and_how_it_feels():
         "Mood": "calm, tender",
         "Best match": "Paris, Texas (0.87)",
         "Tags": "`car` `road`",
-        "Highlights": "`0:41-0:55` a car on the road\n`1:05:05-1:05:21` sunset over the sea",
+        "Highlights": "||0:00:41-0:00:55 a car on the road||\n"
+        "||1:05:05-1:05:21 sunset over the sea||",
         "Sound": "wistful · Soft acoustic guitar over steady rain.",
+        "Comfort": "Sudden loudness 0:00:12-0:00:13\nFlashing light 0:01:01-0:01:04",
     }
 
 
 def test_what_was_not_found_has_no_line():
     item = make_item(overview="", url="")
     card = make_card(
-        item, duration_s=0.0, tags=(), moods=(), highlights=(), audio=None, best_match=None
+        item,
+        duration_s=0.0,
+        tags=(),
+        moods=(),
+        highlights=(),
+        audio=None,
+        best_match=None,
+        comfort=(),
     )
-    assert card["fields"] == []
-    assert not {"url", "description"} & set(card)
-    assert card["color"] == DEFAULT_COLOUR
-
-
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(announcement=announcements)
-def test_no_input_makes_a_card_that_discord_refuses(announcement):
-    message = {"embeds": [build_card(announcement)], "allowed_mentions": {"parse": []}}
-    assert find_message_problems(message) == []
+    assert set(card) == {"author", "title", "color", "footer", "timestamp"}
+    assert card["color"] == PLAIN
 
 
 def test_the_longest_of_everything_still_fits():
@@ -78,7 +90,7 @@ def test_the_longest_of_everything_still_fits():
         audio=SoundAnalysis(loudness_dbfs=0, dynamic_range_db=0, summary=wide, mood=wide),
         best_match=ItemMatch(ref=ItemRef(server="x", item_id="1"), title=wide, score=1),
     )
-    assert len(card["fields"]) == 6
+    assert len(card["fields"]) == 7
     message = {"embeds": [card], "allowed_mentions": {"parse": []}}
     assert find_message_problems(message) == []
     assert card["title"].endswith("… (2019)")
@@ -159,7 +171,7 @@ def test_the_best_five_highlights_are_shown_in_order_of_time():
     )
     value = read_fields(make_card(highlights=highlights))["Highlights"]
     assert [line.split("-")[0] for line in value.splitlines()] == [
-        "`4:00", "`5:00", "`6:00", "`12:00", "`13:00"
+        "||0:04:00", "||0:05:00", "||0:06:00", "||0:12:00", "||0:13:00"
     ]  # fmt: skip
 
 
@@ -180,8 +192,8 @@ def test_four_quarters_of_feeling_have_four_colours():
         return make_card(moods=moods)["color"]
 
     corners = [colour(v, a) for v in (-0.8, 0.8) for a in (-0.8, 0.8)]
-    assert len({*corners, DEFAULT_COLOUR}) == 5
-    assert colour(0.05, -0.05) == colour(math.nan, 0.5) == DEFAULT_COLOUR
+    assert len({*corners, PLAIN}) == 5
+    assert colour(0.05, -0.05) == colour(math.nan, 0.5) == PLAIN
 
 
 def test_an_overview_is_shortened_at_a_word():
@@ -192,9 +204,9 @@ def test_an_overview_is_shortened_at_a_word():
 
 @pytest.mark.parametrize(
     ("time_s", "shown"),
-    [(0, "0:00"), (59.4, "0:59"), (59.6, "1:00"), (3599.9, "1:00:00"), (36_061, "10:01:01")],
+    [(0, "0:00:00"), (59.4, "0:00:59"), (59.6, "0:01:00"), (3599.9, "1:00:00"), (4e4, "11:06:40")],
 )
-def test_times_are_written_as_players_write_them(time_s, shown):
+def test_times_are_written_with_their_hours(time_s, shown):
     assert format_time(time_s) == shown
 
 
@@ -210,3 +222,84 @@ def test_clean_text_is_one_visible_line():
     assert clean("a\x00b\r\n c\t\u202ed\ufeff \ud800e") == "ab c d e"
     assert clean("👩\u200d👧 n\u200cim") == "👩\u200d👧 n\u200cim"
     assert clean("\u200d\u200c \u2028") == ""
+
+
+# Groups ------------------------------------------------------------------------------------------
+
+
+def test_a_season_names_each_of_its_episodes_in_their_order():
+    card = build_card(make_group(10))
+    assert card["title"] == "Severance - Season 1"
+    assert card["author"]["name"] == "10 new episodes"
+    assert card["description"].splitlines() == [
+        f"**{n}** Part {n} · calm · `car`" for n in range(1, 11)
+    ]
+    assert card["url"].startswith("https://jf.example.org/")
+    assert read_fields(card)["Duration"] == "17:01:44"
+    assert read_fields(card)["Comfort"] == "Flashing light, Sudden loudness"
+
+
+def test_a_season_tells_its_best_moments_with_their_episodes():
+    lines = read_fields(build_card(make_group(2)))["Highlights"].splitlines()
+    assert lines == [
+        "||1. 0:00:41-0:00:55 a car on the road||",
+        "||1. 1:05:05-1:05:21 sunset over the sea||",
+        "||2. 0:00:41-0:00:55 a car on the road||",
+        "||2. 1:05:05-1:05:21 sunset over the sea||",
+    ]
+
+
+def test_ten_episodes_are_all_named_however_long_their_titles_are():
+    wide = "*\U0001f600 " * 200
+    card = build_card(make_group(10, title=wide, series=wide))
+    assert len(card["description"].splitlines()) == 10
+    assert card["title"].endswith("… - Season 1")
+
+
+def test_of_hundreds_of_episodes_those_that_fit_are_named_and_the_rest_counted():
+    lines = build_card(make_group(300))["description"].splitlines()
+    assert 60 < len(lines) < 301
+    assert lines[-1] == f"and {301 - len(lines)} more"
+
+
+def test_an_album_is_told_as_its_artists():
+    def song(**changes):
+        return make_group(3, kind=MediaKind.SONG, series="", album="Homework", **changes)
+
+    card = build_card(song(artist="Daft Punk"))
+    assert card["title"] == "Daft Punk - Homework"
+    assert card["author"]["name"] == "3 new songs"
+
+
+def test_specials_are_no_season_zero():
+    assert build_card(make_group(2, season_number=0))["title"] == "Severance - Specials"
+    assert build_card(make_group(2, season_number=None))["title"] == "Severance"
+
+
+# Pictures and languages --------------------------------------------------------------------------
+
+
+def test_pictures_are_shown_where_they_travel_along():
+    card = build_card(make_announcement(), pictures={POSTER, MOOD_CURVE})
+    assert card["thumbnail"] == {"url": "attachment://poster.jpg"}
+    assert card["image"] == {"url": "attachment://moods.png"}
+    assert not {"thumbnail", "image"} & set(make_card())
+
+
+def test_a_card_speaks_the_readers_language():
+    look = Look(layout=default_look().layout, words=read_words("de"))
+    card = build_card(make_group(2), look)
+    assert card["title"] == "Severance - Staffel 1"
+    assert card["author"]["name"] == "2 neue Folgen"
+    assert "Stimmung" in read_fields(card)
+
+
+def test_what_a_highlight_shows_cannot_leave_its_spoiler_marks():
+    highlights = tuple(
+        Highlight(start_s=5, end_s=9, peak_s=7, score=1, reasons=(reason,))
+        for reason in ("he || dies", "in the end||", "|", "\\")
+    )
+    for line in read_fields(make_card(highlights=highlights))["Highlights"].splitlines():
+        assert line.startswith("||0:00:05-0:00:09")
+        assert line.endswith("||")
+        assert line.count("|") == 4
