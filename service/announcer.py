@@ -39,9 +39,13 @@ class Settle(Protocol):
     async def __call__(self, *, receipt: str = "", error: str = "") -> None: ...
 
 
-def event_id(item: MediaItem) -> str:
+def event_id(ref: ItemRef, revision: str) -> str:
     """The identity of the news of an item: the same at every attempt, another for new content."""
-    return _identity(str(item.ref), item.revision)
+    return _identity(str(ref), revision)
+
+
+def _news_id(item: MediaItem) -> str:
+    return event_id(item.ref, item.revision)
 
 
 def _identity(*parts: str) -> str:
@@ -79,7 +83,7 @@ class Announcer:
 
     async def have_it_told(self, item: MediaItem, *, is_news: bool) -> None:
         """Enqueue a job for each channel that wants it; the ledger has each told once."""
-        event, jobs = event_id(item), []
+        event, jobs = _news_id(item), []
         for name, channel in self._channels.items():
             if not is_news and name != KEPT_CHANNEL:
                 continue
@@ -128,7 +132,7 @@ class Announcer:
         """Tell a channel at the owner's word, whatever the ledger says; return the receipt."""
         channel = self._channel(channel_name)
         analysis = await self._load(ref)
-        event = event_id(analysis.item)
+        event = _news_id(analysis.item)
         claim = await self._store.claim_publication(ref, channel_name, event)
         settle = partial(self._store.settle_publication, ref, channel_name, event)
         news = await self._announce(event, (analysis,), channel)
@@ -138,7 +142,7 @@ class Announcer:
         """What was replaced or removed meanwhile is no news: newer content has its own job."""
         channel = self._channel(job.channel)
         analysis = await self._load(job.ref)
-        if await self._is_gone(job.ref) or event_id(analysis.item) != job.event_id:
+        if await self._is_gone(job.ref) or _news_id(analysis.item) != job.event_id:
             return
         claim = await self._store.claim_publication(job.ref, job.channel, job.event_id)
         if not _may_tell(claim, channel, str(job.ref)):
@@ -154,7 +158,7 @@ class Announcer:
         members = [found for one in gathered if (found := await self._load_current(one))]
         if not members:
             return
-        event = _identity("group", job.group, *sorted(event_id(each.item) for each in members))
+        event = _identity("group", job.group, *sorted(_news_id(each.item) for each in members))
         claim = await self._store.claim_group(job.channel, job.group, event)
         if not _may_tell(claim, channel, job.group):
             return
@@ -220,7 +224,7 @@ class Announcer:
         if await self._is_gone(gathered.ref):
             return None
         analysis = await self._store.load(gathered.ref)
-        is_current = analysis is not None and event_id(analysis.item) == gathered.event_id
+        is_current = analysis is not None and _news_id(analysis.item) == gathered.event_id
         return analysis if is_current else None
 
     async def _is_gone(self, ref: ItemRef) -> bool:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import numpy as np
 
-from service.announcer import Announcer
+from service.announcer import Announcer, event_id
 from service.domain import (
     Analysis,
     AnalyzeJob,
@@ -35,6 +35,9 @@ logger = logging.getLogger(__name__)
 MATCHED_SCENES = 32
 """The scenes with the best frames stand for an item: the cost of a match grows with their number,
 and 3,000 scenes against a library of 3,000 took 8.6 s."""
+
+
+NOBODY = ItemRef(server="", item_id="")
 
 
 class Pipeline:
@@ -80,18 +83,22 @@ class Pipeline:
         """Ask for the item, watch and listen to it, save what was found, have it told."""
         await self._politeness.wait_for_turn(job)
         item = await self._ask_for(job.ref)
-        item, was_renamed = await self._recognise(item)
-        status = (await self._store.statuses([item.ref])).get(item.ref)
-        if job.force or not self._is_done(item, status):
-            token = self._tokens[item.ref] = await self._store.begin(item)
-            analysis = await self._examiner.examine(item)
-            analysis = replace(analysis, best_match=await self._find_match(analysis))
-            await self._store.save(analysis, token)
-            del self._tokens[item.ref]
-            await self._keep_transcript(item)
+        was_renamed = False
+        if job.force or not self._is_done(item, await self._status(item)):
+            item, was_renamed = await self._recognise(item)
+            if job.force or not self._is_done(item, await self._status(item)):
+                await self._examine(item)
         if not was_renamed:
             is_news = job.announce and (job.even_history or await self._is_news(item))
             await self._announcer.have_it_told(item, is_news=is_news)
+
+    async def _examine(self, item: MediaItem) -> None:
+        token = self._tokens[item.ref] = await self._store.begin(item)
+        analysis = await self._examiner.examine(item)
+        analysis = replace(analysis, best_match=await self._find_match(analysis))
+        await self._store.save(analysis, token)
+        del self._tokens[item.ref]
+        await self._keep_transcript(item)
 
     async def publish(self, job: PublishJob) -> None:
         """Tell one channel, unless the ledger says that it was told."""
@@ -129,22 +136,36 @@ class Pipeline:
         Returns:
             The item with its fingerprint, and whether it is another name for what was known.
         """
-        status = (await self._store.statuses([item.ref])).get(item.ref)
-        is_known = status is not None and status.revision == item.revision
-        if item.location is None or is_known:
+        if item.location is None:
             return item, False
         item = replace(item, fingerprint=await self._fingerprinter.fingerprint(item.location))
-        if not item.fingerprint:
+        status = await self._status(item)
+        is_known = status is not None and is_current(item, status, status.pipeline)
+        if is_known or not item.fingerprint:
             return item, False
-        for twin in await self._store.find_twins(item.fingerprint, exclude=item.ref):
-            if twin.server == item.ref.server and await self._is_gone(twin):
-                await self._store.adopt(twin, item)
-                logger.info(
-                    "an item was renamed",
-                    extra={"action": "item_renamed", "from": str(twin), "item": str(item.ref)},
-                )
+        for twin in await self._store.find_twins(item.fingerprint, exclude=NOBODY):
+            is_same = twin == item.ref
+            if is_same or (twin.server == item.ref.server and await self._is_gone(twin)):
+                await self._adopt(twin, item)
                 return item, True
         return item, False
+
+    async def _adopt(self, former: ItemRef, item: MediaItem) -> None:
+        """Keep what was found, and told, under the new name."""
+        status = (await self._store.statuses([former])).get(former)
+        await self._store.adopt(
+            former,
+            item,
+            former_event_id=event_id(former, status.revision if status else ""),
+            event_id=event_id(item.ref, item.revision),
+        )
+        logger.info(
+            "an item was known again",
+            extra={"action": "item_adopted", "former": str(former), "item": str(item.ref)},
+        )
+
+    async def _status(self, item: MediaItem) -> ItemStatus | None:
+        return (await self._store.statuses([item.ref])).get(item.ref)
 
     async def _is_gone(self, ref: ItemRef) -> bool:
         """Whether its server has it no more; where it does not say, it is still there."""

@@ -55,6 +55,20 @@ class ServiceSettings(Configuration):
         le=64,
         description="How many jobs this process does at once.",
     )
+    reconcile_minutes: float = Field(
+        default=15.0,
+        alias="MOODREEL_RECONCILE_MINUTES",
+        ge=0.0,
+        description="How often media servers are asked what changed, since webhooks get lost. "
+        "0: only when somebody says so.",
+    )
+    census_hours: float = Field(
+        default=24.0,
+        alias="MOODREEL_CENSUS_HOURS",
+        gt=0.0,
+        description="How often whole libraries are compared with what is stored, to notice what "
+        "was deleted.",
+    )
     log_format: Literal["text", "json"] = Field(
         default="text", alias="MOODREEL_LOG_FORMAT", description="How log lines are written."
     )

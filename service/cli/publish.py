@@ -27,5 +27,5 @@ async def publish(
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
     async with open_moodreel(settings) as moodreel:
-        receipt = await moodreel.pipeline.tell_now(item_ref, channel)
+        receipt = await moodreel.announcer.tell_now(item_ref, channel)
     out.print(f"told {channel} of {ref}" + (f" ({receipt})" if receipt else ""))

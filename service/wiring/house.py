@@ -9,14 +9,20 @@ from dataclasses import dataclass
 
 from adapters.database.settings import DatabaseSettings
 from adapters.database.store import open_store
+from adapters.media.fingerprint import MediaFingerprinter
+from adapters.media.settings import ReaderSettings
 from adapters.media_servers import MEDIA_SERVERS
+from adapters.media_servers.senders import list_senders
 from adapters.models.settings import ModelSettings
 from adapters.queue import ProcrastinateQueue
 from publisher import open_channels
+from service.announcer import Announcer
 from service.backfill import Follower
 from service.errors import ConfigurationError
+from service.librarian import Librarian
 from service.pipeline import Pipeline
-from service.ports import Channel, JobQueue, MediaServer, Store, Watcher
+from service.politeness import Politeness, PolitenessSettings
+from service.ports import Channel, JobQueue, MediaServer, Store, TagKeeper, Watcher
 from service.settings import ServiceSettings, webhook_token
 from service.web.app import create_app, serve
 from service.wiring.database import open_database
@@ -33,6 +39,8 @@ class Moodreel:
     queue: JobQueue
     servers: Mapping[str, MediaServer]
     channels: Mapping[str, Channel]
+    announcer: Announcer
+    librarian: Librarian
     pipeline: Pipeline
 
     def server(self, name: str) -> MediaServer:
@@ -49,7 +57,8 @@ class Moodreel:
     async def serve(self, stop: asyncio.Event, *, on_ready: Callable[[int], None]) -> None:
         """Answer webhooks until told to stop."""
         app = create_app(
-            servers=self.servers,
+            senders=list_senders(self.servers),
+            servers=[name for name, kept in self.servers.items() if not isinstance(kept, Watcher)],
             queue=self.queue,
             store=self.store,
             token=webhook_token(self.settings),
@@ -64,8 +73,15 @@ class Moodreel:
         await self.queue.work(worker.perform, concurrency=self.settings.concurrency, stop=stop)
 
     async def follow(self) -> None:
-        """Watch what can be watched, until cancelled."""
+        """Watch what can be watched, and ask the others now and then, until cancelled."""
         async with asyncio.TaskGroup() as group:
+            if self.settings.reconcile_minutes:
+                looking = self.librarian.reconcile_forever(
+                    60 * self.settings.reconcile_minutes,
+                    3600 * self.settings.census_hours,
+                    asyncio.Event(),
+                )
+                group.create_task(looking)
             for server in self.servers.values():
                 if isinstance(server, Watcher):
                     follower = Follower(
@@ -99,16 +115,25 @@ async def open_moodreel(
         queue = await ProcrastinateQueue.open(dsn)
         stack.push_async_callback(queue.aclose)
         servers = open_servers(stack)
-        channels = open_channels(store)
+        channels = open_channels(store, tag_keepers(servers))
         for channel in channels.values():
             stack.push_async_callback(channel.aclose)
+        announcer = Announcer(
+            store=store,
+            queue=queue,
+            channels=channels,
+            servers=servers,
+            namespace=settings.namespace,
+        )
+        librarian = Librarian(servers, store, queue)
         pipeline = Pipeline(
             servers=servers,
             examiner=open_examiner(stack, settings, ModelSettings.read()),
             store=store,
-            queue=queue,
-            channels=channels,
-            namespace=settings.namespace,
+            announcer=announcer,
+            librarian=librarian,
+            politeness=Politeness(servers, PolitenessSettings.read()),
+            fingerprinter=MediaFingerprinter(ReaderSettings.read()),
         )
         yield Moodreel(
             settings=settings,
@@ -116,6 +141,8 @@ async def open_moodreel(
             queue=queue,
             servers=servers,
             channels=channels,
+            announcer=announcer,
+            librarian=librarian,
             pipeline=pipeline,
         )
 
@@ -129,3 +156,8 @@ def open_servers(stack: AsyncExitStack) -> dict[str, MediaServer]:
             stack.push_async_callback(server.aclose)
             servers[name] = server
     return servers
+
+
+def tag_keepers(servers: Mapping[str, MediaServer]) -> dict[str, TagKeeper]:
+    """Those media servers whose items take tags."""
+    return {name: server for name, server in servers.items() if isinstance(server, TagKeeper)}

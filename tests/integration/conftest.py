@@ -40,7 +40,7 @@ class House:
     async def publish_jobs(self, ref: ItemRef) -> list[PublishJob]:
         analysis = await self.moodreel.store.load(ref)
         assert analysis is not None
-        event = event_id(analysis.item)
+        event = event_id(ref, analysis.item.revision)
         return [
             PublishJob(ref=ref, channel=name, event_id=event) for name in self.moodreel.channels
         ]

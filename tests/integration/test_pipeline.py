@@ -38,7 +38,8 @@ async def test_a_new_film_is_analysed_stored_and_told_once_to_everybody(house):
     ]
     assert len(house.receiver.deliveries) == 1
     (event,) = await house.moodreel.store.list_events()
-    assert event["id"] == house.receiver.deliveries[0].webhook_id == event_id(analysis.item)
+    expected = event_id(ref, analysis.item.revision)
+    assert event["id"] == house.receiver.deliveries[0].webhook_id == expected
 
 
 async def test_history_is_stored_but_not_announced_and_never_becomes_news(house):
@@ -190,7 +191,7 @@ async def test_a_card_that_may_have_arrived_is_sent_again_only_at_the_owners_wor
         with pytest.raises(UnknownOutcomeError, match=f"moodreel publish {ref} discord"):
             await pipeline.publish(job)
     assert not house.discord.messages
-    assert await pipeline.tell_now(ref, "discord")
+    assert await house.moodreel.announcer.tell_now(ref, "discord")
     assert len(house.discord.messages) == 1
 
 
@@ -202,6 +203,10 @@ async def test_what_is_not_there_is_said_clearly(house):
     with pytest.raises(ConfigurationError, match="folder"):
         await pipeline.analyze(AnalyzeJob(ref=ItemRef(server="plex", item_id="1")))
     with pytest.raises(NotFoundError):
-        await pipeline.tell_now(ItemRef(server="folder", item_id="0" * 32), "discord")
+        await house.moodreel.announcer.tell_now(
+            ItemRef(server="folder", item_id="0" * 32), "discord"
+        )
     with pytest.raises(ConfigurationError, match="discord"):
-        await pipeline.tell_now(ItemRef(server="folder", item_id="0" * 32), "pigeon")
+        await house.moodreel.announcer.tell_now(
+            ItemRef(server="folder", item_id="0" * 32), "pigeon"
+        )

@@ -107,7 +107,7 @@ async def test_a_songs_description_is_stored_and_published(settings, qwen):
         (item,) = [item async for item in moodreel.server("folder").list_items()]
         await moodreel.pipeline.analyze(AnalyzeJob(ref=item.ref, announce=False))
         analysis = await moodreel.store.load(item.ref)
-        await moodreel.pipeline.tell_now(item.ref, "store")
+        await moodreel.announcer.tell_now(item.ref, "store")
         (event,) = await moodreel.store.list_events()
     assert analysis is not None
     assert analysis.audio is not None

@@ -86,7 +86,7 @@ async def test_results_go_to_supabase_and_the_queue_stays(settings, project, dat
     async with open_moodreel(settings) as moodreel:
         (item,) = [item async for item in moodreel.server("folder").list_items()]
         await moodreel.pipeline.analyze(AnalyzeJob(ref=item.ref))
-        await moodreel.pipeline.tell_now(item.ref, "store")
+        await moodreel.announcer.tell_now(item.ref, "store")
         assert (await moodreel.queue.counts())["waiting"] == 1
     assert look(project.dsn, "select title from public.media_items") == [("Two Colours",)]
     assert look(project.dsn, "select count(*) from public.published_events") == [(1,)]

@@ -21,7 +21,9 @@ from typing import Any
 
 import librosa.filters  # noqa: F401  the service does so only when it hears a first sound
 
+from service.announcer import Announcer
 from service.domain import ItemRef, Job, PublishJob
+from service.librarian import Librarian
 from service.pipeline import Pipeline
 from service.settings import ServiceSettings
 from service.wiring import Moodreel, open_moodreel
@@ -92,17 +94,25 @@ def doom(moodreel: Moodreel, countdown: Countdown) -> Pipeline:
     """The house's own pipeline, its ports counted."""
     pipeline = moodreel.pipeline
     examiner: Any = Counted(pipeline._examiner, "examiner", countdown)
+    fingerprinter: Any = Counted(pipeline._fingerprinter, "fingerprinter", countdown)
+    store: Any = Counted(moodreel.store, "store", countdown)
+    queue: Any = Counted(moodreel.queue, "queue", countdown)
+    servers: Any = {
+        name: Counted(server, name, countdown) for name, server in moodreel.servers.items()
+    }
+    channels: Any = {
+        name: Counted(channel, name, countdown) for name, channel in moodreel.channels.items()
+    }
     return Pipeline(
-        servers={
-            name: Counted(server, name, countdown) for name, server in moodreel.servers.items()
-        },
+        servers=servers,
         examiner=examiner,
-        store=Counted(moodreel.store, "store", countdown),
-        queue=Counted(moodreel.queue, "queue", countdown),
-        channels={
-            name: Counted(channel, name, countdown) for name, channel in moodreel.channels.items()
-        },
-        namespace="moodreel",
+        store=store,
+        announcer=Announcer(
+            store=store, queue=queue, channels=channels, servers=servers, namespace="moodreel"
+        ),
+        librarian=Librarian(servers, store, queue),
+        politeness=pipeline._politeness,
+        fingerprinter=fingerprinter,
     )
 
 

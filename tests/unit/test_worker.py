@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from service.domain import AnalyzeJob, ItemRef, Job, PublishJob
+from service.domain import AnalyzeJob, ExpandJob, ItemRef, Job, PublishJob, ReconcileJob
 from service.errors import (
     ConfigurationError,
     MissingModelError,
@@ -31,6 +31,7 @@ class ScriptedPipeline:
         self.on_failure = on_failure
         self.analyzed: list[Job] = []
         self.published: list[Job] = []
+        self.asked: list[Job] = []
         self.failures: list[tuple[Job, str]] = []
 
     async def analyze(self, job: AnalyzeJob) -> None:
@@ -42,6 +43,12 @@ class ScriptedPipeline:
         self.published.append(job)
         if self.error:
             raise self.error
+
+    async def expand(self, job: ExpandJob) -> None:
+        self.asked.append(job)
+
+    async def reconcile(self, job: ReconcileJob) -> None:
+        self.asked.append(job)
 
     async def keep_failure(self, job: Job, reason: str) -> None:
         if self.on_failure:
@@ -68,7 +75,12 @@ async def test_each_kind_of_job_goes_its_own_way():
     await worker.perform(ANALYZE, 1)
     await worker.perform(PUBLISH, 1)
 
+    asked = [ExpandJob(ref=ANALYZE.ref), ReconcileJob(server="jellyfin")]
+    for job in asked:
+        await worker.perform(job, 1)
+
     assert (pipeline.analyzed, pipeline.published) == ([ANALYZE], [PUBLISH])
+    assert pipeline.asked == asked
     assert pipeline.failures == []
 
 
