@@ -1,166 +1,271 @@
 """Walking a library, over the real store and queue."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.backfill import (
-    PAGE_SIZE,
-    BackfillReport,
-    Follower,
-    Reprocess,
-    backfill,
-    needs_analysis,
-)
+from service.backfill import NAMED, BackfillReport, Follower, backfill
+from service.cli.following import Following, Progressed, reason_of
 from service.domain import (
+    AnalyzeJob,
     Change,
+    FailedJob,
     ItemRef,
     ItemState,
-    ItemStatus,
     LibraryEvent,
-    MediaItem,
     MediaKind,
+    Order,
     Priority,
+    SoundAnalysis,
 )
-from service.errors import NotFoundError, TransientError
-from tests.integration.conftest import drain
+from service.errors import PermanentError, TransientError
+from service.wanted import PAGE_SIZE, Choice, Reprocess
+from tests.support.libraries import EVERY, FIRST_ADDED_AT, GeneratedLibrary, numbers, open_archive
 
-NOW = datetime(2026, 11, 20, tzinfo=UTC)
-
-
-def make_item(number: int = 1, **changes) -> MediaItem:
-    ref = ItemRef(server="shelf", item_id=str(number))
-    item = MediaItem(ref=ref, kind=MediaKind.MOVIE, title=f"Film {number}", revision="1")
-    return replace(item, **changes)
+SOUND = SoundAnalysis(loudness_dbfs=-20.0, dynamic_range_db=9.0)
 
 
-class Shelf:
-    """A media server of so many films, which says what happens to them."""
+@pytest.fixture
+async def archive(database_dsn):
+    async with open_archive(database_dsn) as archive:
+        yield archive
 
-    name = "shelf"
 
-    def __init__(self, count: int, events: list[LibraryEvent] | None = None) -> None:
-        self.items = {item.ref: item for item in map(make_item, range(count))}
-        self.events = events or []
-        self.errors: dict[ItemRef, Exception] = {}
+@pytest.fixture
+def walk(archive):
+    """Walk a library as the command does."""
 
-    def parse_webhook(self, body: bytes, content_type: str) -> LibraryEvent | None:
-        raise NotImplementedError
+    async def walk(library: GeneratedLibrary, choice=None, **options) -> BackfillReport:
+        walked = {"store": archive.store, "queue": archive.queue, "version": "v"}
+        return await backfill(library, choice, **walked, **options)
 
-    async def get_item(self, ref: ItemRef) -> MediaItem:
-        if ref in self.errors:
-            raise self.errors[ref]
-        if ref not in self.items:
-            raise NotFoundError(str(ref))
-        return self.items[ref]
+    return walk
 
-    async def list_items(self, *, since: datetime | None = None) -> AsyncIterator[MediaItem]:
-        for item in self.items.values():
-            if since is None or (item.added_at or NOW) >= since:
-                yield item
+
+async def waiting(archive) -> list[int]:
+    return numbers([job.ref for job in await archive.taken()])
+
+
+async def test_a_second_walk_enqueues_nothing(archive, walk):
+    library = GeneratedLibrary(PAGE_SIZE + 20)
+    reports: list[BackfillReport] = []
+    first = await walk(library, on_page=reports.append)
+    assert (first.seen_count, first.wanted_count, first.enqueued_count) == (520, 520, 520)
+    assert [report.seen_count for report in reports] == [500, 520]
+    second = await walk(library)
+    assert (second.wanted_count, second.enqueued_count) == (520, 0)
+    assert (await archive.queue.counts())["waiting"] == 520
+
+
+async def test_a_dry_run_and_a_limit_are_kept(archive, walk):
+    dry = await walk(GeneratedLibrary(30), dry_run=True)
+    assert (dry.wanted_count, dry.enqueued_count) == (30, 0)
+    assert (await archive.queue.counts())["waiting"] == 0
+    limited = await walk(GeneratedLibrary(30), limit=7)
+    assert limited.enqueued_count == 7
+    assert await waiting(archive) == [*range(7)]
+
+
+async def test_since_is_asked_of_the_server(walk):
+    choice = Choice(since=FIRST_ADDED_AT + EVERY)
+    assert (await walk(GeneratedLibrary(3), choice)).seen_count == 2
+
+
+@pytest.mark.parametrize("order", Order)
+async def test_items_are_analysed_in_the_order_that_was_asked_for(archive, walk, order):
+    await walk(GeneratedLibrary(5), Choice(order=order))
+    expected = [0, 1, 2, 3, 4] if order is Order.OLDEST_FIRST else [4, 3, 2, 1, 0]
+    assert await waiting(archive) == expected
+
+
+async def test_libraries_and_kinds_are_chosen_from(archive, walk):
+    chosen = Choice(libraries=frozenset({"shows", "Music"}), kinds=frozenset({MediaKind.EPISODE}))
+    report = await walk(GeneratedLibrary(8), chosen)
+    assert (report.seen_count, report.chosen_count, report.enqueued_count) == (8, 2, 2)
+    assert report.libraries == {"Films", "Shows", "Music", "Home videos"}
+    assert await waiting(archive) == [1, 5]
+
+
+@pytest.mark.parametrize(
+    ("reprocess", "is_forced", "expected"),
+    [
+        pytest.param(Reprocess.MISSING, False, [2, 3], id="missing"),
+        pytest.param(Reprocess.OUTDATED, True, [1, 2, 3], id="outdated"),
+        pytest.param(Reprocess.ALL, True, [0, 1, 2, 3], id="all"),
+    ],
+)
+async def test_what_is_analysed_again_is_forced(archive, walk, reprocess, is_forced, expected):
+    library = GeneratedLibrary(4)
+    await archive.keep(library.item(0))
+    await archive.keep(library.item(1), pipeline="an earlier version")
+    await archive.keep(replace(library.item(2), revision="before the upgrade"))
+    await walk(library, Choice(reprocess=reprocess))
+    jobs = await archive.taken()
+    assert numbers([job.ref for job in jobs]) == expected
+    assert {job.force for job in jobs} == {is_forced}
+
+
+async def test_only_what_has_sound_and_no_summary_is_described_anew(archive, walk):
+    library = GeneratedLibrary(5)
+    await archive.keep(library.item(0), audio=SOUND)
+    await archive.keep(library.item(1), audio=replace(SOUND, summary="Waves."))
+    await archive.keep(library.item(2), audio=None)
+    await archive.keep(replace(library.item(3), revision="0"), audio=SOUND)  # missing: not ours
+    report = await walk(library, Choice(only_unheard=True))
+    assert report.wanted_count == 1
+    (job,) = await archive.taken()
+    assert (numbers([job.ref]), job.force) == ([0], True)
+
+
+@pytest.mark.parametrize("announce", [False, True])
+async def test_history_is_told_only_when_that_is_asked_for(archive, walk, announce):
+    await walk(GeneratedLibrary(1), announce=announce)
+    (job,) = await archive.taken()
+    assert (job.announce, job.even_history) == (announce, announce)
+    assert job.priority == Priority.BACKFILL
+
+
+async def test_an_entry_that_cannot_be_read_is_counted_and_named(archive, walk):
+    library = GeneratedLibrary(PAGE_SIZE + 40)
+    library.illegible = dict.fromkeys(range(10, 40), "its id is no id")
+    report = await walk(library)
+    assert (report.seen_count, report.enqueued_count, report.skipped_count) == (540, 510, 30)
+    assert len(report.skipped) == NAMED
+    assert (report.skipped[0].title, report.skipped[0].reason) == ("Item 10", "its id is no id")
+
+
+async def test_an_item_that_the_database_cannot_hold_stops_no_other(archive, walk):
+    library = GeneratedLibrary(20)
+    odd = ItemRef(server="shelf", item_id="a\x00b")
+    library.changed[13] = replace(library.item(13), ref=odd)
+    report = await walk(library)
+    assert (report.wanted_count, report.enqueued_count, report.skipped_count) == (19, 19, 1)
+    assert report.skipped[0].ref == odd
+    assert report.skipped[0].reason
+
+
+async def test_a_walk_that_breaks_off_leaves_what_it_reported(archive, walk):
+    library = GeneratedLibrary(3 * PAGE_SIZE)
+    library.breaks_after = 2 * PAGE_SIZE + 7
+    reports: list[BackfillReport] = []
+    with pytest.raises(TransientError, match="reset"):
+        await walk(library, on_page=reports.append)
+    assert reports[-1].enqueued_count == 2 * PAGE_SIZE
+    assert (await archive.queue.counts())["waiting"] == 2 * PAGE_SIZE
+    library.breaks_after = None
+    assert (await walk(library)).enqueued_count == PAGE_SIZE
+
+
+async def test_a_walk_that_is_interrupted_leaves_what_it_reported(archive, walk):
+    library = GeneratedLibrary(4 * PAGE_SIZE)
+    reports: list[BackfillReport] = []
+
+    def interrupt(report: BackfillReport) -> None:
+        reports.append(report)
+        if len(reports) == 2:
+            task.cancel()
+
+    task = asyncio.ensure_future(walk(library, on_page=interrupt))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    enqueued_count = (await archive.queue.counts())["waiting"]
+    assert reports[-1].enqueued_count == enqueued_count == 2 * PAGE_SIZE
+    assert (await walk(library)).enqueued_count == 2 * PAGE_SIZE
+
+
+class Shelf(GeneratedLibrary):
+    """A library that says what happens to it."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.events: list[LibraryEvent] = []
+        self.growing: set[ItemRef] = set()
+
+    async def get_item(self, ref):
+        if ref in self.growing:
+            raise TransientError("it still grows")
+        return await super().get_item(ref)
 
     async def watch(self) -> AsyncIterator[LibraryEvent]:
         for event in self.events:
             yield event
 
-    async def check(self):
-        return []
 
-    async def aclose(self) -> None:
-        pass
-
-
-async def test_a_second_walk_enqueues_nothing(house):
-    shelf = Shelf(PAGE_SIZE + 20)
-    reports: list[BackfillReport] = []
-
-    async def walk() -> BackfillReport:
-        return await backfill(
-            shelf,
-            store=house.moodreel.store,
-            queue=house.moodreel.queue,
-            version="1",
-            on_page=reports.append,
-        )
-
-    first = await walk()
-    assert (first.seen_count, first.wanted_count, first.enqueued_count) == (520, 520, 520)
-    assert [report.seen_count for report in reports] == [500, 520]
-    assert (await walk()).enqueued_count == 0
-    assert (await house.moodreel.queue.counts())["waiting"] == 520
-
-
-async def test_a_dry_run_and_a_limit_are_kept(house):
-    walk = {"store": house.moodreel.store, "queue": house.moodreel.queue, "version": "1"}
-    dry = await backfill(Shelf(30), **walk, dry_run=True)
-    assert (dry.wanted_count, dry.enqueued_count) == (30, 0)
-    assert (await house.moodreel.queue.counts())["waiting"] == 0
-    limited = await backfill(Shelf(30), **walk, limit=7)
-    assert limited.enqueued_count == 7
-
-
-async def test_since_is_asked_of_the_server(house):
+async def test_a_follower_enqueues_news_before_history(archive):
     shelf = Shelf(3)
-    old = make_item(0, added_at=NOW - timedelta(days=9))
-    shelf.items[old.ref] = old
-    report = await backfill(
-        shelf,
-        store=house.moodreel.store,
-        queue=house.moodreel.queue,
-        version="1",
-        since=NOW - timedelta(days=1),
-    )
-    assert report.seen_count == 2
-
-
-@pytest.mark.parametrize(
-    ("state", "revision", "pipeline", "wanted"),
-    [
-        pytest.param(None, "", "", {"missing", "outdated", "all"}, id="never seen"),
-        pytest.param("analyzed", "1", "v", {"all"}, id="current"),
-        pytest.param("analyzed", "0", "v", {"missing", "outdated", "all"}, id="another content"),
-        pytest.param("analyzed", "1", "u", {"outdated", "all"}, id="another version"),
-        pytest.param("failed", "1", "", {"outdated", "all"}, id="failed as it is"),
-        pytest.param("failed", "0", "", {"missing", "outdated", "all"}, id="failed before"),
-        pytest.param("pending", "1", "", {"missing", "outdated", "all"}, id="begun"),
-        pytest.param("deleted", "1", "v", {"missing", "outdated", "all"}, id="came back"),
-    ],
-)
-def test_what_needs_an_analysis(state, revision, pipeline, wanted):
-    item = make_item()
-    status = state and ItemStatus(
-        ref=item.ref, title="", state=ItemState(state), revision=revision, pipeline=pipeline
-    )
-    chosen = {mode.value for mode in Reprocess if needs_analysis(item, status, "v", mode)}
-    assert chosen == wanted
-
-
-async def test_a_follower_enqueues_news_before_history(house):
-    shelf = Shelf(4)
-    for number, days in ((0, -9), (1, 1)):
-        item = make_item(number, added_at=datetime.now(UTC) + timedelta(days=days))
-        shelf.items[item.ref] = item
-    gone, growing = ItemRef(server="shelf", item_id="9"), make_item(2).ref
-    shelf.errors[growing] = TransientError("it still grows")
-    refs = [make_item(0).ref, make_item(1).ref, growing, gone]
+    new = shelf.add(datetime.now(UTC) + timedelta(days=1))
+    shelf.growing = {shelf.ref(2)}
+    refs = [shelf.ref(0), new, shelf.ref(2), shelf.ref(99)]
     shelf.events = [LibraryEvent(change=Change.ADDED, ref=ref) for ref in refs]
-    await house.moodreel.store.begin(make_item(3))
-    shelf.events.append(LibraryEvent(change=Change.DELETED, ref=make_item(3).ref))
+    await archive.keep(shelf.item(1))
+    shelf.events.append(LibraryEvent(change=Change.DELETED, ref=shelf.ref(1)))
 
-    await Follower(
-        server=shelf,
-        watcher=shelf,
-        store=house.moodreel.store,
-        queue=house.moodreel.queue,
-    ).follow()
+    await Follower(server=shelf, watcher=shelf, store=archive.store, queue=archive.queue).follow()
 
-    taken = await drain(house)
-    assert [(job.ref.item_id, job.priority) for job in taken] == [
-        ("1", Priority.NEW),
-        ("2", Priority.NEW),
-        ("0", Priority.BACKFILL),
+    assert [(job.ref, job.priority) for job in await archive.taken()] == [
+        (new, Priority.NEW),
+        (shelf.ref(2), Priority.NEW),
+        (shelf.ref(0), Priority.BACKFILL),
     ]
-    (status,) = (await house.moodreel.store.statuses([make_item(3).ref])).values()
+    (status,) = (await archive.store.statuses([shelf.ref(1)])).values()
     assert status.state is ItemState.DELETED
+
+
+async def test_the_queue_is_followed_until_it_is_empty(archive, walk):
+    async def perform(job: AnalyzeJob, _attempt: int) -> None:
+        if job.ref.item_id.endswith(("3", "4")):
+            raise PermanentError(f"{job.ref}: no sound and no picture")
+
+    await archive.queue.enqueue([AnalyzeJob(ref=ItemRef(server="old", item_id="3"))])
+    await archive.taken_with(perform)
+    following = Following(archive.queue, look_every_s=0.02)
+    await following.begin()
+    await walk(GeneratedLibrary(6))
+    shown: list[Progressed] = []
+    stop = asyncio.Event()
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        tasks.create_task(archive.queue.work(perform, concurrency=1, stop=stop))
+        last = await following.until_empty(shown.append)
+        stop.set()
+    assert (last.finished_count, last.failed_count, last.left_count) == (6, 2, 0)
+    assert all(seen.finished_count + seen.left_count == 6 for seen in shown)
+    failures = await following.failures()
+    assert sorted(failure.ref[-1] for failure in failures) == ["3", "4"]
+    assert {reason_of(failure) for failure in failures} == {"no sound and no picture"}
+
+
+async def test_who_follows_an_idle_queue_is_told_once(archive, walk):
+    await walk(GeneratedLibrary(1))
+    following = Following(archive.queue, look_every_s=0.01, idle_s=0.05)
+    await following.begin()
+    said: list[str] = []
+    looks: list[Progressed] = []
+    long_idle = asyncio.Event()
+
+    def show(progressed: Progressed) -> None:
+        looks.append(progressed)
+        if said and len(looks) > 20:
+            long_idle.set()
+
+    watching = asyncio.ensure_future(following.until_empty(show, lambda: said.append("idle")))
+    async with asyncio.timeout(30):
+        await long_idle.wait()
+        await archive.taken()
+        await watching
+    assert said == ["idle"]
+
+
+def test_a_reason_is_told_without_the_items_name():
+    failure = FailedJob(
+        kind="analyze",
+        ref="shelf/1",
+        attempts=1,
+        error="PermanentError",
+        message="shelf/1: no picture",
+        failed_at=FIRST_ADDED_AT,
+    )
+    assert reason_of(failure) == "no picture"
+    assert reason_of(replace(failure, message="shelf/1")) == "PermanentError"

@@ -25,7 +25,7 @@ from service.domain import (
     WebhookEvent,
 )
 from service.errors import BadPayloadError, NotFoundError, TransientError
-from service.ports import JobQueue
+from service.ports import Perform
 
 PAGE_SIZE = 200
 """Of a listing, as Jellyfin's client asks for it."""
@@ -179,23 +179,26 @@ class Archive:
 
     async def taken(self) -> list[Job]:
         """All waiting jobs, in the order in which one worker takes them."""
-        return await take_all(self.queue)
 
+        async def do_nothing(_job: Job, _attempt: int) -> None: ...
 
-async def take_all(queue: JobQueue) -> list[Job]:
-    """Do all waiting jobs with nothing to do in any."""
-    taken: list[Job] = []
-    stop = asyncio.Event()
-    waiting_count = (await queue.counts())["waiting"]
+        return await self.taken_with(do_nothing)
 
-    async def perform(job: Job, _attempt: int) -> None:
-        taken.append(job)
-        if len(taken) == waiting_count:
-            stop.set()
+    async def taken_with(self, perform: Perform) -> list[Job]:
+        """Do all waiting jobs; the jobs, in the order in which one worker takes them."""
+        taken: list[Job] = []
+        stop = asyncio.Event()
+        waiting_count = (await self.queue.counts())["waiting"]
 
-    if waiting_count:
-        await queue.work(perform, concurrency=1, stop=stop)
-    return taken
+        async def take(job: Job, attempt: int) -> None:
+            taken.append(job)
+            if len(taken) == waiting_count:
+                stop.set()
+            await perform(job, attempt)
+
+        if waiting_count:
+            await self.queue.work(take, concurrency=1, stop=stop)
+        return taken
 
 
 @asynccontextmanager
