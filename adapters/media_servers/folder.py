@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self, TypeVar
 
-from pydantic import Field
-
+from adapters.media_servers import sidecars
+from adapters.media_servers.folder_settings import FolderSettings
 from adapters.media_servers.names import read_name
-from adapters.media_servers.paths import Directories, PathSettings, resolve_inside
+from adapters.media_servers.paths import resolve_inside
 from adapters.media_servers.tree import FoundFile, Root, Tree, plan_roots
 from adapters.media_servers.watching import FolderChanges, Noticed
 from service.domain import (
@@ -24,7 +23,9 @@ from service.domain import (
     LibraryEvent,
     LocalFile,
     MediaItem,
+    Order,
     Severity,
+    TranscriptLine,
 )
 from service.errors import (
     BadPayloadError,
@@ -33,7 +34,7 @@ from service.errors import (
     TransientError,
 )
 
-logger = logging.getLogger(__name__)
+__all__ = ["FolderServer", "FolderSettings"]
 
 PAGE_SIZE = 200
 """Files looked at in one visit to a thread; a few milliseconds on a local disk."""
@@ -41,35 +42,6 @@ AWAY_RETRY_S = 60.0
 """How long to leave a share alone that is not mounted."""
 
 T = TypeVar("T")
-
-
-class FolderSettings(PathSettings):
-    """Which directories are a library."""
-
-    media_dirs: Directories = Field(
-        default=(),
-        alias="MOODREEL_MEDIA_DIRS",
-        description="Directories to watch as a library of their own, separated by commas.",
-    )
-    settle_s: float = Field(
-        default=10.0,
-        ge=0,
-        alias="MOODREEL_SETTLE_S",
-        description="Seconds that a file must rest unchanged before it is analysed: uploads "
-        "and downloads in progress wait that long.",
-    )
-    force_polling: bool = Field(
-        default=False,
-        alias="MOODREEL_FORCE_POLLING",
-        description="Look for new files at regular times instead of being told by the system. "
-        "Needed for network shares (NFS, SMB) and some Docker hosts.",
-    )
-    polling_interval_s: float = Field(
-        default=30.0,
-        gt=0,
-        alias="MOODREEL_POLLING_INTERVAL_S",
-        description="Seconds between two looks when polling.",
-    )
 
 
 class FolderServer:
@@ -94,7 +66,10 @@ class FolderServer:
     def name(self) -> str:
         return "folder"
 
-    def parse_webhook(self, body: bytes, content_type: str) -> LibraryEvent | None:  # noqa: ARG002  the port's
+    def recognises(self, body: bytes, content_type: str) -> bool:  # noqa: ARG002  the port's
+        return False
+
+    def parse_webhook(self, body: bytes, content_type: str) -> Sequence[LibraryEvent]:  # noqa: ARG002  the port's
         raise BadPayloadError("a directory sends no webhooks: it is watched instead")
 
     async def get_item(self, ref: ItemRef) -> MediaItem:
@@ -104,12 +79,9 @@ class FolderServer:
             NotFoundError: No file that may be read has this id (any more).
             TransientError: The file is still being written, or the directory is not mounted.
         """
-        known = self._paths.get(ref.item_id) or await self._find(ref)
-        path = Path(known) if known else None
-        found = await asyncio.to_thread(self._tree.look_at, path) if path else None
-        item = await asyncio.to_thread(self._item, found) if found else None
-        if found is None or item is None:
-            await asyncio.to_thread(self._explain_absence, ref, path)
+        found = await self._look_up(ref)
+        item = await asyncio.to_thread(self._item, found)
+        if item is None:
             raise NotFoundError(f"{ref}: no such file in {self._names()}")
         quiet_s = time.time() - found.changed_at_s  # below zero: a clock is wrong, no waiting helps
         if 0 <= quiet_s < self._settings.settle_s:
@@ -120,20 +92,53 @@ class FolderServer:
             )
         return item
 
-    async def list_items(self, *, since: datetime | None = None) -> AsyncIterator[MediaItem]:
-        """All media files in the order of their paths; with ``since``, in the order of arrival.
+    async def list_items(
+        self, *, since: datetime | None = None, order: Order = Order.OLDEST_FIRST
+    ) -> AsyncIterator[MediaItem]:
+        """All media files in the order in which they were written or put here.
+
+        The whole tree is walked first; of each file a few words are kept until it is its turn.
 
         Raises:
             ConfigurationError: A directory does not exist.
         """
         self._require_roots()
-        walk: Iterable[FoundFile] = self._tree.walk()
-        if since is not None:
-            walk = await asyncio.to_thread(_arrivals, walk, since.timestamp())
-        async for page in _pages(map(self._item, walk)):
+        since_s = since.timestamp() if since else float("-inf")
+        paths = await asyncio.to_thread(_arrivals, self._tree.walk(), since_s, order)
+        async for page in _pages(map(self._listed, paths)):
             for item in page:
                 if item is not None:
                     yield item
+
+    async def list_changes(self, since: datetime) -> AsyncIterator[MediaItem]:
+        """What was written, renamed or put here since."""
+        async for item in self.list_items(since=since):
+            yield item
+
+    async def list_group(self, ref: ItemRef) -> AsyncIterator[MediaItem]:
+        """The file itself: a directory knows no shows, seasons or albums.
+
+        Raises:
+            NotFoundError: There is no such file.
+        """
+        yield await self.get_item(ref)
+
+    async def read_poster(self, ref: ItemRef) -> bytes:
+        """The picture beside a file, else that of its folder or of the folder above."""
+        found = await self._look_up(ref)
+        return await asyncio.to_thread(
+            sidecars.read_poster,
+            found.path,
+            root=found.root.path,
+            allowed=self._tree.allowed,
+        )
+
+    async def read_transcript(self, ref: ItemRef) -> Sequence[TranscriptLine]:
+        """The lines of the subtitles or lyrics beside a file."""
+        found = await self._look_up(ref)
+        return await asyncio.to_thread(
+            sidecars.read_transcript, found.path, allowed=self._tree.allowed
+        )
 
     async def watch(self) -> AsyncIterator[LibraryEvent]:
         """Events of all files that are there, then of each that comes, changes or goes.
@@ -196,6 +201,20 @@ class FolderServer:
             added_at=datetime.fromtimestamp(found.changed_at_s, tz=UTC),
         )
 
+    def _listed(self, path: str) -> MediaItem | None:
+        found = self._tree.look_at(Path(path))
+        return self._item(found) if found else None
+
+    async def _look_up(self, ref: ItemRef) -> FoundFile:
+        """Raises NotFoundError, or TransientError while its directory is away."""
+        known = self._paths.get(ref.item_id) or await self._find(ref)
+        path = Path(known) if known else None
+        found = await asyncio.to_thread(self._tree.look_at, path) if path else None
+        if found is None:
+            await asyncio.to_thread(self._explain_absence, ref, path)
+            raise NotFoundError(f"{ref}: no such file in {self._names()}")
+        return found
+
     async def _find(self, ref: ItemRef) -> str | None:
         """Scan for an id that is not known yet; those who ask meanwhile share the next scan."""
         asked_at = time.monotonic()
@@ -246,10 +265,15 @@ class FolderServer:
         return Finding(subject=self.name, severity=Severity.OK, message=f"{root.path} holds media")
 
 
-def _arrivals(walk: Iterable[FoundFile], since_s: float) -> list[FoundFile]:
-    """What was written or put here since, first to last."""
-    recent = (found for found in walk if found.changed_at_s >= since_s)
-    return sorted(recent, key=lambda found: (found.changed_at_s, found.path))
+def _arrivals(walk: Iterable[FoundFile], since_s: float, order: Order) -> Iterator[str]:
+    """Paths of what was written or put here since; what came at once is in order of path."""
+    newest_first = order is Order.NEWEST_FIRST
+    recent = (
+        (-found.changed_at_s if newest_first else found.changed_at_s, str(found.path))
+        for found in walk
+        if found.changed_at_s >= since_s
+    )
+    return iter([path for _, path in sorted(recent)])
 
 
 async def _pages(items: Iterator[T]) -> AsyncIterator[list[T]]:

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Self
-from urllib.parse import quote
 
-from pydantic import Field, SecretStr, field_validator
-from yarl import URL
-
-from adapters.media_servers import jellyfin_findings as findings
-from adapters.media_servers.http import JsonClient
+from adapters.media_servers.artwork import MAX_POSTER_BYTES, POSTER_WIDTH, accept_picture
+from adapters.media_servers.jellyfin_api import JellyfinApi
+from adapters.media_servers.jellyfin_doctor import JellyfinDoctor
+from adapters.media_servers.jellyfin_findings import loops
 from adapters.media_servers.jellyfin_parsers import (
     KINDS,
+    list_sources,
     parse_id,
     parse_item,
-    require_file,
+    parse_sessions,
+    parse_storyboard,
 )
-from adapters.media_servers.jellyfin_webhooks import parse_webhook, recognises
-from adapters.media_servers.paths import Mappings, PathSettings, locate
+from adapters.media_servers.jellyfin_settings import JellyfinSettings
+from adapters.media_servers.jellyfin_tags import JellyfinTags
+from adapters.media_servers.jellyfin_texts import TEXT_FIELDS, read_lyrics, read_subtitles
+from adapters.media_servers.jellyfin_webhooks import GROUPS, parse_webhook, recognises
+from adapters.media_servers.paths import locate
 from service.domain import (
     Finding,
     ItemRef,
@@ -33,72 +35,16 @@ from service.domain import (
     MediaItem,
     MediaKind,
     MediaLocation,
+    Order,
     RemoteStream,
+    TranscriptLine,
 )
-from service.errors import (
-    ConfigurationError,
-    MoodreelError,
-    NotFoundError,
-    PermanentError,
-    TransientError,
-)
+from service.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
 
-PAGE_SIZE = 200
-"""Items per page: about 1 MB of JSON with media sources."""
+__all__ = ["JellyfinServer", "JellyfinSettings"]
+
 FIELDS = "Path,MediaSources,Overview,Genres,Tags,DateCreated"
-
-
-class JellyfinSettings(PathSettings):
-    """Which Jellyfin, and where its files are seen from here."""
-
-    url: str = Field(
-        default="",
-        alias="JELLYFIN_URL",
-        description="Address of Jellyfin as Moodreel reaches it, such as http://jellyfin:8096.",
-    )
-    api_key: SecretStr = Field(
-        default=SecretStr(""),
-        alias="JELLYFIN_API_KEY",
-        description="API key, made in Jellyfin under Dashboard > API Keys.",
-    )
-    public_base_url: str = Field(
-        default="",
-        alias="JELLYFIN_PUBLIC_BASE_URL",
-        description="Address of Jellyfin as your readers reach it: announcements link there.",
-    )
-    user_id: str = Field(
-        default="",
-        alias="JELLYFIN_USER_ID",
-        description="Whose view of the library counts. Needed only when JELLYFIN_API_KEY is a "
-        "user's token instead of an API key.",
-    )
-    path_map: Mappings = Field(
-        default=(),
-        alias="JELLYFIN_PATH_MAP",
-        description="Where Jellyfin's folders are on this machine: /media=/mnt/media pairs, "
-        "separated by commas. Without a match, media are streamed over HTTP.",
-    )
-    timeout_s: float = Field(
-        default=30.0,
-        gt=0,
-        alias="JELLYFIN_TIMEOUT_S",
-        description="Seconds to wait for an answer of Jellyfin.",
-    )
-
-    @field_validator("url", "public_base_url")
-    @classmethod
-    def _is_plain_address(cls, value: str) -> str:
-        if not value:
-            return value
-        url = URL(value.strip())
-        if url.scheme not in {"http", "https"} or not url.host or url.user or url.query_string:
-            raise ValueError("must be an address like http://jellyfin:8096, without user or query")
-        return str(url.with_fragment(None)).rstrip("/")
-
-    @field_validator("user_id")
-    @classmethod
-    def _is_id(cls, value: str) -> str:
-        return parse_id(value) if value else value
+SORT_ORDERS = {Order.OLDEST_FIRST: "Ascending", Order.NEWEST_FIRST: "Descending"}
 
 
 class JellyfinServer:
@@ -112,17 +58,11 @@ class JellyfinServer:
                 "JELLYFIN_API_KEY is not set: make one in Jellyfin under Dashboard > API Keys"
             )
         self._settings = settings
-        self._headers = {"Authorization": _authorization(settings.api_key)}
         local_sides = [mapping.local_prefix for mapping in settings.path_map]
         self._roots = (*local_sides, *settings.allowed_roots)
-        self._http = JsonClient(
-            subject="Jellyfin",
-            base_url=settings.url,
-            headers=self._headers,
-            timeout_s=settings.timeout_s,
-            url_setting="JELLYFIN_URL",
-            key_setting="JELLYFIN_API_KEY",
-        )
+        self._api = JellyfinApi(settings)
+        self._tags = JellyfinTags(self._api)
+        self._doctor = JellyfinDoctor(self._api, find_file=self._file_of)
 
     @classmethod
     def from_settings(cls) -> Self | None:
@@ -134,6 +74,14 @@ class JellyfinServer:
     def name(self) -> str:
         return "jellyfin"
 
+    @property
+    def edits_loop(self) -> bool:
+        """Whether this version tells of an item as if it were new when its tags are saved.
+
+        False until its version is known: after a check, and after an edit.
+        """
+        return loops(self._api.known_version)
+
     def recognises(self, body: bytes, content_type: str) -> bool:
         return recognises(body, content_type)
 
@@ -141,7 +89,7 @@ class JellyfinServer:
         return parse_webhook(body, content_type, self.name)
 
     async def get_item(self, ref: ItemRef) -> MediaItem:
-        """Ask for an item by ``GET /Items?ids=``, the only way that all versions know.
+        """Ask for an item, its best source, its library and its trickplay pictures.
 
         Raises:
             NotFoundError: Jellyfin has no such item.
@@ -149,81 +97,147 @@ class JellyfinServer:
             TransientError: No answer, or the item is still being scanned.
             ConfigurationError: The key is refused.
         """
+        dto = await self._api.item(ref, f"{FIELDS},Trickplay")
+        item = self._with_link(parse_item(dto, self.name))
+        source, path = await self._choose_source(dto, item.ref)
+        return replace(
+            item,
+            location=LocalFile(path=path) if path else self._stream(source, item),
+            library=await self._api.library_of(dto),
+            storyboard=parse_storyboard(
+                dto, source, base_url=self._settings.url, headers=self._api.headers
+            ),
+        )
+
+    async def list_items(
+        self, *, since: datetime | None = None, order: Order = Order.OLDEST_FIRST
+    ) -> AsyncIterator[MediaItem]:
+        """All items with media of their own, by the date that Jellyfin calls "date added".
+
+        They carry no location: finding it costs a look at the disk for each. ``since`` counts
+        from the last save, not from that date, which by default is the file's own and may be
+        years ago: some that were merely edited come along.
+        """
+        query = {"sortBy": "DateCreated,SortName", "sortOrder": SORT_ORDERS[order]}
+        async for item in self._list(**query, **_saved_since(since)):
+            yield item
+
+    async def list_changes(self, since: datetime) -> AsyncIterator[MediaItem]:
+        """What Jellyfin saved since: new files, replaced ones, and what was merely edited."""
+        async for item in self._list(
+            sortBy="DateCreated,SortName", sortOrder="Ascending", **_saved_since(since)
+        ):
+            yield item
+
+    async def list_group(self, ref: ItemRef) -> AsyncIterator[MediaItem]:
+        """What a show, a season or an album holds, in its order; an item that is none, itself.
+
+        Raises:
+            NotFoundError: Jellyfin has no such item.
+        """
+        dto = await self._api.item(ref, FIELDS)
+        if dto.get("Type") in GROUPS:
+            order = "ParentIndexNumber,IndexNumber,SortName"
+            async for item in self._list(parentId=parse_id(ref.item_id), sortBy=order):
+                yield item
+        elif (alone := await self._listed(dto)) is not None:
+            yield alone
+
+    async def who_plays(self) -> str:
+        """Whom Jellyfin transcodes for at the moment, in words; paused ones do not count."""
+        busy = parse_sessions(await self._api.http.get_list("/Sessions"))
+        return f"Jellyfin {busy}" if busy else ""
+
+    async def read_poster(self, ref: ItemRef) -> bytes:
+        """The primary picture of the item, else of its series or album; empty without one."""
         try:
             item_id = parse_id(ref.item_id)
         except ValueError as error:
             raise NotFoundError(f"{ref}: {error}") from error
-        items = await self._get_items(ids=item_id)
-        dto = next((dto for dto in items if _has_id(dto, item_id)), None)
-        if dto is None:
-            raise NotFoundError(f"{ref}: Jellyfin has no such item")
-        return await self._readable(dto)
+        if picture := await self._picture(item_id):
+            return picture
+        above = parse_item(await self._api.item(ref, ""), self.name).series_id
+        return await self._picture(above) if above else b""
 
-    async def list_items(self, *, since: datetime | None = None) -> AsyncIterator[MediaItem]:
-        """All items with media of their own, oldest first, a page at a time.
+    async def read_transcript(self, ref: ItemRef) -> Sequence[TranscriptLine]:
+        """The best text subtitles of a film, the lyrics of a song; empty without any.
 
-        They carry no location: finding it costs a look at the disk for each. ``since`` counts
-        from the last save, not from the date added, which may be the file's own, years ago: some
-        that were merely edited come along.
+        Raises:
+            NotFoundError: Jellyfin has no such item.
+            TransientError: No answer, or the item is still being scanned.
         """
-        query = {
-            "recursive": "true",
-            "includeItemTypes": ",".join(KINDS),
-            "excludeLocationTypes": "Virtual",
-            "sortBy": "DateCreated,SortName",
-            "sortOrder": "Ascending",
-            "enableTotalRecordCount": "false",
-            "limit": str(PAGE_SIZE),
-        }
-        if since is not None:
-            query["minDateLastSaved"] = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        start = 0
-        while page := await self._get_items(**query, startIndex=str(start)):
-            for dto in page:
-                if (item := _listed(dto, self.name)) is not None:
-                    yield self._with_link(item)
-            start += PAGE_SIZE
+        dto = await self._api.item(ref, TEXT_FIELDS)
+        item = parse_item(dto, self.name)
+        if item.kind is MediaKind.SONG:
+            return await read_lyrics(self._api, item)
+        source, _ = await self._choose_source(dto, item.ref)
+        return await read_subtitles(self._api, item.ref, source)
+
+    async def read_tags(self, ref: ItemRef) -> Sequence[str]:
+        return await self._tags.read(ref)
+
+    async def edit_tags(
+        self, ref: ItemRef, *, add: Collection[str], remove: Collection[str]
+    ) -> None:
+        await self._tags.edit(ref, add=add, remove=remove)
 
     async def check(self) -> Sequence[Finding]:
-        """Whether it answers, takes the key, is new enough, and where its files are from here."""
-        try:
-            public = await self._http.get("/System/Info/Public")
-            if "jellyfin" not in str(public.get("ProductName", "")).lower():
-                return [findings.no_jellyfin()]
-            info = await self._http.get("/System/Info")
-        except ConfigurationError as error:
-            return [findings.key_refused(error)]
-        except MoodreelError as error:
-            return [findings.unreachable(error)]
-        return [findings.judge_version(str(info.get("Version", ""))), await self._check_paths()]
+        """Whether it answers, takes the key, is new enough, tells us of what is new, and where its
+        files are from here.
+        """
+        return await self._doctor.check()
+
+    async def fix_webhook(self, address: str, token: str) -> Finding:
+        """Have the webhook plugin tell us: add our destination, or correct it.
+
+        Args:
+            address: Of ``/webhooks/jellyfin`` as Jellyfin reaches it.
+            token: What our address asks for.
+        """
+        return await self._doctor.fix_webhook(address, token)
 
     async def aclose(self) -> None:
-        await self._http.aclose()
+        await self._api.aclose()
 
-    async def _get_items(self, **query: str) -> list[Json]:
-        if self._settings.user_id:
-            query["userId"] = self._settings.user_id
+    async def _list(self, **query: str) -> AsyncIterator[MediaItem]:
+        async for dto in self._api.all_items(
+            FIELDS,
+            recursive="true",
+            includeItemTypes=",".join(KINDS),
+            excludeLocationTypes="Virtual",
+            enableTotalRecordCount="false",
+            **query,
+        ):
+            if (item := await self._listed(dto)) is not None:
+                yield item
+
+    async def _listed(self, dto: Json) -> MediaItem | None:
+        """An item of a list; None when nothing in it can ever be analysed."""
         try:
-            answer = await self._http.get("/Items", {**query, "fields": FIELDS})
-        except NotFoundError as error:
-            # Jellyfin knows /Items in all versions: a proxy says this while Jellyfin is down.
-            raise TransientError(f"{error}: no Jellyfin at JELLYFIN_URL at present") from error
-        items = answer.get("Items")
-        if not isinstance(items, list):
-            raise TransientError("Jellyfin answered /Items without a list of items")
-        return [dto for dto in items if isinstance(dto, dict)]
+            item = parse_item(dto, self.name)
+            list_sources(dto, item.ref, allow_remote=self._settings.allow_remote_sources)
+        except PermanentError:
+            return None
+        except TransientError:  # not scanned yet: get_item will say when to come back
+            item = parse_item(dto, self.name)
+        return replace(self._with_link(item), library=await self._api.library_of(dto))
 
-    async def _readable(self, dto: Json) -> MediaItem:
-        item = self._with_link(parse_item(dto, self.name))
-        source = require_file(dto, item.ref)
-        location = await self._locate(dto, source, item)
-        return replace(item, location=location)
+    async def _choose_source(self, dto: Json, ref: ItemRef) -> tuple[Json, Path | None]:
+        """Of several versions of a film one that is on this machine, then the largest picture."""
+        sources = list_sources(dto, ref, allow_remote=self._settings.allow_remote_sources)
+        for source in sources:
+            if (path := await self._file_of(dto, source)) is not None:
+                return source, path
+        return sources[0], None
 
-    async def _locate(self, dto: Json, source: Json, item: MediaItem) -> MediaLocation:
-        """The file itself where it can be seen, else its stream, with the key in a header."""
-        path = await self._local_path(dto, source)
-        if path is not None:
-            return LocalFile(path=path)
+    async def _file_of(self, dto: Json, source: Json) -> Path | None:
+        server_path = source.get("Path") or dto.get("Path")
+        if not isinstance(server_path, str):
+            return None
+        return await asyncio.to_thread(locate, server_path, self._settings.path_map, self._roots)
+
+    def _stream(self, source: Json, item: MediaItem) -> MediaLocation:
+        """What is not on this machine, with the key in a header."""
         try:
             source_id = parse_id(source.get("Id"))
         except ValueError as error:
@@ -232,14 +246,19 @@ class JellyfinServer:
         return RemoteStream(
             url=f"{self._settings.url}/{section}/{item.ref.item_id}/stream"
             f"?static=true&mediaSourceId={source_id}",
-            headers=self._headers,
+            headers=self._api.headers,
         )
 
-    async def _local_path(self, dto: Json, source: Json) -> Path | None:
-        server_path = source.get("Path") or dto.get("Path")
-        if not isinstance(server_path, str):
-            return None
-        return await asyncio.to_thread(locate, server_path, self._settings.path_map, self._roots)
+    async def _picture(self, item_id: str) -> bytes:
+        try:
+            answer = await self._api.http.read(
+                f"/Items/{item_id}/Images/Primary",
+                {"maxWidth": str(POSTER_WIDTH)},
+                max_bytes=MAX_POSTER_BYTES,
+            )
+        except PermanentError:  # none there, or far too large
+            return b""
+        return accept_picture(answer.body)
 
     def _with_link(self, item: MediaItem) -> MediaItem:
         base = self._settings.public_base_url
@@ -247,53 +266,8 @@ class JellyfinServer:
             return item
         return replace(item, url=f"{base}/web/#/details?id={item.ref.item_id}")
 
-    async def _check_paths(self) -> Finding:
-        """Try the path mapping on one real item."""
-        try:
-            page = await self._get_items(
-                recursive="true",
-                includeItemTypes=",".join(KINDS),
-                excludeLocationTypes="Virtual",
-                limit="1",
-            )
-            if not page:
-                return findings.no_media()
-            source = require_file(page[0], parse_item(page[0], self.name).ref)
-            path = await self._local_path(page[0], source)
-        except MoodreelError as error:
-            return findings.paths_not_tried(error)
-        if path is not None:
-            return findings.files_seen(path)
-        return findings.files_not_seen(str(source.get("Path") or page[0].get("Path") or ""))
 
-
-def _authorization(api_key: SecretStr) -> str:
-    """The one way of signing in that Jellyfin 10.8 to 12 all know; values are URL-encoded."""
-    try:
-        own_version = version("moodreel")
-    except PackageNotFoundError:  # run from a checkout
-        own_version = "0"
-    key = quote(api_key.get_secret_value().strip(), safe="")
-    return (
-        f'MediaBrowser Token="{key}", Client="Moodreel", Device="Moodreel", '
-        f'DeviceId="moodreel", Version="{own_version}"'
-    )
-
-
-def _has_id(dto: Json, item_id: str) -> bool:
-    try:
-        return parse_id(dto.get("Id")) == item_id
-    except ValueError:
-        return False
-
-
-def _listed(dto: Json, server: str) -> MediaItem | None:
-    """An item of a page; None when nothing in it can ever be analysed."""
-    try:
-        item = parse_item(dto, server)
-        require_file(dto, item.ref)
-    except PermanentError:
-        return None
-    except TransientError:  # not scanned yet: get_item will say when to come back
-        return parse_item(dto, server)
-    return item
+def _saved_since(since: datetime | None) -> dict[str, str]:
+    if since is None:
+        return {}
+    return {"minDateLastSaved": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")}

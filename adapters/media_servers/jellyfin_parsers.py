@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from service.domain import ItemRef, Json, MediaItem, MediaKind
+from adapters.media_servers.paths import is_below
+from service.domain import ItemRef, Json, MediaItem, MediaKind, RemoteStream, Storyboard
 from service.errors import PermanentError, TransientError
 
 TICKS_PER_SECOND = 10_000_000
@@ -27,8 +29,13 @@ KINDS: Mapping[str, MediaKind] = MappingProxyType(
     }
 )
 """Item types that have media of their own, by their C# class names."""
-DISC_FOLDERS = ("Dvd", "BluRay")
-"""Jellyfin's ``VideoType`` for ``VIDEO_TS`` and ``BDMV`` folders."""
+DISCS = ("Dvd", "BluRay", "Iso")
+"""Jellyfin's ``VideoType`` for ``VIDEO_TS`` and ``BDMV`` folders, and for images of discs."""
+BOARD_NUMBERS = ("Width", "TileWidth", "TileHeight", "ThumbnailCount", "Interval")
+BOARD_WIDTH = 320
+"""Jellyfin's own default; wider sheets cost more to read, and models see no more than 256."""
+MAX_BOARD_NUMBER = 100_000
+"""A picture a second for a whole day."""
 
 _ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -43,6 +50,11 @@ def parse_id(value: object) -> str:
     if _ID.fullmatch(text) is None:
         raise ValueError("not an item id of 32 hex digits")
     return text.replace("-", "")
+
+
+def parse_version(text: str) -> tuple[int, ...]:
+    """Read ``10.11.6`` or ``12.0.0-rc3``: the first three numbers."""
+    return tuple(int(number) for number in re.findall(r"\d{1,6}", text)[:3])
 
 
 def parse_item(dto: Json, server: str) -> MediaItem:
@@ -75,6 +87,7 @@ def parse_item(dto: Json, server: str) -> MediaItem:
         episode_number=_integer(dto.get("IndexNumber")) if item_type == "Episode" else None,
         artist=", ".join(_texts(dto.get("Artists"))) or _text(dto.get("AlbumArtist")),
         album=_text(dto.get("Album")),
+        series_id=_id_or_empty(dto.get("SeriesId") or dto.get("AlbumId")),
         duration_s=ticks / TICKS_PER_SECOND if ticks else None,
         added_at=_time(dto.get("DateCreated")),
     )
@@ -82,41 +95,157 @@ def parse_item(dto: Json, server: str) -> MediaItem:
 
 def primary_source(dto: Json) -> Json | None:
     """The item's own version of the film; the others are alternates. None before the scan."""
-    sources = dto.get("MediaSources")
-    if not isinstance(sources, list):
-        return None
-    usable = [source for source in sources if isinstance(source, dict)]
-    own = [source for source in usable if source.get("Id") == dto.get("Id")]
+    usable = _objects(dto.get("MediaSources"))
+    own = [source for source in usable if _is_own(source, dto)]
     return next(iter(own or usable), None)
 
 
-def require_file(dto: Json, ref: ItemRef) -> Json:
-    """The media source, if it is a file of the server.
+def list_sources(dto: Json, ref: ItemRef, *, allow_remote: bool = False) -> list[Json]:
+    """The media sources that may be read, the one with the largest picture first.
 
     Raises:
         TransientError: The item has none yet: it is still being scanned.
-        PermanentError: It points elsewhere (``.strm``, a remote address), is a disc's folder, or
-            only a placeholder.
+        PermanentError: All of them point elsewhere (``.strm``, a remote address), are a disc, or
+            only placeholders.
     """
     if dto.get("LocationType") == "Virtual" or dto.get("IsPlaceHolder") is True:
         raise PermanentError(f"{ref} has no file: Jellyfin knows of it from metadata alone")
-    source = primary_source(dto)
-    if source is None:
+    sources = _objects(dto.get("MediaSources"))
+    if not sources:
         raise TransientError(
             f"{ref} has no media source yet: Jellyfin is still scanning it",
             retry_after_s=SCAN_RETRY_S,
         )
-    if source.get("VideoType") in DISC_FOLDERS:
-        raise PermanentError(f"{ref} is the folder of a disc, not a file: it cannot be read as one")
-    paths = [_text(found.get("Path")) for found in (dto, source)]
-    is_elsewhere = (
+    files = [source for source in sources if source.get("VideoType") not in DISCS]
+    if not files:
+        raise PermanentError(f"{ref} is a disc, not a file: it cannot be read as one")
+    found = [source for source in files if allow_remote or not is_elsewhere(source, dto)]
+    if not found:
+        raise PermanentError(
+            f"{ref} is a link to another place (.strm or remote): not followed; "
+            "JELLYFIN_ALLOW_REMOTE_SOURCES=true would have Jellyfin fetch it"
+        )
+    return sorted(found, key=lambda source: (-_pixels(source), not _is_own(source, dto)))
+
+
+def is_elsewhere(source: Json, dto: Json) -> bool:
+    """Whether a source is not a file of the server's own, but the address of one."""
+    paths = [_text(source.get("Path"))]
+    if _is_own(source, dto) or not paths[0]:
+        paths.append(_text(dto.get("Path")))
+    return (
         source.get("Protocol", "File") != "File"
         or source.get("IsRemote") is True
         or any("://" in path or path.lower().endswith(".strm") for path in paths)
     )
-    if is_elsewhere:
-        raise PermanentError(f"{ref} is a link to another place (.strm or remote): not followed")
-    return source
+
+
+def parse_storyboard(
+    dto: Json, source: Json, *, base_url: str, headers: Mapping[str, str]
+) -> Storyboard | None:
+    """The trickplay pictures of a source, where they are of its whole length.
+
+    Jellyfin reports sheets that it never finished as well (jellyfin#17464), so the number of
+    pictures is held against the length.
+    """
+    try:
+        item_id, source_id = parse_id(dto.get("Id")), parse_id(source.get("Id"))
+    except ValueError:
+        return None
+    boards = dto.get("Trickplay")
+    of_source = boards if isinstance(boards, dict) else {}
+    widths = next((of_source[key] for key in of_source if _same_id(key, source_id)), None)
+    ticks = _integer(source.get("RunTimeTicks")) or _integer(dto.get("RunTimeTicks")) or 0
+    found = [board for board in _boards(widths) if _covers(board, ticks / TICKS_PER_SECOND)]
+    board = min(found, key=lambda board: abs(board["Width"] - BOARD_WIDTH), default=None)
+    if board is None:
+        return None
+    columns, rows, count = board["TileWidth"], board["TileHeight"], board["ThumbnailCount"]
+    address = f"{base_url}/Videos/{item_id}/Trickplay/{board['Width']}"
+    return Storyboard(
+        interval_s=board["Interval"] / 1000,
+        count=count,
+        columns=columns,
+        rows=rows,
+        sheets=tuple(
+            RemoteStream(url=f"{address}/{index}.jpg?mediaSourceId={source_id}", headers=headers)
+            for index in range(math.ceil(count / (columns * rows)))
+        ),
+    )
+
+
+def find_library(path: str, libraries: Sequence[Json]) -> str:
+    """Name of the library (``/Library/VirtualFolders``) in one of whose folders a path lies."""
+    found = [
+        (len(location), _text(library.get("Name")))
+        for library in libraries
+        for location in _texts(library.get("Locations"))
+        if is_below(path, location)
+    ]
+    return max(found, default=(0, ""))[1]
+
+
+def parse_sessions(sessions: Sequence[Json]) -> str:
+    """Say in words who has the server transcode; empty: nobody.
+
+    What is paused costs nothing, and neither does a copy of the picture into another container.
+    """
+    busy = [words for session in sessions if (words := _transcoding(session))]
+    return "; ".join(busy)
+
+
+def _transcoding(session: Json) -> str:
+    playing, state = session.get("NowPlayingItem"), session.get("PlayState")
+    work = session.get("TranscodingInfo")
+    if not isinstance(playing, dict) or not isinstance(state, dict) or state.get("IsPaused"):
+        return ""
+    if state.get("PlayMethod") != "Transcode" or (
+        isinstance(work, dict) and work.get("IsVideoDirect") is True
+    ):
+        return ""
+    client = _text(session.get("Client")) or _text(session.get("DeviceName")) or "somebody"
+    return f"transcodes {_text(playing.get('Name')) or 'something'!r} for {client}"
+
+
+def _objects(value: Any) -> list[Json]:  # noqa: ANN401  JSON
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _is_own(source: Json, dto: Json) -> bool:
+    return source.get("Id") == dto.get("Id")
+
+
+def _same_id(key: str, wanted: str) -> bool:
+    try:
+        return parse_id(key) == wanted
+    except ValueError:
+        return False
+
+
+def _pixels(source: Json) -> int:
+    """Of the largest picture in a source; 0 before it was probed."""
+    sizes = (
+        (_integer(stream.get("Width")) or 0) * (_integer(stream.get("Height")) or 0)
+        for stream in _objects(source.get("MediaStreams"))
+        if stream.get("Type") == "Video"
+    )
+    return max(sizes, default=0)
+
+
+def _boards(widths: Any) -> list[Json]:  # noqa: ANN401  JSON
+    """Those whose numbers make sense."""
+    boards = _objects(list(widths.values())) if isinstance(widths, dict) else []
+    return [board for board in boards if all(_is_small(board.get(name)) for name in BOARD_NUMBERS)]
+
+
+def _is_small(value: Any) -> bool:  # noqa: ANN401  JSON
+    number = _integer(value)
+    return number is not None and 0 < number <= MAX_BOARD_NUMBER
+
+
+def _covers(board: Json, duration_s: float) -> bool:
+    interval_s = board["Interval"] / 1000
+    return duration_s > 0 and abs(board["ThumbnailCount"] * interval_s - duration_s) <= interval_s
 
 
 def _revision(source: Json) -> str:
@@ -126,6 +255,13 @@ def _revision(source: Json) -> str:
     """
     facts = (source.get("Id"), source.get("Size") or source.get("RunTimeTicks"))
     return hashlib.sha256(repr(facts).encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _id_or_empty(value: object) -> str:
+    try:
+        return parse_id(value)
+    except ValueError:
+        return ""
 
 
 def _text(value: Any) -> str:  # noqa: ANN401  JSON

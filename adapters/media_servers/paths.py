@@ -84,11 +84,17 @@ def local_candidates(server_path: str, mappings: Sequence[PathMapping]) -> Itera
     path_parts = _split(server_path)
     by_length = sorted(mappings, key=lambda mapping: -len(_split(mapping.server_prefix)))
     for mapping in by_length:
-        prefix = _split(mapping.server_prefix)
-        if _folded(path_parts[: len(prefix)], server_path) == _folded(prefix, server_path):
-            yield from _spellings(mapping.local_prefix.joinpath(*path_parts[len(prefix) :]))
+        if is_below(server_path, mapping.server_prefix):
+            rest = path_parts[len(_split(mapping.server_prefix)) :]
+            yield from _spellings(mapping.local_prefix.joinpath(*rest))
     if not _is_windows(server_path) and server_path.startswith("/"):
         yield from _spellings(Path(server_path))
+
+
+def is_below(server_path: str, folder: str) -> bool:
+    """Whether the server's path lies in one of the server's folders; both as it writes them."""
+    parts, prefix = _split(server_path), _split(folder)
+    return _folded(parts[: len(prefix)], server_path) == _folded(prefix, server_path)
 
 
 def resolve_inside(path: Path, roots: Sequence[Path]) -> Path | None:

@@ -15,7 +15,7 @@ import pytest
 
 from adapters.media_servers.folder import FolderServer, FolderSettings
 from adapters.media_servers.tree import Tree, plan_roots
-from service.domain import Change, ItemRef, LocalFile, MediaKind, Severity
+from service.domain import Change, ItemRef, LocalFile, MediaKind, Order, Severity
 from service.errors import BadPayloadError, ConfigurationError, NotFoundError, TransientError
 
 DEADLINE_S = 60
@@ -89,13 +89,22 @@ async def watching(server):
 # Listing ----------------------------------------------------------------------------------------
 
 
-async def test_items_come_in_the_order_of_their_paths(library):
-    for name in ("b/2.mp3", "a.mp3", "b/1.mp3", "c.mp3", "b/a/3.mp3"):
-        put(library, name)
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        (Order.OLDEST_FIRST, ["early", "late", "later"]),
+        (Order.NEWEST_FIRST, ["later", "late", "early"]),
+    ],
+)
+async def test_items_come_in_the_order_of_their_arrival(library, order, expected):
+    put(library, "z/early.mp3")
+    in_the_future = time.time() + 1000  # later than its change time, which cannot be set
+    for name, after_s in (("b/late.mp3", 1), ("a/later.mp3", 2)):
+        os.utime(put(library, name), (in_the_future + after_s, in_the_future + after_s))
 
-    titles = [item.title async for item in server_of(library).list_items()]
+    titles = [item.title async for item in server_of(library).list_items(order=order)]
 
-    assert titles == ["a", "1", "2", "3", "c"]
+    assert titles == expected
 
 
 async def test_hidden_and_partial_files_are_not_listed(library):

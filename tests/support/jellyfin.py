@@ -1,19 +1,19 @@
-"""A Jellyfin that is as strict as the strictest version, for tests and the demo.
+"""A Jellyfin that is as strict as the real ones of its version, for tests and the demo.
 
-It takes the ``MediaBrowser`` authorization alone (as 12.0 does), sends ``Path`` and
-``MediaSources`` only when they are asked for, refuses query parameters that Jellyfin does not
-have, pages, serves files with ranges, and can be told to fail or to hang.
+It takes legacy authorization before 12.0 only, shows what Jellyfin shows on request only when it is
+asked for, refuses query parameters that Jellyfin does not have, pages, serves files with ranges,
+wipes what a write leaves out, writes the tags of a show into its episodes, and can be told to fail
+or to hang.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import copy
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,29 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
+from tests.support.jellyfin_items import (
+    ITEM_FIELDS,
+    NEWER_FIELDS,
+    SERVER_ID,
+    TICKS_PER_SECOND,
+    StandInItem,
+    StandInSubtitle,
+    StandInTrickplay,
+    timestamp,
+)
+
+__all__ = [
+    "API_KEY",
+    "PLUGIN_ID",
+    "StandInItem",
+    "StandInJellyfin",
+    "StandInSubtitle",
+    "StandInTrickplay",
+]
+
 API_KEY = "0123456789abcdef0123456789abcdef"
-SERVER_ID = "aa" * 16
-TICKS_PER_SECOND = 10_000_000
-LEGACY_HEADERS = ("X-Emby-Token", "X-MediaBrowser-Token", "X-Emby-Authorization")
+PLUGIN_ID = "71552a5a5c5c4350a2aeebe451a30173"
+LEGACY_HEADERS = ("X-Emby-Token", "X-MediaBrowser-Token")
 KNOWN_QUERY = frozenset(
     {
         *("userId", "ids", "parentId", "recursive", "startIndex", "limit", "sortBy", "sortOrder"),
@@ -33,43 +52,9 @@ KNOWN_QUERY = frozenset(
         *("enableImages", "enableTotalRecordCount"),
     }
 )
-OPTIONAL_FIELDS = frozenset(
-    {"Path", "MediaSources", "Overview", "Genres", "Tags", "DateCreated", "Etag"}
-)
-
-
-@dataclass(kw_only=True)
-class StandInItem:
-    """One item of the library; change its fields at will between requests."""
-
-    name: str
-    type: str = "Movie"
-    path: str = ""
-    """As the server sees it."""
-    file: Path | None = None
-    """What is streamed."""
-    item_id: str = ""
-    """Made from type and path, as Jellyfin does, when left empty."""
-    size_bytes: int | None = None
-    duration_s: float = 60.0
-    tags: list[str] = field(default_factory=list)
-    saved_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    is_scanned: bool = True
-    """False: no media sources yet."""
-    protocol: str = "File"
-    details: dict[str, Any] = field(default_factory=dict)
-    """Further keys of the DTO, such as ``SeriesName``."""
-
-    def __post_init__(self) -> None:
-        self.path = self.path or f"/media/{self.name}.mkv"
-        if not self.item_id:
-            self.item_id = hashlib.md5(f"{self.type}{self.path}".encode()).hexdigest()
-
-    def retag(self, *tags: str) -> None:
-        """Edit the tags as a user or a tool does: the item counts as saved just now."""
-        self.tags = list(tags)
-        self.saved_at = datetime.now(UTC)
+ELEVATED = ("/Library/VirtualFolders", "/Plugins")
+LOOPING = ((10, 11, 0), (10, 11, 4))
+GUID = re.compile("[0-9a-f]{32}")
 
 
 class StandInJellyfin:
@@ -78,7 +63,7 @@ class StandInJellyfin:
     Args:
         items: What it holds.
         api_key: The only key it takes.
-        version: What it says it is.
+        version: What it says it is, and behaves like.
     """
 
     def __init__(
@@ -91,6 +76,8 @@ class StandInJellyfin:
         self.items = list(items)
         self.api_key = api_key
         self.version = version
+        self.is_admin = True
+        """False: the key is the token of a user without rights."""
         self.url = ""
         """Its address while it serves."""
         self.requests: list[str] = []
@@ -102,6 +89,12 @@ class StandInJellyfin:
         self.resumed = asyncio.Event()
         """Clear it and every request hangs until it is set again."""
         self.resumed.set()
+        self.sessions: list[dict[str, Any]] = []
+        self.libraries: list[dict[str, Any]] = [library("Films", "/media")]
+        self.plugins: list[dict[str, Any]] = []
+        self.plugin_settings: dict[str, Any] = {"ServerUrl": "", "GenericOptions": []}
+        self.announced: list[bytes] = []
+        """Bodies that its plugin would send of its own accord: after an edit, where it loops."""
 
     @classmethod
     def of_folder(cls, folder: Path, *, server_root: str = "/media") -> StandInJellyfin:
@@ -120,7 +113,7 @@ class StandInJellyfin:
 
     @asynccontextmanager
     async def serving(self, port: int = 0) -> AsyncIterator[str]:
-        """Serve on loopback; gives the address."""
+        """Serve on loopback; gives the address. May be done again: that is a restart."""
         runner = web.AppRunner(self.app(), shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -138,8 +131,20 @@ class StandInJellyfin:
                 web.get("/System/Info/Public", self._public_info),
                 web.get("/System/Info", self._info),
                 web.get("/Items", self._list),
+                web.get("/Items/{id}", self._item_for_user),
+                web.get("/Users/{user}/Items/{id}", self._item_for_user),
+                web.post("/Items/{id}", self._update),
+                web.get("/Items/{id}/Images/Primary", self._image),
                 web.get("/Videos/{id}/stream", self._stream),
                 web.get("/Audio/{id}/stream", self._stream),
+                web.get("/Audio/{id}/Lyrics", self._lyrics),
+                web.get("/Videos/{id}/{source}/Subtitles/{index}/Stream.vtt", self._subtitles),
+                web.get("/Videos/{id}/Trickplay/{width}/{index}.jpg", self._trickplay_sheet),
+                web.get("/Sessions", self._sessions),
+                web.get("/Library/VirtualFolders", self._virtual_folders),
+                web.get("/Plugins", self._plugins),
+                web.get("/Plugins/{id}/Configuration", self._plugin_configuration),
+                web.post("/Plugins/{id}/Configuration", self._configure_plugin),
             ]
         )
         return app
@@ -153,6 +158,10 @@ class StandInJellyfin:
     def recover(self) -> None:
         self.failure = None
 
+    def install_webhook_plugin(self, *destinations: dict[str, Any], status: str = "Active") -> None:
+        self.plugins.append({"Name": "Webhook", "Id": PLUGIN_ID, "Status": status, "Version": "18"})
+        self.plugin_settings["GenericOptions"] = list(destinations)
+
     def webhook_body(self, item: StandInItem, notification: str = "ItemAdded") -> bytes:
         """What the webhook plugin sends with "Send All Properties" (``text/plain``)."""
         body = {
@@ -161,7 +170,7 @@ class StandInJellyfin:
             "ServerVersion": self.version,
             "ServerUrl": "",
             "NotificationType": notification,
-            "UtcTimestamp": _timestamp(datetime.now(UTC)),
+            "UtcTimestamp": timestamp(datetime.now(UTC)),
             "Name": item.name.replace('"', '\\"'),
             "Overview": "",
             "Tagline": "",
@@ -170,6 +179,10 @@ class StandInJellyfin:
             "RunTimeTicks": int(item.duration_s * TICKS_PER_SECOND),
         }
         return json.dumps(body).encode()
+
+    @property
+    def _numbers(self) -> tuple[int, ...]:
+        return tuple(int(number) for number in re.findall(r"\d+", self.version)[:3])
 
     @web.middleware
     async def _guard(
@@ -181,18 +194,23 @@ class StandInJellyfin:
             if self.failures_left is not None:
                 self.failures_left -= 1
             return self.failure()
-        if request.path != "/System/Info/Public" and not self._is_authorized(request):
+        is_open = request.path == "/System/Info/Public" or "/Images/" in request.path
+        if not is_open and not self._is_authorized(request):
             raise web.HTTPUnauthorized
+        if not self.is_admin and (request.method == "POST" or request.path.startswith(ELEVATED)):
+            raise web.HTTPForbidden
         response: web.StreamResponse = await handler(request)
         return response
 
     def _is_authorized(self, request: web.Request) -> bool:
-        if any(name in request.headers for name in LEGACY_HEADERS) or "api_key" in request.query:
-            return False
         scheme, _, fields = request.headers.get("Authorization", "").partition(" ")
         values = dict(re.findall(r'(\w+)="([^"]*)"', fields))
         is_complete = {"Token", "Client", "Device", "DeviceId", "Version"} <= values.keys()
-        return scheme == "MediaBrowser" and is_complete and unquote(values["Token"]) == self.api_key
+        if scheme == "MediaBrowser" and is_complete and unquote(values["Token"]) == self.api_key:
+            return True
+        legacy = {request.headers.get(name) for name in LEGACY_HEADERS}
+        legacy |= {request.query.get("api_key"), values["Token"] if scheme == "Emby" else None}
+        return self._numbers < (12,) and self.api_key in legacy
 
     async def _public_info(self, _request: web.Request) -> web.Response:
         return web.json_response(
@@ -205,14 +223,19 @@ class StandInJellyfin:
     async def _list(self, request: web.Request) -> web.Response:
         query = request.query
         fields = {name for name in query.get("fields", "").split(",") if name}
-        if query.keys() - KNOWN_QUERY or fields - OPTIONAL_FIELDS:
+        known = ITEM_FIELDS | {"Settings", "SpecialEpisodeNumbers"}
+        if query.keys() - KNOWN_QUERY or fields - known:
             raise web.HTTPBadRequest(text="unknown parameter or field")
+        if not self.is_admin and self._numbers < (10, 9) and "userId" not in query:
+            raise web.HTTPBadRequest(text="userId is required")
         found = self._select(query)
         start, limit = int(query.get("startIndex", "0")), int(query.get("limit", "10000000"))
         has_total = query.get("enableTotalRecordCount", "true") == "true"
+        # What a version does not know of yet, it ignores.
+        fields = {name for name in fields if self._numbers >= NEWER_FIELDS.get(name, ())}
         return web.json_response(
             {
-                "Items": [self._dto(item, fields) for item in found[start : start + limit]],
+                "Items": [item.describe(fields) for item in found[start : start + limit]],
                 "TotalRecordCount": len(found) if has_total else 0,
                 "StartIndex": start,
             }
@@ -221,65 +244,133 @@ class StandInJellyfin:
     def _select(self, query: Any) -> list[StandInItem]:
         if "ids" in query:
             ids = query["ids"].split(",")
-            if not all(re.fullmatch("[0-9a-f]{32}", item_id) for item_id in ids):
+            if not all(GUID.fullmatch(item_id) for item_id in ids):
                 raise web.HTTPBadRequest(text="not a guid")
             return [item for item in self.items if item.item_id in ids]
         if query.get("recursive") != "true":
             return []  # the library's folders, which hold no media themselves
         types = query["includeItemTypes"].split(",") if "includeItemTypes" in query else None
         found = [item for item in self.items if types is None or item.type in types]
+        if "parentId" in query:
+            found = [item for item in found if query["parentId"] in item.parents]
         if "minDateLastSaved" in query:
             since = datetime.fromisoformat(query["minDateLastSaved"])
             found = [item for item in found if item.saved_at >= since]
-        if query.get("sortBy", "").startswith("DateCreated"):
-            found.sort(key=lambda item: (item.created_at, item.name))
-        return found
+        return sorted(
+            found,
+            key=lambda item: [_sort_key(item, name) for name in query.get("sortBy", "").split(",")],
+            reverse=query.get("sortOrder") == "Descending",
+        )
 
-    def _dto(self, item: StandInItem, fields: set[str]) -> dict[str, Any]:
-        size = item.size_bytes
-        if size is None:
-            size = item.file.stat().st_size if item.file else 1000
-        source = {
-            "Protocol": item.protocol,
-            "Id": item.item_id,
-            "Path": item.path,
-            "Type": "Default",
-            "Size": size,
-            "IsRemote": item.protocol != "File",
-            "ETag": hashlib.md5(_timestamp(item.saved_at).encode()).hexdigest(),
-            "RunTimeTicks": int(item.duration_s * TICKS_PER_SECOND),
-        }
-        optional: dict[str, Any] = {
-            "Path": item.path,
-            "MediaSources": [source] if item.is_scanned else [],
-            "Overview": f"About {item.name}.",
-            "Genres": ["Drama"],
-            "Tags": item.tags,
-            "DateCreated": _timestamp(item.created_at),
-            "Etag": source["ETag"],
-        }
-        return {
-            "Name": item.name,
-            "ServerId": SERVER_ID,
-            "Id": item.item_id,
-            "Type": item.type,
-            "RunTimeTicks": source["RunTimeTicks"],
-            "LocationType": "FileSystem",
-            "IsFolder": False,
-            **{name: value for name, value in optional.items() if name in fields},
-            **item.details,
-        }
+    async def _item_for_user(self, request: web.Request) -> web.Response:
+        by_path = "user" in request.match_info
+        if not by_path and self._numbers < (10, 9):
+            raise web.HTTPMethodNotAllowed("GET", ["POST"])
+        if not by_path and "userId" not in request.query:
+            raise web.HTTPBadRequest(text="Guid can't be empty (Parameter 'id')")
+        return web.json_response(self._find(request).describe(None))
+
+    async def _update(self, request: web.Request) -> web.Response:
+        item = self._find(request)
+        before = set(item.tags)
+        item.write(await request.json(), self._numbers)
+        if item.is_group:
+            self._stamp_children(item, set(item.tags) - before, before - set(item.tags))
+        if LOOPING[0] <= self._numbers <= LOOPING[1]:
+            self.announced.append(self.webhook_body(item))
+        return web.Response(status=204)
+
+    def _stamp_children(self, group: StandInItem, added: set[str], removed: set[str]) -> None:
+        for child in self.items:
+            if group.item_id in child.parents and "Tags" not in child.details.get(
+                "LockedFields", []
+            ):
+                child.retag(*[tag for tag in child.tags if tag not in removed], *sorted(added))
+
+    async def _image(self, request: web.Request) -> web.Response:
+        poster = self._find(request).poster
+        if poster is None:
+            raise web.HTTPNotFound
+        return web.Response(body=poster, content_type="image/jpeg")
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        item_id = request.match_info["id"]
-        item = next((item for item in self.items if item.item_id == item_id), None)
-        if item is None or item.file is None:
+        item = self._find(request)
+        if item.file is None:
             raise web.HTTPNotFound
-        if request.query.get("static") != "true" or request.query.get("mediaSourceId") != item_id:
+        source_id = request.query.get("mediaSourceId")
+        if request.query.get("static") != "true" or source_id != item.item_id:
             raise web.HTTPBadRequest(text="this would transcode")
         return web.FileResponse(item.file)
 
+    async def _lyrics(self, request: web.Request) -> web.Response:
+        lyrics = self._find(request).lyrics
+        if lyrics is None or self._numbers < (10, 9):
+            raise web.HTTPNotFound
+        return web.json_response({"Metadata": {}, "Lyrics": lyrics})
 
-def _timestamp(moment: datetime) -> str:
-    """.NET's way: seven digits of the second's fraction."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
+    async def _subtitles(self, request: web.Request) -> web.Response:
+        track = self._find(request).subtitle(int(request.match_info["index"]))
+        if track is None:
+            raise web.HTTPNotFound
+        if not track.is_text:
+            raise web.HTTPInternalServerError(text="pictures cannot be made into text")
+        return web.Response(text=track.text, content_type="text/vtt")
+
+    async def _trickplay_sheet(self, request: web.Request) -> web.Response:
+        item = self._find(request)
+        board, index = item.trickplay, int(request.match_info["index"])
+        if (
+            board is None
+            or self._numbers < (10, 9)
+            or int(request.match_info["width"]) != board.width
+        ):
+            raise web.HTTPNotFound
+        if request.query.get("mediaSourceId") != item.item_id:
+            raise web.HTTPNotFound
+        return web.Response(body=board.sheet(index), content_type="image/jpeg")
+
+    async def _sessions(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.sessions)
+
+    async def _virtual_folders(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.libraries)
+
+    async def _plugins(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.plugins)
+
+    async def _plugin_configuration(self, request: web.Request) -> web.Response:
+        self._require_plugin(request)
+        return web.json_response(self.plugin_settings)
+
+    async def _configure_plugin(self, request: web.Request) -> web.Response:
+        self._require_plugin(request)
+        self.plugin_settings = copy.deepcopy(await request.json())
+        return web.Response(status=204)
+
+    def _require_plugin(self, request: web.Request) -> None:
+        if request.match_info["id"] not in {plugin["Id"] for plugin in self.plugins}:
+            raise web.HTTPNotFound
+
+    def _find(self, request: web.Request) -> StandInItem:
+        item_id = request.match_info["id"]
+        item = next((item for item in self.items if item.item_id == item_id), None)
+        if item is None:
+            raise web.HTTPNotFound
+        return item
+
+
+def library(name: str, *locations: str, has_trickplay: bool = False) -> dict[str, Any]:
+    """One of ``/Library/VirtualFolders``."""
+    return {
+        "Name": name,
+        "Locations": list(locations),
+        "CollectionType": "movies",
+        "ItemId": "bb" * 16,
+        "LibraryOptions": {"EnableTrickplayImageExtraction": has_trickplay},
+    }
+
+
+def _sort_key(item: StandInItem, name: str) -> Any:
+    if name == "DateCreated":
+        return item.created_at
+    return item.details.get(name, 0) if name.endswith("Number") else item.name

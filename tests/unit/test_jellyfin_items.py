@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.media_servers.jellyfin_parsers import parse_id, parse_item, require_file
+from adapters.media_servers.jellyfin_parsers import parse_id, parse_item, list_sources
 from service.domain import ItemRef, MediaKind
 from service.errors import MoodreelError, PermanentError, TransientError
 
@@ -89,13 +89,13 @@ def test_a_further_version_of_the_film_changes_nothing():
     both = dto(MediaSources=[alternate, source()])
 
     assert parse_item(both, "jellyfin").revision == parse_item(dto(), "jellyfin").revision
-    assert require_file(both, REF)["Path"] == "/media/a.mkv"
+    assert list_sources(both, REF)[0]["Path"] == "/media/a.mkv"
 
 
 @pytest.mark.parametrize("sources", [None, [], "soon"])
 def test_an_item_that_is_still_being_scanned_waits(sources):
     with pytest.raises(TransientError) as caught:
-        require_file(dto(MediaSources=sources), REF)
+        list_sources(dto(MediaSources=sources), REF)
 
     assert caught.value.retry_after_s
 
@@ -114,7 +114,7 @@ def test_an_item_that_is_still_being_scanned_waits(sources):
 )
 def test_an_item_that_is_no_file_of_the_server_is_refused(changed):
     with pytest.raises(PermanentError):
-        require_file(dto(**changed), REF)
+        list_sources(dto(**changed), REF)
 
 
 @pytest.mark.parametrize("item_type", ["Series", "Season", "MusicAlbum", "Photo", "", None])
@@ -149,7 +149,7 @@ json_values = st.recursive(
 def test_any_answer_is_an_item_or_an_error_of_ours(changes):
     try:
         item = parse_item(dto(**changes), "jellyfin")
-        require_file(dto(**changes), item.ref)
+        list_sources(dto(**changes), item.ref)
     except MoodreelError:
         return
     item.title.encode()

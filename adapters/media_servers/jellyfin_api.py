@@ -1,0 +1,148 @@
+"""The parts of Jellyfin's HTTP API that answer with items, for all versions from 10.8 on."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+
+from adapters.media_servers.http import JsonClient
+from adapters.media_servers.jellyfin_parsers import find_library, parse_id, parse_version
+from adapters.media_servers.jellyfin_settings import JellyfinSettings, sign_in
+from service.domain import ItemRef, Json
+from service.errors import ConfigurationError, NotFoundError, TransientError
+
+PAGE_SIZE = 200
+"""Items per page: about 1 MB of JSON with media sources."""
+KEPT_FOR_S = 300.0
+"""How long the version and the list of libraries are believed: both change by hand only."""
+USERLESS_SINCE = (10, 9)
+"""From here on ``GET /Items/{id}``; before it only ``GET /Users/{user}/Items/{id}``."""
+
+
+class JellyfinApi:
+    """Asks for items.
+
+    Args:
+        settings: With address and key.
+    """
+
+    def __init__(self, settings: JellyfinSettings) -> None:
+        self.settings = settings
+        self.headers = sign_in(settings.api_key)
+        self.http = JsonClient(
+            subject="Jellyfin",
+            base_url=settings.url,
+            headers=self.headers,
+            timeout_s=settings.timeout_s,
+            url_setting="JELLYFIN_URL",
+            key_setting="JELLYFIN_API_KEY",
+        )
+        self._version: tuple[float, tuple[int, ...]] = (float("-inf"), ())
+        self._folders: tuple[float, list[Json]] = (float("-inf"), [])
+
+    async def item(self, ref: ItemRef, fields: str) -> Json:
+        """Ask for an item by ``GET /Items?ids=``, the only way that all versions know.
+
+        Raises:
+            NotFoundError: Jellyfin has no such item.
+            TransientError: No answer.
+            ConfigurationError: The key is refused.
+        """
+        try:
+            item_id = parse_id(ref.item_id)
+        except ValueError as error:
+            raise NotFoundError(f"{ref}: {error}") from error
+        items = await self.items(fields, ids=item_id)
+        dto = next((dto for dto in items if _has_id(dto, item_id)), None)
+        if dto is None:
+            raise NotFoundError(f"{ref}: Jellyfin has no such item")
+        return dto
+
+    async def item_as_user(self, ref: ItemRef, user_id: str) -> Json:
+        """Ask for an item with every field that it has: only users are told them all."""
+        item_id = parse_id(ref.item_id)
+        if await self.version() < USERLESS_SINCE:
+            return await self.http.get(f"/Users/{user_id}/Items/{item_id}")
+        return await self.http.get(f"/Items/{item_id}", {"userId": user_id})
+
+    async def items(self, fields: str, **query: str) -> list[Json]:
+        """A page of items."""
+        if self.settings.user_id:
+            query["userId"] = self.settings.user_id
+        try:
+            answer = await self.http.get("/Items", {**query, "fields": fields})
+        except NotFoundError as error:
+            # Jellyfin knows /Items in all versions: a proxy says this while Jellyfin is down.
+            raise TransientError(f"{error}: no Jellyfin at JELLYFIN_URL at present") from error
+        items = answer.get("Items")
+        if not isinstance(items, list):
+            raise TransientError("Jellyfin answered /Items without a list of items")
+        return [dto for dto in items if isinstance(dto, dict)]
+
+    async def all_items(self, fields: str, **query: str) -> AsyncIterator[Json]:
+        """All items of a query, each once, a page at a time.
+
+        Pages overlap by one item. Where a page does not hold what the last one ended with, items
+        before it were removed meanwhile and the rest moved up: then one page is read again.
+        """
+        start, is_second_look = 0, False
+        recent: deque[str] = deque(maxlen=2 * PAGE_SIZE)
+        while True:
+            page = await self.items(fields, **query, startIndex=str(start), limit=str(PAGE_SIZE))
+            known = set(recent)
+            fresh = [dto for dto in page if str(dto.get("Id")) not in known]
+            if start and len(fresh) == len(page) and not is_second_look:
+                start, is_second_look = max(start - PAGE_SIZE, 0), True
+                continue
+            if not fresh and len(page) < PAGE_SIZE:
+                return
+            is_second_look = False
+            recent.extend(str(dto.get("Id")) for dto in fresh)
+            start += len(page) - 1
+            for dto in fresh:
+                yield dto
+
+    @property
+    def known_version(self) -> tuple[int, ...]:
+        """As ``version`` said it last; empty before."""
+        return self._version[1]
+
+    async def version(self) -> tuple[int, ...]:
+        """Such as ``(10, 11, 6)``; empty when it does not say."""
+        asked_at, known = self._version
+        if time.monotonic() - asked_at > KEPT_FOR_S:
+            public = await self.http.get("/System/Info/Public")
+            known = parse_version(str(public.get("Version", "")))
+            self._version = (time.monotonic(), known)
+        return known
+
+    async def libraries(self) -> list[Json]:
+        """``GET /Library/VirtualFolders``: each with ``Name`` and ``Locations``.
+
+        Raises:
+            ConfigurationError: The key has no administrator's rights.
+        """
+        asked_at, known = self._folders
+        if time.monotonic() - asked_at > KEPT_FOR_S:
+            known = await self.http.get_list("/Library/VirtualFolders")
+            self._folders = (time.monotonic(), known)
+        return known
+
+    async def library_of(self, dto: Json) -> str:
+        """Name of the library that holds an item, by its path; empty where it cannot be told."""
+        try:
+            return find_library(str(dto.get("Path") or ""), await self.libraries())
+        except (ConfigurationError, NotFoundError):  # a user's key; doctor tells the operator
+            self._folders = (time.monotonic(), [])
+            return ""
+
+    async def aclose(self) -> None:
+        await self.http.aclose()
+
+
+def _has_id(dto: Json, item_id: str) -> bool:
+    try:
+        return parse_id(dto.get("Id")) == item_id
+    except ValueError:
+        return False
