@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -91,8 +91,13 @@ class DatabaseLedger:
             async for item_id, added in self._page_through("moodreel_list_tag_edits", server)
         ]
 
-    async def forget_tag_edit(self, ref: ItemRef) -> None:
-        await self._transport.call("moodreel_forget_tag_edit", dump_ref(ref))
+    async def load_tag_edit(self, ref: ItemRef) -> TagEdit:
+        added = await self._transport.call("moodreel_load_tag_edit", dump_ref(ref))
+        return TagEdit(ref=ref, added=tuple(added))
+
+    async def forget_tag_edit(self, ref: ItemRef, tags: Collection[str] | None = None) -> None:
+        request = dump_ref(ref) if tags is None else {**dump_ref(ref), "tags": storable(list(tags))}
+        await self._transport.call("moodreel_forget_tag_edit", request)
 
     async def save_event(self, envelope: Json) -> None:
         await self._transport.call("moodreel_save_event", {"envelope": storable(envelope)})

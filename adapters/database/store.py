@@ -98,8 +98,15 @@ class DatabaseStore(DatabaseLedger):
         request = {**dump_ref(exclude), "fingerprint": storable(fingerprint)}
         return load_refs(await self._transport.call("moodreel_find_twins", request))
 
-    async def adopt(self, former: ItemRef, item: MediaItem) -> None:
-        request = {**dump_ref(former), "item": dump_item(item)}
+    async def adopt(
+        self, former: ItemRef, item: MediaItem, *, former_event_id: str = "", event_id: str = ""
+    ) -> None:
+        request = {
+            **dump_ref(former),
+            "item": dump_item(item),
+            "former_event_id": former_event_id,
+            "event_id": event_id,
+        }
         await self._transport.call("moodreel_adopt", request)
 
     async def save_transcript(self, ref: ItemRef, lines: Sequence[TranscriptLine]) -> None:

@@ -13,7 +13,10 @@ import pytest
 from adapters.database import migrate
 from service.domain import (
     Analysis,
+    Claim,
+    ClaimState,
     Float32,
+    Gathered,
     Highlight,
     Json,
     Scene,
@@ -37,12 +40,12 @@ RELEASED = "20261120080100"
 """The schema of 0.1.0."""
 
 
-def as_released(dsn: str) -> None:
-    """Make a database as the released version left it, with one analysed item."""
+def as_released(dsn: str, version: str = RELEASED) -> None:
+    """Make a database as a released version left it, with one analysed item that was told."""
     with psycopg.connect(dsn, autocommit=True) as admin:
         admin.execute(migrate._HISTORY.encode())
         for migration in migrate.migrations():
-            if migration.version > RELEASED:
+            if migration.version > version:
                 break
             admin.execute(migration.sql.encode())
             admin.execute(
@@ -50,11 +53,17 @@ def as_released(dsn: str) -> None:
                 [migration.version, migration.name],
             )
         admin.execute("select moodreel_begin(%s)", [json.dumps({"item": OLD_ITEM})])
-        admin.execute("select moodreel_save(%s)", [json.dumps(OLD_REQUEST)])
+        request = OLD_REQUEST if version == RELEASED else SECOND_REQUEST
+        admin.execute("select moodreel_save(%s)", [json.dumps(request)])
+        claim = {**OLD_REF, "channel": "discord", "event_id": "e1"}
+        admin.execute("select moodreel_claim_publication(%s)", [json.dumps(claim)])
+        settled = {**claim, "receipt": "message 5", "error": ""}
+        admin.execute("select moodreel_settle_publication(%s)", [json.dumps(settled)])
 
 
+OLD_REF = {"server": "jellyfin", "item_id": "1"}
 OLD_ITEM: Json = {
-    "ref": {"server": "jellyfin", "item_id": "1"}, "kind": "movie", "title": "Film 1",
+    "ref": OLD_REF, "kind": "movie", "title": "Film 1",
     "revision": "a", "overview": "", "year": None, "genres": [], "keywords": [], "series": "",
     "season_number": None, "episode_number": None, "artist": "", "album": "",
     "duration_s": None, "added_at": None, "url": "",
@@ -81,6 +90,24 @@ OLD_REQUEST: Json = {
 }  # fmt: skip
 """What 0.1.0 sent."""
 
+OLD_ANALYSIS = OLD_REQUEST["analysis"]
+SECOND_REQUEST: Json = {
+    **OLD_REQUEST,
+    "analysis": OLD_ANALYSIS | {
+        "sound_embedding_model": "", "picture": None, "comfort": [],
+        "scenes": [{**scene, "frames": [], "caption": "", "encoding": None}
+                   for scene in OLD_ANALYSIS["scenes"]],
+        "highlights": [{**row, "caption": ""} for row in OLD_ANALYSIS["highlights"]],
+        "audio": OLD_ANALYSIS["audio"] | {"loudness_lufs": None, "loudness_range_lu": None,
+                  "key": "", "flatness": 0.0, "onset_rate_hz": 0.0},
+        "vectors": {"scene": [[0, "[1,0]"]], "keyframe": [], "sound": []},
+    },
+}  # fmt: skip
+"""What the next version sent of the same item."""
+
+EARLIER = [RELEASED, "20261120104600"]
+"""Every schema that data may be in."""
+
 
 def old_analysis() -> Analysis:
     """What this version reads of it: what was not measured then has its default."""
@@ -104,9 +131,15 @@ def old_analysis() -> Analysis:
     )
 
 
+def test_every_earlier_schema_is_brought_up_to_date_here():
+    """The first file alone has no functions: nobody could write into it."""
+    assert [migration.version for migration in migrate.migrations()[1:-1]] == EARLIER
+
+
+@pytest.mark.parametrize("version", EARLIER)
 @pytest.mark.parametrize("transport", TRANSPORTS)
-async def test_what_a_released_version_saved_is_kept_and_replaced(transport, database_dsn):
-    as_released(database_dsn)
+async def test_what_a_released_version_saved_is_kept_and_replaced(transport, version, database_dsn):
+    as_released(database_dsn, version)
     assert await migrate.apply(database_dsn)
     with ExitStack() as stack:
         server = None if transport == "psycopg" else stack.enter_context(postgrest(database_dsn))
@@ -120,11 +153,39 @@ async def test_what_a_released_version_saved_is_kept_and_replaced(transport, dat
             east: Float32 = np.array([[1.0, 0.0]], np.float32)
             [match] = await store.nearest_items(east, MODEL, exclude=make_item("2").ref)
             assert match.ref == make_item().ref
+            claim = await store.claim_publication(make_item().ref, "discord", "e1")
+            assert claim == Claim(state=ClaimState.SENT, receipt="message 5")
             again = replace(make_full_analysis(), item=make_item())
             await store.save(again, await store.begin(make_item()))
             loaded = await store.load(make_item().ref)
             assert loaded is not None
             assert fields(loaded) == fields(without_vectors(again))
+
+
+async def test_what_a_released_version_saved_can_be_renamed_and_gathered(database_dsn):
+    as_released(database_dsn)
+    await migrate.apply(database_dsn)
+    async with aclosing(await Database(dsn=database_dsn, server=None).open_store()) as store:
+        ref = make_item().ref
+        assert [ref async for ref in store.list_refs("jellyfin")] == [ref]
+        assert await store.find_twins("", exclude=make_item("2").ref) == ()
+        renamed = make_item("2", fingerprint="1000-9f86d081", library="Films")
+        await store.adopt(ref, renamed)
+        loaded = await store.load(renamed.ref)
+        assert loaded is not None
+        assert fields(loaded) == fields(replace(old_analysis(), item=renamed))
+        gathered = Gathered(ref=renamed.ref, event_id="e2")
+        key = await store.gather_publication(gathered, "discord", "all", open_for_s=60.0)
+        assert (await store.claim_group("discord", key, "e")).state is ClaimState.CLAIMED
+
+
+async def test_a_worker_of_the_released_version_begins_as_before(database_dsn):
+    """It says nothing of the columns that are new."""
+    as_released(database_dsn)
+    await migrate.apply(database_dsn)
+    async with aclosing(await Database(dsn=database_dsn, server=None).open_store()) as store:
+        assert await store._transport.call("moodreel_begin", {"item": OLD_ITEM}) == 2
+        assert (await store.statuses([make_item().ref]))[make_item().ref].title == "Film 1"
 
 
 async def test_a_worker_of_the_released_version_is_told_to_try_again(database_dsn):

@@ -272,42 +272,46 @@ create function moodreel_adopt(request jsonb) returns jsonb
 language plpgsql security definer set search_path = public, extensions, pg_temp as $$
 declare
   item jsonb := request->'item';
-  ref jsonb := item->'ref';
+  former bigint;
+  present bigint;
   kept bigint;
-  other bigint;
-  new_token bigint;
   content text;
+  new_token bigint;
 begin
   -- In one order: two of these cannot wait for each other.
   perform from media_items
   where (server, item_id) in (
-    (request->>'server', request->>'item_id'), (ref->>'server', ref->>'item_id'))
+    (request->>'server', request->>'item_id'), (item->'ref'->>'server', item->'ref'->>'item_id'))
   order by id for update;
-  -- The former's analysis; else the item's own, which it adopted before.
-  select i.id, coalesce(nullif(item->>'fingerprint', ''), a.fingerprint) into kept, content
-  from media_items i join media_analyses a on a.media_item_id = i.id
-  where i.id in (moodreel.find_item(request), moodreel.find_item(ref))
-  order by (i.id = moodreel.find_item(request)) is not true limit 1;
+  former := moodreel.find_item(request);
+  present := moodreel.find_item(item->'ref');
+  -- The former's analysis; else the item's own, if it adopted it before.
+  select a.media_item_id, coalesce(nullif(item->>'fingerprint', ''), a.fingerprint)
+  into kept, content
+  from media_analyses a
+  where a.media_item_id = former or a.media_item_id = present and (
+    a.revision = item->>'revision' or a.fingerprint = nullif(item->>'fingerprint', ''))
+  order by a.media_item_id is distinct from former limit 1;
   if kept is null then
     raise exception using errcode = 'PT404', message = format(
       'no analysis of %s/%s to adopt', request->>'server', request->>'item_id');
   end if;
-  select max(token) + 1 into new_token from media_items
-  where id in (moodreel.find_item(request), moodreel.find_item(ref));
-  for other in
-    select id from media_items
-    where id in (moodreel.find_item(request), moodreel.find_item(ref)) and id <> kept
-  loop
-    perform moodreel.merge_item(kept, other);
-  end loop;
+  select max(token) + 1 into new_token from media_items where id in (former, present);
+  perform moodreel.merge_item(kept, id)
+  from media_items where id in (former, present) and id <> kept;
   delete from moodreel.uploads where media_item_id = kept;
   update media_items
-  set server = ref->>'server', item_id = ref->>'item_id', token = new_token, state = 'analyzed',
-    reason = ''
+  set server = item->'ref'->>'server', item_id = item->'ref'->>'item_id', token = new_token,
+    state = 'analyzed', reason = ''
   where id = kept;
   perform moodreel.put_item(item || jsonb_build_object('fingerprint', content));
   update media_analyses set revision = item->>'revision', fingerprint = content
   where media_item_id = kept;
+  -- What was told of it, or is to be, is known by the item's name.
+  update publications set event_id = request->>'event_id'
+  where media_item_id = kept and event_id = nullif(request->>'former_event_id', '');
+  update gathered_publications set event_id = request->>'event_id'
+  where media_item_id = kept and event_id = nullif(request->>'former_event_id', '');
   return 'true';
 end $$;
 
@@ -378,9 +382,22 @@ language sql stable security definer set search_path = public, extensions, pg_te
   ) e
 $$;
 
+create function moodreel_load_tag_edit(request jsonb) returns jsonb
+language sql stable security definer set search_path = public, extensions, pg_temp as $$
+  select coalesce((
+    select to_jsonb(t.added) from tag_edits t where t.media_item_id = moodreel.find_item(request)
+  ), '[]')
+$$;
+
+-- All of an item's, or those that the request names.
 create function moodreel_forget_tag_edit(request jsonb) returns jsonb
 language sql security definer set search_path = public, extensions, pg_temp as $$
-  delete from tag_edits where media_item_id = moodreel.find_item(request);
+  update tag_edits set added = array(
+    select name from unnest(added) with ordinality as listed (name, place)
+    where not name = any(moodreel.texts(request->'tags')) order by place)
+  where media_item_id = moodreel.find_item(request) and request ? 'tags';
+  delete from tag_edits
+  where media_item_id = moodreel.find_item(request) and (added = '{}' or not request ? 'tags');
   select 'true'::jsonb
 $$;
 
