@@ -34,6 +34,9 @@ RESCAN_INTERVAL_S = 3600.0
 DEBOUNCE_S = 0.8
 """How long notices are gathered before they are looked at."""
 
+UNDECODABLE = "Unable to decode path"
+"""What ``watchfiles`` 1.x gives up with when a file changes whose name is no UTF-8."""
+
 Noticed = tuple[Change, FoundFile]
 Present = dict[Root, tuple[int, int]]
 """The roots that are there, and which directory each of them is."""
@@ -57,6 +60,7 @@ class FolderChanges:
         self._polling_interval_s = polling_interval_s
         self._is_polling = force_polling
         self._is_partly_forbidden = False
+        self._interrupted_at_s = float("-inf")
         self._revisions: dict[str, str] = {}
         self._unsettled: set[str] = set()
 
@@ -152,12 +156,20 @@ class FolderChanges:
             # Only now: then watchfiles says nothing of exhausted inotify watches either.
             self._is_partly_forbidden = True
         except (OSError, RuntimeError) as error:
+            if UNDECODABLE in str(error):
+                self._pause_once(stop)
+                return  # everything is looked at again, and then listened to
             logger.warning(
-                "the system cannot report changes in the library (too few inotify watches, or a "
-                "file name that is no UTF-8): polling instead",
+                "the system cannot report changes in the library (too few inotify watches): "
+                "polling instead",
                 extra={"action": "watch_falls_back_to_polling", "error": str(error)},
             )
             self._is_polling = True
+
+    def _pause_once(self, stop: threading.Event) -> None:
+        """Let an interval pass since the last such pause, for what follows is a whole walk."""
+        stop.wait(max(self._interrupted_at_s + self._polling_interval_s - time.monotonic(), 0))
+        self._interrupted_at_s = time.monotonic()
 
     def _present(self) -> Present:
         found = ((root, root.identity) for root in self._tree.roots)

@@ -403,6 +403,17 @@ async def test_a_watched_item_can_be_asked_for(library):
     assert (await server.get_item(event.ref)).title == event.title
 
 
+async def test_a_name_that_is_no_utf8_does_not_end_the_systems_notices(library):
+    settings = {"media_dirs": [library], "settle_s": 0, "polling_interval_s": 3600}
+    async with watching(FolderServer(FolderSettings.model_validate(settings))) as watch:
+        put(library, "first.mp3")
+        await watch.until(("added", "first"))
+        (library / os.fsdecode(b"caf\xe9 (2019).mkv")).write_bytes(b"media")
+        await watch.until(("added", "caf\ufffd"))
+        put(library, "after.mp3")
+        await watch.until(("added", "after"))
+
+
 async def test_a_thousand_files_at_once_are_all_told_of(library):
     async with watching(server_of(library)) as watch:
         put(library, "first.mp3")

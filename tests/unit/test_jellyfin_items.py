@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.media_servers.jellyfin_parsers import parse_id, parse_item, list_sources
+from adapters.media_servers.jellyfin_parsers import list_sources, parse_id, parse_item
 from service.domain import ItemRef, MediaKind
 from service.errors import MoodreelError, PermanentError, TransientError
 
