@@ -1,0 +1,37 @@
+"""What servers hand out besides JSON: pictures and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from adapters.media_servers.artwork import MAX_POSTER_BYTES, accept_picture
+from adapters.media_servers.http import JsonClient
+from adapters.media_servers.texts import MAX_BYTES, parse_text
+from service.domain import TranscriptLine
+from service.errors import PermanentError
+
+
+async def fetch_picture(http: JsonClient, path: str, query: Mapping[str, str]) -> bytes:
+    """Fetch a picture from the server that the client is of; empty without a fit one.
+
+    Raises:
+        TransientError: The server did not answer.
+        ConfigurationError: The key is refused.
+    """
+    try:
+        answer = await http.read(path, query, max_bytes=MAX_POSTER_BYTES)
+    except PermanentError:  # there is none, or it is far too large
+        return b""
+    return accept_picture(answer.body)
+
+
+async def fetch_transcript(http: JsonClient, path: str) -> Sequence[TranscriptLine]:
+    """Fetch subtitles or lyrics, of the kind that the path ends with; SubRip where it says none.
+
+    Raises as ``fetch_picture`` does.
+    """
+    try:
+        answer = await http.read(path, max_bytes=MAX_BYTES)
+    except PermanentError:  # it cannot be extracted: as good as none
+        return ()
+    return parse_text(answer.body, ".lrc" if path.endswith(".lrc") else ".srt")
