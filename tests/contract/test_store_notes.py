@@ -90,6 +90,12 @@ async def test_tags_that_were_added_are_kept_until_they_are_taken_back(store):
         assert list(await store.list_tag_edits("jellyfin")) == []
 
 
+async def test_an_item_that_got_no_tags_has_no_edit(store):
+    await store.begin(make_item())
+    await store.note_tag_edit(TagEdit(ref=REF, added=()))
+    assert list(await store.list_tag_edits("jellyfin")) == []
+
+
 async def test_edits_of_an_item_are_one_and_name_each_tag_once(store):
     await store.begin(make_item())
     for added in (("b", "a"), ("a", "c", "a"), (), ("b",)):

@@ -136,7 +136,7 @@ $$;
 create function moodreel.add_tag_edit(item bigint, added text[]) returns void
 language sql as $$
   insert into tag_edits as t (media_item_id, added)
-  select item, moodreel.distinct_texts(add_tag_edit.added)
+  select item, moodreel.distinct_texts(add_tag_edit.added) where add_tag_edit.added <> '{}'
   on conflict (media_item_id) do update set
     added = moodreel.distinct_texts(t.added || excluded.added), noted_at = excluded.noted_at
 $$;
