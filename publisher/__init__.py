@@ -6,21 +6,37 @@ A new channel is one file with ``open_channels(store)`` and one line in the list
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
-from publisher import discord, http, store
-from service.ports import Channel, Store
+from publisher import discord, http, library, nats, store
+from service.errors import ConfigurationError
+from service.ports import Channel, Store, TagKeeper
 
 _CHANNELS = (
     store.open_channels,
+    nats.open_channels,
     http.open_channels,
     discord.open_channels,
 )
+_NOBODY: Mapping[str, TagKeeper] = MappingProxyType({})
 
 
-def open_channels(kept_in: Store) -> Mapping[str, Channel]:
+def open_channels(
+    kept_in: Store, keepers: Mapping[str, TagKeeper] = _NOBODY
+) -> Mapping[str, Channel]:
     """The configured channels by name; ``store`` is always among them.
 
+    Args:
+        kept_in: Where events and the ledger of tags are kept.
+        keepers: Media servers whose items take tags, by name.
+
     Raises:
-        ConfigurationError: The settings of one of them are wrong.
+        ConfigurationError: The settings of one of them are wrong, or two have one name.
     """
-    return {channel.name: channel for open_some in _CHANNELS for channel in open_some(kept_in)}
+    channels: dict[str, Channel] = {}
+    for open_some in (*_CHANNELS, lambda kept: library.open_channels(kept, keepers)):
+        for channel in open_some(kept_in):
+            if channel.name in channels:
+                raise ConfigurationError(f"two channels are called {channel.name}: rename one")
+            channels[channel.name] = channel
+    return channels

@@ -505,8 +505,11 @@ class Store(Protocol):
     async def list_tag_edits(self, server: str) -> Sequence[TagEdit]:
         """All tags that we added and that were not taken back, by item."""
 
-    async def forget_tag_edit(self, ref: ItemRef) -> None:
-        """They were taken back."""
+    async def load_tag_edit(self, ref: ItemRef) -> TagEdit:
+        """Likewise, of one item."""
+
+    async def forget_tag_edit(self, ref: ItemRef, tags: Collection[str] | None = None) -> None:
+        """All of them, or these, were taken back."""
 
     async def save_event(self, envelope: Json) -> None:
         """Keep an event envelope; its id is its identity, a second save changes nothing."""

@@ -12,6 +12,7 @@ from service.cli.models import app as models_app
 from service.cli.publish import publish
 from service.cli.run import run, serve, work
 from service.cli.status import status
+from service.cli.tags import app as tags_app
 
 app = typer.Typer(
     name="moodreel",
@@ -24,6 +25,7 @@ for function in (run, serve, work, analyze, backfill, status, publish, doctor):
     app.command()(function)
 app.add_typer(models_app, name="models")
 app.add_typer(migrate_app, name="migrate")
+app.add_typer(tags_app, name="tags")
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from service.wiring.calibrating import open_calibration
 from service.wiring.diagnosis import diagnose
 from service.wiring.examiner import FileExaminer, has_sound_captioner, open_file_examiner
 from service.wiring.house import Moodreel, open_moodreel
+from service.wiring.tags import Edited, LibraryTags, open_tags
 from service.wiring.upkeep import (
     apply_migrations,
     list_models,
@@ -17,7 +18,9 @@ from service.wiring.upkeep import (
 
 __all__ = [
     "Bench",
+    "Edited",
     "FileExaminer",
+    "LibraryTags",
     "Moodreel",
     "advise_bench",
     "apply_migrations",
@@ -28,6 +31,7 @@ __all__ = [
     "open_calibration",
     "open_file_examiner",
     "open_moodreel",
+    "open_tags",
     "plan_bench",
     "print_migrations",
     "pull_model",
