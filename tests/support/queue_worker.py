@@ -20,7 +20,7 @@ from pathlib import Path
 from adapters.queue import ProcrastinateQueue, QueueSettings
 from service.domain import Job
 from service.errors import TransientError
-from service.ports import Perform
+from service.ports import JobQueue, Perform
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 120.0
@@ -53,7 +53,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def counts_become(queue: ProcrastinateQueue, **expected: int) -> None:
+async def counts_become(queue: JobQueue, **expected: int) -> None:
     """Wait until these states count so many jobs."""
 
     async def are() -> bool:
