@@ -1,0 +1,144 @@
+"""Subtitles and lyrics as they are found in the wild."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from adapters.media_servers.texts import MAX_LINE_CHARS, MAX_LINES, parse_text
+from service.domain import TranscriptLine
+
+SRT = """1
+00:00:01,000 --> 00:00:02,500
+<i>They wait</i>
+at the harbour.
+
+2
+00:01:00,250 --> 00:01:01,000 X1:10 X2:20
+{\\an8}Gulls &amp; boats.
+"""
+VTT = """WEBVTT
+
+NOTE a comment
+
+STYLE
+::cue { color: red }
+
+intro
+00:01.000 --> 00:02.500 align:start
+<v Ada>They <00:01.500><c.red>wait</c></v>
+
+01:00:00.000 --> 01:00:01.000
+Later.
+"""
+LRC = """[ti:Salt]
+[00:10.50]First
+[00:30.00][00:20.00]Twice
+[01:00]Last
+not a line
+"""
+
+
+def lines(data, extension=".srt"):
+    raw = data if isinstance(data, bytes) else data.encode()
+    return [(line.start_s, line.end_s, line.text) for line in parse_text(raw, extension)]
+
+
+def test_subrip_is_read_without_its_tags():
+    assert lines(SRT) == [
+        (1.0, 2.5, "They wait at the harbour."),
+        (60.25, 61.0, "Gulls & boats."),
+    ]
+
+
+def test_webvtt_is_read_without_notes_styles_and_tags():
+    assert lines(VTT, ".vtt") == [(1.0, 2.5, "They wait"), (3600.0, 3601.0, "Later.")]
+
+
+def test_a_lyrics_line_lasts_until_the_next_begins():
+    assert lines(LRC, ".lrc") == [
+        (10.5, 20.0, "First"),
+        (20.0, 30.0, "Twice"),
+        (30.0, 60.0, "Twice"),
+        (60.0, 65.0, "Last"),
+    ]
+
+
+def test_a_positive_offset_brings_lyrics_earlier():
+    assert lines("[offset:+500]\n[00:10.00]Salt", ".lrc") == [(9.5, 14.5, "Salt")]
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        "\ufeffé".encode(),
+        "é".encode("utf-16"),
+        "é".encode("cp1252"),
+        "é".encode(),
+    ],
+    ids=["utf8-mark", "utf16", "cp1252", "utf8"],
+)
+def test_any_usual_encoding_is_understood(encoded):
+    mark = b"\xff\xfe" if encoded.startswith(b"\xff\xfe") else b""
+    cue = "1\n00:00:01,000 --> 00:00:02,000\n"
+    head = cue.encode("utf-16-le") if mark else cue.encode()
+    body = encoded.removeprefix(mark).removeprefix(b"\xef\xbb\xbf")
+
+    assert lines(mark + head + body) == [(1.0, 2.0, "é")]
+
+
+@pytest.mark.parametrize("break_", ["\n", "\r\n", "\r"])
+def test_any_line_break_is_understood(break_):
+    assert len(lines(SRT.replace("\n", break_))) == 2
+
+
+def test_cues_without_text_or_that_end_before_they_begin_are_left_out():
+    text = (
+        "00:00:01,000 --> 00:00:02,000\n\n"
+        "00:00:05,000 --> 00:00:04,000\nbackwards\n\n"
+        "00:00:06,000 --> 00:00:07,000\nkept\n"
+    )
+
+    assert lines(text) == [(6.0, 7.0, "kept")]
+
+
+def test_cues_without_an_empty_row_between_them_are_told_apart():
+    text = "00:01.0 --> 00:02.0\none\n00:03.0 --> 00:04.0\ntwo"
+
+    assert [words for _, _, words in lines(text)] == ["one", "two"]
+
+
+def test_lines_come_in_order_of_time_and_only_once():
+    text = "00:03.0 --> 00:04.0\nb\n\n00:01.0 --> 00:02.0\na\n\n00:01.0 --> 00:02.0\na\n"
+
+    assert lines(text) == [(1.0, 2.0, "a"), (3.0, 4.0, "b")]
+
+
+def test_what_is_far_too_much_is_cut_off():
+    long = "00:01.0 --> 00:02.0\n" + "x" * 10_000
+    many = "".join(
+        f"{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}.0 --> 09:59:59.0\na{n}\n\n"
+        for n in range(MAX_LINES + 5)
+    )
+
+    assert len(lines(long)[0][2]) == MAX_LINE_CHARS
+    assert len(lines(many)) == MAX_LINES
+
+
+times = st.from_regex(r"\A\d{0,3}:?\d{1,2}:\d{1,2}[.,]?\d{0,3}\Z")
+pieces = st.lists(times | st.sampled_from(["-->", "\n", "[", "]", "<i>", "{\\a", "\0"]) | st.text())
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.binary() | pieces.map(lambda found: " ".join(found).encode("utf-8", "replace")),
+    st.sampled_from([".srt", ".vtt", ".lrc", ".SRT", ""]),
+)
+def test_anything_at_all_is_lines_in_order(data, extension):
+    found = parse_text(data, extension)
+
+    assert all(isinstance(line, TranscriptLine) and line.text for line in found)
+    assert all(0 <= line.start_s <= line.end_s for line in found)
+    assert [line.start_s for line in found] == sorted(line.start_s for line in found)
+    "".join(line.text for line in found).encode()
