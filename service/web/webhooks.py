@@ -22,6 +22,7 @@ from service.domain import (
 )
 from service.errors import BadPayloadError, ConfigurationError
 from service.ports import JobQueue, Store, WebhookSender
+from service.web.commits import Commits
 from service.web.token import Token
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class Webhooks:
     ) -> None:
         self._senders = senders
         self._servers = servers
-        self._queue = queue
+        self._commits = Commits(queue)
         self._store = store
         self._token = token
         self._limits = limits
@@ -119,9 +120,11 @@ class Webhooks:
         jobs = [job for event in events for job in self._plan(event)]
         for ref in deleted:
             await self._store.mark_deleted(ref)
-        added = await self._queue.enqueue(jobs) if jobs else 0
-        if not deleted and not jobs:
+        if jobs:
+            await self._commits.commit(jobs)
+        elif not deleted:
             return web.Response(status=web.HTTPNoContent.status_code)
+        answer = {"jobs": list(map(_describe, jobs)), "deleted": list(map(str, deleted))}
         logger.info(
             "took a webhook",
             extra={
@@ -129,15 +132,9 @@ class Webhooks:
                 "sender": sender,
                 "changes": [event.change.value for event in events],
                 "titles": [event.title for event in events],
-                "jobs": list(map(_describe, jobs)),
-                "deleted": list(map(str, deleted)),
+                **answer,
             },
         )
-        answer = {
-            "jobs": list(map(_describe, jobs)),
-            "new": added,
-            "deleted": list(map(str, deleted)),
-        }
         return web.json_response(answer, status=web.HTTPAccepted.status_code)
 
     def _plan(self, event: WebhookEvent) -> Sequence[Job]:

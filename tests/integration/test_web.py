@@ -212,7 +212,7 @@ async def test_an_added_item_is_committed_and_then_accepted(service):
     status, answer, _ = await service.post(ADDED)
 
     assert status == 202
-    assert answer == {"jobs": ["analyze jellyfin/film"], "new": 1, "deleted": []}
+    assert answer == {"jobs": ["analyze jellyfin/film"], "deleted": []}
     assert service.queue.jobs == [AnalyzeJob(ref=FILM)]
 
 
@@ -235,14 +235,47 @@ async def test_a_burst_of_equal_webhooks_is_one_job(service):
     answers = await asyncio.gather(*(service.post(ADDED) for _ in range(30)))
 
     assert {status for status, _, _ in answers} == {202}
-    assert sorted(answer["new"] for _, answer, _ in answers)[-2:] == [0, 1]
     assert len(service.queue.jobs) == 1
+
+
+async def test_what_comes_while_the_disk_is_busy_is_committed_together(service):
+    service.queue.may_commit.clear()
+    first = asyncio.create_task(service.post(ADDED))
+    async with asyncio.timeout(10):
+        await service.queue.entered.wait()
+    others = [
+        asyncio.create_task(service.post({"change": "added", "item": f"film-{number}"}))
+        for number in range(20)
+    ]
+    await asyncio.wait(others, timeout=0.2)
+    service.queue.may_commit.set()
+
+    answers = await asyncio.gather(first, *others)
+
+    assert {status for status, _, _ in answers} == {202}
+    assert len(service.queue.jobs) == 21
+    assert len(service.queue.calls) < 21
+
+
+async def test_all_who_wait_for_a_commit_hear_that_it_failed(service):
+    service.queue.may_commit.clear()
+    first = asyncio.create_task(service.post(ADDED))
+    async with asyncio.timeout(10):
+        await service.queue.entered.wait()
+    others = [asyncio.create_task(service.post(ADDED)) for _ in range(5)]
+    await asyncio.wait(others, timeout=0.2)
+    service.queue.error = TransientError("gone")
+    service.queue.may_commit.set()
+
+    answers = await asyncio.gather(first, *others)
+
+    assert {status for status, _, _ in answers} == {503}
 
 
 async def test_a_deleted_item_is_marked_and_not_analysed(service):
     status, answer, _ = await service.post({"change": "deleted", "item": "film"})
 
-    assert (status, answer) == (202, {"jobs": [], "new": 0, "deleted": ["jellyfin/film"]})
+    assert (status, answer) == (202, {"jobs": [], "deleted": ["jellyfin/film"]})
     assert service.store.deleted == [FILM]
     assert service.queue.jobs == []
 
@@ -285,9 +318,7 @@ async def test_all_that_one_webhook_tells_is_committed_at_once(service):
 
     await service.post(json.dumps(told).encode())
 
-    assert service.queue.calls == [
-        [AnalyzeJob(ref=FILM), ExpandJob(ref=SHOW, after_s=30.0), AnalyzeJob(ref=FILM)]
-    ]
+    assert service.queue.calls == [[AnalyzeJob(ref=FILM), ExpandJob(ref=SHOW, after_s=30.0)]]
 
 
 async def test_an_event_of_no_interest_has_no_content(service):
