@@ -312,8 +312,8 @@ class StandInJellyfin:
         track = self._find(request).subtitle(int(request.match_info["index"]))
         if track is None:
             raise web.HTTPNotFound
-        if not track.is_text:
-            raise web.HTTPInternalServerError(text="pictures cannot be made into text")
+        if not track.is_text or track.is_broken:
+            raise web.HTTPInternalServerError(text="this cannot be made into text")
         return web.Response(text=track.text, content_type="text/vtt")
 
     async def _trickplay_sheet(self, request: web.Request) -> web.Response:

@@ -71,6 +71,8 @@ class StandInSubtitle:
     is_default: bool = False
     is_external: bool = True
     is_text: bool = True
+    is_broken: bool = False
+    """It is listed, but extracting it fails."""
 
     def stream(self, index: int) -> dict[str, Any]:
         return {
