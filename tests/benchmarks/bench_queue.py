@@ -35,8 +35,8 @@ async def rate(count: int, work: Callable[[], Awaitable[object]]) -> float:
     return count / (time.perf_counter() - began_at)
 
 
-async def measure_enqueueing(dsn: str) -> tuple[float, float]:
-    """Jobs a second, in one call and in many."""
+async def measure_enqueueing(dsn: str) -> tuple[float, float, float]:
+    """Jobs a second: in one call, again while they wait, and one by one."""
     queue = await ProcrastinateQueue.open(dsn, QueueSettings())
 
     async def one_by_one() -> None:
@@ -44,9 +44,11 @@ async def measure_enqueueing(dsn: str) -> tuple[float, float]:
             await queue.enqueue([job])
 
     single = await rate(SINGLE, one_by_one)
-    batch = await rate(BATCH, lambda: queue.enqueue(jobs(SINGLE + BATCH)[SINGLE:]))
+    backlog = jobs(SINGLE + BATCH)[SINGLE:]
+    batch = await rate(BATCH, lambda: queue.enqueue(backlog))
+    again = await rate(BATCH, lambda: queue.enqueue(backlog))
     await queue.aclose()
-    return batch, single
+    return batch, again, single
 
 
 async def measure_working(dsn: str) -> tuple[float, list[float]]:
@@ -125,7 +127,7 @@ def run() -> list[Row]:
             with fresh_database(dsn) as database:
                 base_single, base_done = asyncio.run(procrastinates(database))
             with fresh_database(dsn) as database:
-                batch, single = asyncio.run(measure_enqueueing(database))
+                batch, again, single = asyncio.run(measure_enqueueing(database))
             with fresh_database(dsn) as database:
                 done, latencies = asyncio.run(measure_working(database))
         finally:
@@ -142,6 +144,7 @@ def run() -> list[Row]:
     worker = f"procrastinate's worker ({base_done:.0f}/s)"
     return [
         row(f"enqueue {BATCH} in one call", batch, defer, base_single),
+        row("the same again: they wait", again, defer, base_single),
         row("enqueue one by one", single, defer, base_single),
         row(f"trivial jobs, {CONCURRENCY} at once", done, worker, base_done),
         {"name": "enqueue to begin, p50", "value": round(median(latencies), 1), "unit": "ms"},

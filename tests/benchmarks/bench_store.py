@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -14,7 +15,7 @@ import psycopg
 from adapters.database.embedded import EmbeddedPostgres
 from adapters.database.records import dump_analysis, dump_vectors
 from adapters.database.store import DatabaseStore
-from service.domain import Analysis, Float32, ItemRef, Scene
+from service.domain import Analysis, Float32, Gathered, ItemRef, Scene, TranscriptLine
 from tests.support.postgres import reachable_directory
 from tests.support.postgrest import BINARY
 from tests.support.stores import (
@@ -34,6 +35,10 @@ SCENES_PER_ITEM = 100
 ASKED = 16
 KINDS = {"scene": MODEL, "keyframe": MODEL, "sound": SOUND_MODEL}
 REFS = 5_000
+LIBRARY = 100_000
+EPISODES = 10
+LINES = 1_500
+"""Of a film's subtitles."""
 ROUNDS = 3
 
 Row = dict[str, Any]
@@ -53,6 +58,8 @@ def run() -> list[Row]:
                 row("load them", loaded_s, "saving them", saved_s),
             ]
             rows += compare(database)
+        with migrated_database("psycopg", dsn) as database:
+            rows += keep_books(database, analysis, saved_s)
         if BINARY.exists():
             with migrated_database("postgrest", dsn) as database:
                 rest_s = asyncio.run(measure(database, lambda store: save(store, analysis)))
@@ -149,6 +156,69 @@ def compare(database: Database) -> list[Row]:
         row(f"nearest of 50,000 scenes to {ASKED}", nearest_s, "NumPy in memory", matmul_s),
         row("statuses of 5,000 refs", statuses_s, "the smallest query", query_s),
     ]
+
+
+def keep_books(database: Database, analysis: Analysis, saved_s: float) -> list[Row]:
+    """Groups, renames and transcripts beside a library of 100,000 items."""
+    with psycopg.connect(database.dsn, autocommit=True) as admin:
+        admin.execute(
+            "with items as (insert into media_items (server, item_id, state, fingerprint) "
+            "select 'folder', md5(n::text), 'analyzed', 'print ' || n "
+            "from generate_series(1, %s) n returning id, fingerprint) "
+            "insert into media_analyses (media_item_id, token, revision, pipeline, duration_s, "
+            "embedding_model, shots, mood_curve, models, missing_models, warnings, seconds, "
+            "saved_at, fingerprint) select id, 1, '', 'p', 1, '', '[]', '[]', '{}', '{}', '{}', "
+            "'{}', now(), fingerprint from items",
+            [LIBRARY],
+        )
+        admin.execute("analyze")
+    nobody = make_item("nobody").ref
+    names = itertools.cycle((make_item("b"), make_item("a")))
+    seasons = itertools.count()
+    lines = [
+        TranscriptLine(start_s=2.0 * n, end_s=2.0 * n + 1.5, text="What is said, and answered.")
+        for n in range(LINES)
+    ]
+
+    async def rename(store: DatabaseStore) -> None:
+        item = next(names)
+        await store.adopt(make_item("a" if item.ref.item_id == "b" else "b").ref, item)
+
+    async def tell_season(store: DatabaseStore) -> None:
+        name = f"season {next(seasons)}"
+        for number in range(EPISODES):
+            one = Gathered(ref=make_item(f"episode {number}").ref, event_id="e")
+            key = await store.gather_publication(one, "discord", name, open_for_s=60.0)
+        await store.claim_group("discord", key, "e")
+        await store.settle_group("discord", key, "e", receipt="5")
+
+    async def list_all(store: DatabaseStore) -> None:
+        assert len([ref async for ref in store.list_refs("folder")]) == LIBRARY
+
+    async def measured() -> list[Row]:
+        async with aclosing(await database.open_store()) as store:
+            await save(store, replace(analysis, item=make_item("a")))
+            for number in range(EPISODES):
+                await store.begin(make_item(f"episode {number}"))
+        small_s = await measure(database, lambda store: store.saved_at(nobody))
+        twins_s = await measure(database, lambda store: store.find_twins("print 7", exclude=nobody))
+        rename_s = await measure(database, rename)
+        list_s = await measure(database, list_all)
+        season_s = await measure(database, tell_season)
+        film = make_item("episode 0").ref
+        transcript_s = await measure(database, lambda store: store.save_transcript(film, lines))
+        small = "the smallest query"
+        return [
+            row("find a twin among 100,000", twins_s, small, small_s),
+            row("rename an item of 1,000 scenes", rename_s, "saving it again", saved_s),
+            row("list 100,000 refs", list_s, small, small_s),
+            row(
+                "gather 10 episodes and tell", season_s, f"{EPISODES + 2} of {small}", 12 * small_s
+            ),
+            row("save 1,500 lines of transcript", transcript_s, small, small_s),
+        ]
+
+    return asyncio.run(measured())
 
 
 def fill(database: Database) -> Float32:
