@@ -208,6 +208,17 @@ async def test_an_item_that_took_the_place_of_another_gives_up_its_old_analysis(
     assert (await store.counts())["items_analyzed"] == 1
 
 
+async def test_of_two_analyses_of_the_same_content_the_formers_is_kept_with_its_ledger(store):
+    await analyzed(store, "between")  # so that ids do not happen to tell which is which
+    own = make_analysis(renamed(), pipeline="its own")
+    await store.save(own, await store.begin(renamed()))
+    former = await keep(store, "old")
+    await store.adopt(former.item.ref, renamed())
+    loaded = await store.load(renamed().ref)
+    assert loaded is not None
+    assert loaded.pipeline == former.pipeline
+
+
 async def test_what_was_told_of_the_former_counts_for_its_new_name(store):
     former = await keep(store, "old")
     ref = former.item.ref

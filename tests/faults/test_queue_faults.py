@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 
 from adapters.database.embedded import EmbeddedPostgres
 from adapters.queue import ProcrastinateQueue
-from service.domain import AnalyzeJob, ItemRef, Job, Priority
+from service.domain import AnalyzeJob, ItemRef, Job, Priority, PublishJob
 from service.errors import TransientError
 from tests.support.postgres import FAST, reachable_directory
 from tests.support.queue_worker import (
@@ -137,6 +137,28 @@ async def test_a_rescued_job_takes_up_an_equal_one_that_came_in_meanwhile(
         await child.end(signal.SIGKILL)
 
     assert (await work_through(queue, 1)).performed == [(JOB, 2)]
+    assert await queue.counts() == ALL_DONE
+
+
+async def test_a_rescued_message_of_a_group_takes_up_what_was_gathered_for_later(
+    queue: ProcrastinateQueue, database_dsn: str
+):
+    """It is about all that is gathered by then: there is nothing left to wait for."""
+    message = PublishJob(ref=JOB.ref, channel="discord", event_id="e1", group="season#1")
+    more = PublishJob(
+        ref=ItemRef(server="folder", item_id="next"),
+        channel="discord",
+        event_id="e2",
+        group="season#1",
+        after_s=3600.0,
+    )
+    await queue.enqueue([message])
+    async with child_worker(database_dsn) as child:
+        await child.expect("begun film 1")
+        assert await queue.enqueue([more]) == 1
+        await child.end(signal.SIGKILL)
+
+    assert (await work_through(queue, 1)).performed == [(message, 2)]
     assert await queue.counts() == ALL_DONE
 
 
