@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 
+from adapters.media_servers.values import text
 from service.domain import Json
 from service.errors import BadPayloadError
 
@@ -61,11 +62,8 @@ def peek_object(body: bytes, content_type: str) -> Json:
 
 
 def read_title(value: Any) -> str:  # noqa: ANN401  JSON
-    """A title on one line of any log, without what a database refuses (NUL, lone surrogates)."""
-    if not isinstance(value, str):
-        return ""
-    printable = value.replace("\0", "").encode("utf-8", "replace").decode()
-    return " ".join(printable.split())[:MAX_TITLE_LENGTH]
+    """A title on one line of any log, without what a database refuses."""
+    return " ".join(text(value).split())[:MAX_TITLE_LENGTH]
 
 
 def _find_json(body: bytes, content_type: str) -> bytes:

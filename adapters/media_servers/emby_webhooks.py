@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from adapters.media_servers.bodies import peek_object, read_object, read_title
+from adapters.media_servers.emby_parsers import KINDS, parse_id
 from service.domain import Change, ItemRef, LibraryEvent
 from service.errors import BadPayloadError
 
@@ -14,22 +14,8 @@ CHANGES: Mapping[str, Change] = MappingProxyType(
     {"library.new": Change.ADDED, "library.deleted": Change.DELETED}
 )
 """Events that concern the library; there is none for a changed item."""
-ITEMS = frozenset({"Movie", "Episode", "Video", "MusicVideo", "Audio"})
 GROUPS = frozenset({"Series", "Season", "MusicAlbum"})
-
-_ID = re.compile(r"[0-9a-f]{1,32}")
-
-
-def parse_id(value: object) -> str:
-    """Read an item's id: a number as a text; 32 hex digits are let through.
-
-    Raises:
-        ValueError: It is no id.
-    """
-    text = str(value).lower() if isinstance(value, str | int) else ""
-    if _ID.fullmatch(text) is None:
-        raise ValueError("not an item id of digits")
-    return text
+"""Item types that hold others."""
 
 
 def recognises(body: bytes, content_type: str) -> bool:
@@ -55,7 +41,7 @@ def parse_webhook(body: bytes, content_type: str, server_name: str) -> Sequence[
         raise BadPayloadError(f'Emby webhook {event} without "Item"')
     item_type = item.get("Type")
     is_bare = item_type is None
-    if not is_bare and item_type not in (*ITEMS, *GROUPS):
+    if not is_bare and item_type not in (*KINDS, *GROUPS):
         return ()
     try:
         ref = ItemRef(server=server_name, item_id=parse_id(item.get("Id")))

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from adapters.media_servers.bodies import peek_object, read_object, read_title
+from adapters.media_servers.plex_parsers import GROUPS, KINDS, parse_id
 from service.domain import Change, ItemRef, LibraryEvent
 from service.errors import BadPayloadError
 
 NEW = "library.new"
 """The one event that concerns the library: there is none for what was changed or deleted."""
-ITEMS = frozenset({"movie", "episode", "track"})
-GROUPS = frozenset({"show", "season", "artist", "album"})
-"""Plex often sends one event for many new episodes, about their season or show."""
-
-_RATING_KEY = re.compile(r"[0-9]{1,19}", re.ASCII)
-
-
-def parse_rating_key(value: object) -> str:
-    """Read an item's id, a number.
-
-    Raises:
-        ValueError: It is no number.
-    """
-    text = str(value) if isinstance(value, str | int) else ""
-    if _RATING_KEY.fullmatch(text) is None:
-        raise ValueError("not a rating key of digits")
-    return text
 
 
 def recognises(body: bytes, content_type: str) -> bool:
@@ -38,6 +21,8 @@ def recognises(body: bytes, content_type: str) -> bool:
 
 def parse_webhook(body: bytes, content_type: str, server_name: str) -> Sequence[LibraryEvent]:
     """Read a body; a picture beside the JSON is left alone.
+
+    Many new episodes often make one event, about their season or show.
 
     Raises:
         BadPayloadError: No JSON object, no event, or no item id where one belongs.
@@ -52,10 +37,10 @@ def parse_webhook(body: bytes, content_type: str, server_name: str) -> Sequence[
     if not isinstance(item, dict):
         raise BadPayloadError(f'Plex webhook {event} without "Metadata"')
     item_type = item.get("type")
-    if item_type not in (*ITEMS, *GROUPS):
+    if item_type not in (*KINDS, *GROUPS):
         return ()
     try:
-        ref = ItemRef(server=server_name, item_id=parse_rating_key(item.get("ratingKey")))
+        ref = ItemRef(server=server_name, item_id=parse_id(item.get("ratingKey")))
     except ValueError as error:
         raise BadPayloadError(f"Plex webhook {event}, ratingKey: {error}") from error
     return (
