@@ -15,7 +15,7 @@ from adapters.media_servers.artwork import POSTER_WIDTH
 from adapters.media_servers.emby_api import FINDINGS, EmbyApi, EmbySettings
 from adapters.media_servers.fetching import fetch_picture, fetch_transcript
 from adapters.media_servers.paths import locate
-from adapters.media_servers.values import text
+from adapters.media_servers.values import edit_names, text
 from service.domain import (
     Finding,
     IllegibleItem,
@@ -116,7 +116,8 @@ class EmbyServer:
 
     async def who_plays(self) -> str:
         sessions = await self._api.http.get_list("/Sessions")
-        return "; ".join(filter(None, map(parsers.transcoding, sessions)))
+        busy = "; ".join(filter(None, map(parsers.transcoding, sessions)))
+        return f"Emby {busy}" if busy else ""
 
     async def read_poster(self, ref: ItemRef) -> bytes:
         dto = await self._api.get_item(ref)
@@ -151,9 +152,8 @@ class EmbyServer:
             raise PermanentError(f"{ref} holds other items: its tags would count for all of them")
         dto = await self._api.get_whole(ref)
         present = parsers.tag_names(dto)
-        unwanted = set(remove) - set(add)
-        tags = [tag for tag in dict.fromkeys((*present, *add)) if tag not in unwanted]
-        if tuple(tags) != present:
+        tags = edit_names(present, add=add, remove=remove)
+        if tags != present:
             await self._api.http.send(
                 "POST", f"/Items/{ref.item_id}", body=parsers.retag(dto, tags)
             )

@@ -14,9 +14,18 @@ from adapters.media_servers.paging import each_once
 from adapters.media_servers.paths import Mappings, PathSettings
 from adapters.media_servers.values import Address, child, objects, text
 from service.domain import ItemRef, Json
-from service.errors import ConfigurationError, NotFoundError, TransientError
+from service.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
 
 FIELDS = "Path,MediaSources,Overview,Genres,Tags,DateCreated,ProductionYear"
+ALWAYS_SENT = {
+    "Name": str,
+    "Genres": list,
+    "TagItems": list,
+    "ProviderIds": dict,
+    "Studios": list,
+    "LockData": bool,
+}
+"""What Emby shows an administrator of an item in any case; without these it was not read whole."""
 _USER_ID = re.compile("[0-9a-fA-F]{32}")
 
 FINDINGS = Findings(
@@ -144,11 +153,23 @@ class EmbyApi:
             return {}
 
     async def get_whole(self, ref: ItemRef) -> Json:
-        """An item with every field that Emby would wipe if it were absent from an update."""
+        """An item with every field that Emby would wipe if it were absent from an update.
+
+        Raises:
+            PermanentError: Some are missing that Emby sends even where they are empty.
+        """
         user_id = self._user_id or await self._find_administrator()
         dto = await self.http.get(f"/Users/{user_id}/Items/{ref.item_id}")
         if str(dto.get("Id")) != ref.item_id:
             raise TransientError(f"{ref}: Emby answered with another item")
+        missing = [
+            name for name, kind in ALWAYS_SENT.items() if not isinstance(dto.get(name), kind)
+        ]
+        if missing:
+            raise PermanentError(
+                f"{ref}: Emby did not show {', '.join(missing)}; writing tags would erase that, "
+                "so they are left alone; set EMBY_USER_ID to an administrator's id"
+            )
         return dto
 
     async def _find_administrator(self) -> str:

@@ -17,7 +17,7 @@ from adapters.media_servers.fetching import fetch_picture, fetch_transcript
 from adapters.media_servers.paging import merge
 from adapters.media_servers.paths import locate
 from adapters.media_servers.plex_api import FINDINGS, PlexApi, PlexSettings
-from adapters.media_servers.values import objects, text
+from adapters.media_servers.values import edit_names, objects, text
 from service.domain import (
     Finding,
     IllegibleItem,
@@ -127,7 +127,8 @@ class PlexServer:
     async def who_plays(self) -> str:
         container = await self._api.get("/status/sessions")
         sessions = objects(container.get("Metadata"))
-        return "; ".join(filter(None, map(parsers.transcoding, sessions)))
+        busy = "; ".join(filter(None, map(parsers.transcoding, sessions)))
+        return f"Plex {busy}" if busy else ""
 
     async def read_poster(self, ref: ItemRef) -> bytes:
         """Its poster, made small by Plex itself, from a picture of Plex's own."""
@@ -148,16 +149,22 @@ class PlexServer:
     async def edit_tags(
         self, ref: ItemRef, *, add: Collection[str], remove: Collection[str]
     ) -> None:
-        """Edit the labels: they are the only tags that Plex leaves to people."""
+        """Edit the labels: they are the only tags that Plex leaves to people.
+
+        Plex writes labels with a capital: ``ai:sea`` comes back as ``Ai:sea``, the same to us.
+        """
         metadata = await self._api.get_item(ref)
         if metadata.get("type") not in parsers.KINDS:
             raise PermanentError(f"{ref} holds other items: its tags would count for all of them")
-        wanted, gone = parsers.plan_labels(metadata, add=add, remove=remove)
-        if gone or tuple(wanted) != parsers.labels(metadata):
-            try:
-                await self._api.write_labels(metadata, wanted=wanted, gone=gone)
-            except ValueError as error:
-                raise PermanentError(f"{ref} is in no library of Plex: {error}") from error
+        present = parsers.labels(metadata)
+        wanted = edit_names(present, add=add, remove=remove)
+        if wanted == present:
+            return
+        try:
+            gone = [label for label in present if label not in wanted]
+            await self._api.write_labels(metadata, wanted=wanted, gone=gone)
+        except ValueError as error:
+            raise PermanentError(f"{ref} is in no library of Plex: {error}") from error
 
     async def check(self) -> Sequence[Finding]:
         """Whether it answers, takes the token and sends webhooks, and where its files are here."""

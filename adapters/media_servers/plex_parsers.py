@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from adapters.media_servers.values import child, integer, moment, names, objects, text
@@ -231,23 +231,6 @@ def transcoding(session: Json) -> str:
         return ""
     client = text(player.get("product")) or text(player.get("title")) or "somebody"
     return f"transcodes {text(session.get('title')) or 'something'!r} for {client}"
-
-
-def plan_labels(
-    metadata: Json, *, add: Collection[str], remove: Collection[str]
-) -> tuple[list[str], list[str]]:
-    """Which labels an item is to have, and which of its present ones are to go.
-
-    Plex writes labels with a capital: ``ai:sea`` comes back as ``Ai:sea`` and counts as the same.
-    """
-    present = labels(metadata)
-    unwanted = {label.casefold() for label in remove} - {label.casefold() for label in add}
-    gone = [label for label in present if label.casefold() in unwanted]
-    wanted: dict[str, str] = {}
-    for label in (*present, *add):
-        if label.casefold() not in unwanted:
-            wanted.setdefault(label.casefold(), label)
-    return list(wanted.values()), gone
 
 
 def _revision(part: Json) -> str:

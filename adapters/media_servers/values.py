@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -56,6 +56,18 @@ def moment(value: Any) -> datetime | None:  # noqa: ANN401  JSON
     except (ValueError, OverflowError, OSError):
         return None
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def edit_names(
+    present: tuple[str, ...], *, add: Collection[str], remove: Collection[str]
+) -> tuple[str, ...]:
+    """Tags after an edit, in order. Case makes no difference: servers fold it, or change it."""
+    unwanted = {name.casefold() for name in remove} - {name.casefold() for name in add}
+    wanted: dict[str, str] = {}
+    for name in (*present, *add):
+        if name.casefold() not in unwanted:
+            wanted.setdefault(name.casefold(), name)
+    return tuple(wanted.values())
 
 
 def _require_plain_address(value: str) -> str:

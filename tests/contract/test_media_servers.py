@@ -1,4 +1,4 @@
-"""What every media server promises, over a directory and over Jellyfin."""
+"""What every media server promises, over a directory and over the real protocols."""
 
 from __future__ import annotations
 
@@ -16,18 +16,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.media_servers import MEDIA_SERVERS
+from adapters.media_servers.emby import EmbyServer
+from adapters.media_servers.emby_api import EmbySettings
 from adapters.media_servers.folder import FolderServer, FolderSettings
 from adapters.media_servers.jellyfin import JellyfinServer, JellyfinSettings
-from service.domain import ItemRef, LibraryEvent, LocalFile, RemoteStream, Severity
+from adapters.media_servers.plex import PlexServer
+from adapters.media_servers.plex_api import PlexSettings
+from service.domain import ItemRef, LibraryEvent, LocalFile, Order, RemoteStream, Severity
 from service.errors import BadPayloadError, NotFoundError, TransientError
-from service.ports import MediaServer
+from service.ports import MediaServer, PosterSource, TranscriptSource
+from tests.support.emby import EmbyItem, StandInEmby
 from tests.support.jellyfin import API_KEY, StandInItem, StandInJellyfin
+from tests.support.plex import PlexItem, StandInPlex
 
 
 class World(Protocol):
     """A media server, and what its owner can do to the library behind it."""
 
     server: MediaServer
+    clock_s: float
+    """How finely it tells when items were added."""
 
     def add(self, name: str) -> None: ...
     def replace(self, name: str) -> None: ...
@@ -36,6 +44,8 @@ class World(Protocol):
 
 
 class FolderWorld:
+    clock_s = 0.02
+
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         directory.mkdir()
@@ -57,6 +67,8 @@ class FolderWorld:
 
 
 class JellyfinWorld:
+    clock_s = 0.02
+
     def __init__(self, stand_in: StandInJellyfin, url: str) -> None:
         self.stand_in = stand_in
         self.server: MediaServer = JellyfinServer(
@@ -89,6 +101,72 @@ class JellyfinWorld:
         return next(item for item in self.stand_in.items if item.path == f"/media/{name}")
 
 
+def described(name: str) -> tuple[str, int | None, bool]:
+    """Title, year and whether it is a song."""
+    stem, extension = os.path.splitext(name)  # noqa: PTH122  a name, not a path
+    title = stem.removesuffix(" (2019)")
+    return title, 2019 if title != stem else None, extension == ".mp3"
+
+
+class EmbyWorld:
+    clock_s = 0.02
+
+    def __init__(self, stand_in: StandInEmby, url: str) -> None:
+        self.stand_in = stand_in
+        self.server: MediaServer = EmbyServer(
+            EmbySettings.model_validate({"EMBY_URL": url, "EMBY_API_KEY": API_KEY})
+        )
+
+    def add(self, name: str) -> None:
+        title, year, is_song = described(name)
+        item_type = "Audio" if is_song else "Movie"
+        self.stand_in.items.append(
+            EmbyItem(name=title, type=item_type, path=f"/media/{name}", year=year)
+        )
+
+    def replace(self, name: str) -> None:
+        self._item(name).size_bytes = 4711
+
+    def remove(self, name: str) -> None:
+        self.stand_in.items.remove(self._item(name))
+
+    def go_away(self) -> None:
+        self.stand_in.fail_with(503)
+
+    def _item(self, name: str) -> EmbyItem:
+        return next(item for item in self.stand_in.items if item.path == f"/media/{name}")
+
+
+class PlexWorld:
+    clock_s = 1.0
+    """Plex keeps whole seconds."""
+
+    def __init__(self, stand_in: StandInPlex, url: str) -> None:
+        self.stand_in = stand_in
+        self.server: MediaServer = PlexServer(
+            PlexSettings.model_validate({"PLEX_URL": url, "PLEX_TOKEN": API_KEY})
+        )
+
+    def add(self, name: str) -> None:
+        title, year, is_song = described(name)
+        item_type = "track" if is_song else "movie"
+        self.stand_in.items.append(
+            PlexItem(title=title, type=item_type, path=f"/media/{name}", year=year)
+        )
+
+    def replace(self, name: str) -> None:
+        self._item(name).size_bytes = 4711
+
+    def remove(self, name: str) -> None:
+        self.stand_in.items.remove(self._item(name))
+
+    def go_away(self) -> None:
+        self.stand_in.fail_with(503)
+
+    def _item(self, name: str) -> PlexItem:
+        return next(item for item in self.stand_in.items if item.path == f"/media/{name}")
+
+
 @asynccontextmanager
 async def folder_world(tmp_path: Path):
     yield FolderWorld(tmp_path / "library")
@@ -101,7 +179,26 @@ async def jellyfin_world(_tmp_path: Path):
         yield JellyfinWorld(stand_in, url)
 
 
-WORLDS = {"folder": folder_world, "jellyfin": jellyfin_world}
+@asynccontextmanager
+async def emby_world(_tmp_path: Path):
+    stand_in = StandInEmby(api_key=API_KEY)
+    async with stand_in.serving() as url:
+        yield EmbyWorld(stand_in, url)
+
+
+@asynccontextmanager
+async def plex_world(_tmp_path: Path):
+    stand_in = StandInPlex(token=API_KEY)
+    async with stand_in.serving() as url:
+        yield PlexWorld(stand_in, url)
+
+
+WORLDS = {
+    "emby": emby_world,
+    "folder": folder_world,
+    "jellyfin": jellyfin_world,
+    "plex": plex_world,
+}
 
 
 @pytest.fixture(params=sorted(WORLDS))
@@ -121,7 +218,8 @@ def test_every_server_of_the_registry_is_tested_here():
 
 @pytest.mark.parametrize("name", sorted(MEDIA_SERVERS))
 def test_a_server_that_no_setting_names_is_not_made(name, monkeypatch, tmp_path):
-    monkeypatch.delenv("JELLYFIN_URL", raising=False)
+    for variable in ("EMBY_URL", "JELLYFIN_URL", "PLEX_URL"):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.delenv("MOODREEL_MEDIA_DIRS", raising=False)
     monkeypatch.setenv("MOODREEL_CONFIG", str(tmp_path / "none.toml"))
 
@@ -208,17 +306,74 @@ async def test_a_replaced_file_is_a_new_revision_of_the_same_item(world):
     assert after.revision != before.revision
 
 
-async def test_since_leaves_out_what_came_before(world):
-    world.add("Before.mp3")
-    since = datetime.now(UTC) + timedelta(milliseconds=20)
+async def let_time_pass(world) -> datetime:
+    """A moment that is told apart from what was added before it, and from what is added now."""
+    clock = timedelta(seconds=world.clock_s)
+    moment = datetime.now(UTC) + clock
     deadline = time.monotonic() + 60
-    while datetime.now(UTC) <= since + timedelta(milliseconds=20):  # a file's clock is coarse
+    while datetime.now(UTC) <= moment + clock:  # a file's clock is coarse
         assert time.monotonic() < deadline
         await asyncio.sleep(0.005)
+    return moment
+
+
+async def test_since_leaves_out_what_came_before(world):
+    world.add("Before.mp3")
+    since = await let_time_pass(world)
     world.add("After.mp3")
 
     assert [item.title for item in await listed(world, since=since)] == ["After"]
     assert await listed(world, since=datetime.now(UTC) + timedelta(days=1)) == []
+
+
+async def test_items_come_in_the_order_in_which_they_were_added(world):
+    world.add("Zebra.mp3")
+    await let_time_pass(world)
+    world.add("Auk.mp3")
+
+    oldest_first = await listed(world)
+    newest_first = await listed(world, order=Order.NEWEST_FIRST)
+
+    assert [item.title for item in oldest_first] == ["Zebra", "Auk"]
+    assert [item.title for item in newest_first] == ["Auk", "Zebra"]
+
+
+async def test_what_was_added_since_is_a_change_and_what_was_there_before_is_none(world):
+    world.add("Before.mp3")
+    since = await let_time_pass(world)
+    world.add("After.mp3")
+
+    assert [item.title async for item in world.server.list_changes(since)] == ["After"]
+
+
+async def test_an_item_that_is_no_group_is_all_that_it_holds(world):
+    world.add("Gulls.mp3")
+    (item,) = await listed(world)
+
+    assert [held.ref async for held in world.server.list_group(item.ref)] == [item.ref]
+
+
+async def test_a_group_that_nobody_knows_is_not_found(world):
+    world.add("Gulls.mp3")
+    unknown = ItemRef(server=world.server.name, item_id="ab" * 16)
+
+    with pytest.raises(NotFoundError):
+        [item async for item in world.server.list_group(unknown)]
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"\xff", b'{"hello": "world"}'])
+async def test_a_body_of_nobody_is_not_recognised(world, body):
+    assert not world.server.recognises(body, "application/json")
+
+
+async def test_an_item_without_artwork_and_words_has_none(world):
+    world.add("Gulls.mp3")
+    (item,) = await listed(world)
+
+    if isinstance(world.server, PosterSource):
+        assert await world.server.read_poster(item.ref) == b""
+    if isinstance(world.server, TranscriptSource):
+        assert list(await world.server.read_transcript(item.ref)) == []
 
 
 async def test_a_library_that_is_away_is_asked_again_later(world):

@@ -439,7 +439,7 @@ async def test_a_picture_that_is_transcoded_keeps_the_machine_busy(connect, stan
     assert await server.who_plays() == ""
 
     stand_in.sessions.append(session)
-    assert await server.who_plays() == "transcodes 'Low Tide' for Plex for Roku"
+    assert await server.who_plays() == "Plex transcodes 'Low Tide' for Plex for Roku"
 
 
 async def test_a_poster_is_the_items_own_or_else_its_shows(connect, stand_in, film, ref):

@@ -60,6 +60,8 @@ class EmbyItem:
     overview: str | None = None
     year: int | None = None
     genres: list[str] = field(default_factory=lambda: ["Drama"])
+    studios: list[str] = field(default_factory=list)
+    provider_ids: dict[str, str] = field(default_factory=lambda: {"Tmdb": "949"})
     saved_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     is_scanned: bool = True
@@ -241,9 +243,14 @@ class StandInEmby(StandIn):
             raise web.HTTPNotFound
         item = self.find(request.match_info["id"])
         dto = self._dto(item, OPTIONAL_FIELDS)
-        return web.json_response(
-            {**dto, "LockedFields": item.locked_fields, "LockData": item.is_locked}
-        )
+        whole = {
+            "LockedFields": item.locked_fields,
+            "Studios": [{"Name": studio} for studio in item.studios],
+            "ProviderIds": item.provider_ids,
+        }
+        if request.match_info["user"] == ADMIN_ID:
+            whole["LockData"] = item.is_locked
+        return web.json_response({**dto, **whole})
 
     async def _update(self, request: web.Request) -> web.Response:
         """Overwrite all that can be edited: what the body lacks is gone."""
@@ -260,6 +267,8 @@ class StandInEmby(StandIn):
         item.genres = body.get("Genres") or []
         item.locked_fields = body.get("LockedFields") or []
         item.is_locked = body.get("LockData") or False
+        item.studios = [studio["Name"] for studio in body.get("Studios") or []]
+        item.provider_ids = body.get("ProviderIds") or {}
         item.retag(*(tag["Name"] for tag in tags))
         return web.Response(status=204)
 
