@@ -21,6 +21,9 @@ from adapters.media.source import open_source, translate
 from adapters.media.wire import Source
 from service.errors import UnreadableMediaError
 
+COPY_STARTS_S = 10.0
+"""On the copy's clock. What comes before the first picture (sound, and by its decoding time what
+B frames refer to) must not be before zero: Matroska would move the whole clock by as much."""
 TAIL_S = 0.5
 """Packets come in the order of decoding, and sound some time after its picture."""
 
@@ -43,19 +46,19 @@ def copy_clip(
         tick: Called for every packet.
 
     Returns:
-        The time at which the copy begins: at a keyframe, at or before the span.
+        What to add to a time of the medium to have it on the copy's clock.
 
     Raises:
         UnreadableMediaError: Nothing is there, or it cannot be copied.
     """
     try:
         with open_source(source) as media, av.open(str(path), "w", format="matroska") as copy:
-            start_s = _copy(media, copy, span, video_index, tick)
+            begun_s = _copy(media, copy, span, video_index, tick)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise translate(error, source) from error
-    if start_s is None:
+    if begun_s is None:
         raise UnreadableMediaError(f"{source.label} has nothing at {span[0]:.1f} s")
-    return start_s
+    return COPY_STARTS_S - begun_s
 
 
 def _copy(
@@ -65,6 +68,7 @@ def _copy(
     video_index: int | None,
     tick: Callable[[], None],
 ) -> float | None:
+    """Copy packets from the keyframe before a span on; return its time, None if there is none."""
     chosen = [media.streams[video_index]] if video_index is not None else []
     chosen += list(media.streams.audio[:1])
     copies = {stream.index: copy.add_stream_from_template(stream, opaque=True) for stream in chosen}
@@ -88,7 +92,7 @@ def _copy(
             if not open_streams:
                 break
             continue
-        _shift(packet, begun_s + medium_starts_s)
+        _shift(packet, begun_s + medium_starts_s - COPY_STARTS_S)
         packet.stream = copies[index]
         copy.mux(packet)
     return begun_s
@@ -103,7 +107,7 @@ def _time_s(packet: Packet[Stream], medium_starts_s: float) -> float | None:
 
 
 def _shift(packet: Packet[Stream], by_s: float) -> None:
-    """Have a packet's clock begin where the copy does."""
+    """Move a packet to so much earlier."""
     ticks = round(by_s / packet.time_base)
     packet.pts = None if packet.pts is None else packet.pts - ticks
     packet.dts = None if packet.dts is None else packet.dts - ticks

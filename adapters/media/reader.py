@@ -141,13 +141,14 @@ class ProcessMedia:
         return self._read(request, wire.read_frame)
 
     async def copy_clip(self, path: Path, *, start_s: float, end_s: float) -> float:
-        """Copy a stretch into a file (Matroska) as it is encoded; return where the copy begins.
+        """Copy a stretch into a file (Matroska) as it is encoded, from the keyframe before it on.
 
-        That is at or before the start, at a keyframe.
+        Returns:
+            What to add to a time of the medium to have it on the copy's clock.
         """
         request = {"do": "clip", "path": str(path), "start_s": start_s, "end_s": end_s}
         async with self._reading:
-            return float((await self._decoder.ask(request))["start_s"])
+            return float((await self._decoder.ask(request))["shift_s"])
 
     async def _read(
         self, request: Json, unpack: Callable[[Json, bytes], Found]

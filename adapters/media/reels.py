@@ -34,6 +34,8 @@ AUDIO_BPS = 128_000
 MOST_VIDEO_BPS = 4_000_000
 """Of 720p at CRF 23, film takes 1 to 3 Mbit/s."""
 LEAST_VIDEO_BPS = 150_000
+BUFFER_S = 1.0
+"""Over which the rate is kept: at the beginning so much more than it may be spent."""
 CONTAINER_SHARE = 0.95
 """Of the bytes that may be written, for pictures and sound."""
 TO_SDR = (
@@ -58,6 +60,8 @@ class Piece:
     path: Path
     start_s: float
     length_s: float
+    is_copy: bool = False
+    """Then it starts at a time of the copy's clock, not from the beginning of the file."""
 
 
 class ReelMaker:
@@ -169,9 +173,10 @@ async def _fetch(
     pieces = []
     for index, (start_s, end_s) in enumerate(spans):
         path = kept_in / f"{index}.mkv"
-        begun_s = await medium.copy_clip(path, start_s=start_s, end_s=end_s)
-        start_in_copy_s = max(0.0, start_s - begun_s)
-        pieces.append(Piece(path=path, start_s=start_in_copy_s, length_s=end_s - start_s))
+        shift_s = await medium.copy_clip(path, start_s=start_s, end_s=end_s)
+        pieces.append(
+            Piece(path=path, start_s=start_s + shift_s, length_s=end_s - start_s, is_copy=True)
+        )
     return pieces
 
 
@@ -183,6 +188,7 @@ def _new(path: Path) -> str:
 def _input(piece: Piece) -> Any:  # noqa: ANN401  ffmpeg-python has no types
     return ffmpeg.input(
         f"file:{piece.path}",
+        seek_timestamp=int(piece.is_copy),
         ss=f"{piece.start_s:.3f}",
         t=f"{piece.length_s:.3f}",
         protocol_whitelist="file",
@@ -246,7 +252,7 @@ def _rate_hz(video: VideoStream) -> float:
 
 def video_bps(length_s: float, limit_bytes: int) -> int:
     """The most bits a second that keep a reel within its limit."""
-    fits = round(CONTAINER_SHARE * 8 * limit_bytes / length_s) - AUDIO_BPS
+    fits = round(CONTAINER_SHARE * 8 * limit_bytes / (length_s + BUFFER_S)) - AUDIO_BPS
     return max(LEAST_VIDEO_BPS, min(MOST_VIDEO_BPS, fits))
 
 
@@ -259,7 +265,7 @@ def _film_options(
         "preset": "veryfast",
         "crf": CRF,
         "maxrate": bps,
-        "bufsize": bps,
+        "bufsize": round(bps * BUFFER_S),
         "threads": threads,
         "g": round(2 * _rate_hz(video)),  # browsers jump to keyframes
     }

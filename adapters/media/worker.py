@@ -221,14 +221,14 @@ class Worker:
 
     def _clip(self, request: Json) -> Json:
         medium = self._opened()
-        start_s = copy_clip(
+        shift_s = copy_clip(
             medium.source,
             Path(request["path"]),
             span=(request["start_s"], request["end_s"]),
             video_index=medium.probe.video_index,
             tick=self._connection.tick,
         )
-        return {"warnings": [], "start_s": start_s}
+        return {"warnings": [], "shift_s": shift_s}
 
     def _audio(self, request: Json) -> Json:
         medium, damage = self._opened(), Damage("sound")

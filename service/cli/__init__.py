@@ -7,9 +7,11 @@ import typer
 from service.cli.analyze import analyze
 from service.cli.backfill import backfill
 from service.cli.doctor import doctor
+from service.cli.highlights import highlights
 from service.cli.migrate import app as migrate_app
 from service.cli.models import app as models_app
 from service.cli.publish import publish
+from service.cli.reel import reel
 from service.cli.run import run, serve, work
 from service.cli.status import status
 from service.cli.tags import app as tags_app
@@ -21,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     add_completion=True,
 )
-for function in (run, serve, work, analyze, backfill, status, publish, doctor):
+for function in (run, serve, work, analyze, backfill, status, publish, highlights, reel, doctor):
     app.command()(function)
 app.add_typer(models_app, name="models")
 app.add_typer(migrate_app, name="migrate")

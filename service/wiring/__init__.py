@@ -5,6 +5,7 @@ from service.wiring.calibrating import open_calibration
 from service.wiring.diagnosis import diagnose
 from service.wiring.examiner import FileExaminer, has_sound_captioner, open_file_examiner
 from service.wiring.house import Moodreel, open_moodreel
+from service.wiring.reels import ReelOrder, Screening, make_reel, open_screening
 from service.wiring.tags import Edited, LibraryTags, open_tags
 from service.wiring.upkeep import (
     apply_migrations,
@@ -22,15 +23,19 @@ __all__ = [
     "FileExaminer",
     "LibraryTags",
     "Moodreel",
+    "ReelOrder",
+    "Screening",
     "advise_bench",
     "apply_migrations",
     "diagnose",
     "has_sound_captioner",
     "list_models",
+    "make_reel",
     "migration_status",
     "open_calibration",
     "open_file_examiner",
     "open_moodreel",
+    "open_screening",
     "open_tags",
     "plan_bench",
     "print_migrations",
