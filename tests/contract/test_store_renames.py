@@ -77,10 +77,13 @@ async def test_content_that_was_never_analysed_has_no_twin(store):
 
 async def test_an_analysis_of_former_content_is_no_twin_of_the_present(store):
     """The file was replaced, and the new one could not be analysed (yet)."""
-    await keep(store, "1", "former")
+    former = await keep(store, "1", "former")
     await store.begin(make_item("1", revision="b", fingerprint=PRINT))
     assert await twins(store, "2") == []
     assert await twins(store, "2", "former") == ["1"]
+    loaded = await store.load(former.item.ref)
+    assert loaded is not None
+    assert (loaded.item.revision, loaded.item.fingerprint) == ("a", "former")
 
 
 async def test_content_of_which_nothing_is_known_is_like_nothing_else(store):
