@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from adapters.media_servers.artwork import MAX_POSTER_BYTES, POSTER_WIDTH, accept_picture
+from adapters.media_servers.artwork import POSTER_WIDTH
+from adapters.media_servers.fetching import fetch_picture
 from adapters.media_servers.jellyfin_api import JellyfinApi
 from adapters.media_servers.jellyfin_doctor import JellyfinDoctor
 from adapters.media_servers.jellyfin_findings import loops
@@ -250,15 +251,9 @@ class JellyfinServer:
         )
 
     async def _picture(self, item_id: str) -> bytes:
-        try:
-            answer = await self._api.http.read(
-                f"/Items/{item_id}/Images/Primary",
-                {"maxWidth": str(POSTER_WIDTH)},
-                max_bytes=MAX_POSTER_BYTES,
-            )
-        except PermanentError:  # none there, or far too large
-            return b""
-        return accept_picture(answer.body)
+        return await fetch_picture(
+            self._api.http, f"/Items/{item_id}/Images/Primary", {"maxWidth": str(POSTER_WIDTH)}
+        )
 
     def _with_link(self, item: MediaItem) -> MediaItem:
         base = self._settings.public_base_url

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import AsyncIterator
 
 from adapters.media_servers.http import JsonClient
 from adapters.media_servers.jellyfin_parsers import find_library, parse_id, parse_version
 from adapters.media_servers.jellyfin_settings import JellyfinSettings, sign_in
+from adapters.media_servers.paging import each_once
 from service.domain import ItemRef, Json
 from service.errors import ConfigurationError, NotFoundError, TransientError
 
-PAGE_SIZE = 200
-"""Items per page: about 1 MB of JSON with media sources."""
 KEPT_FOR_S = 300.0
 """How long the version and the list of libraries are believed: both change by hand only."""
 USERLESS_SINCE = (10, 9)
@@ -80,28 +78,13 @@ class JellyfinApi:
             raise TransientError("Jellyfin answered /Items without a list of items")
         return [dto for dto in items if isinstance(dto, dict)]
 
-    async def all_items(self, fields: str, **query: str) -> AsyncIterator[Json]:
-        """All items of a query, each once, a page at a time.
+    def all_items(self, fields: str, **query: str) -> AsyncIterator[Json]:
+        """All items of a query, each once, a page at a time."""
 
-        Pages overlap by one item. Where a page does not hold what the last one ended with, items
-        before it were removed meanwhile and the rest moved up: then one page is read again.
-        """
-        start, is_second_look = 0, False
-        recent: deque[str] = deque(maxlen=2 * PAGE_SIZE)
-        while True:
-            page = await self.items(fields, **query, startIndex=str(start), limit=str(PAGE_SIZE))
-            known = set(recent)
-            fresh = [dto for dto in page if str(dto.get("Id")) not in known]
-            if start and len(fresh) == len(page) and not is_second_look:
-                start, is_second_look = max(start - PAGE_SIZE, 0), True
-                continue
-            if not fresh and len(page) < PAGE_SIZE:
-                return
-            is_second_look = False
-            recent.extend(str(dto.get("Id")) for dto in fresh)
-            start += len(page) - 1
-            for dto in fresh:
-                yield dto
+        async def fetch(start: int, limit: int) -> list[Json]:
+            return await self.items(fields, **query, startIndex=str(start), limit=str(limit))
+
+        return each_once(fetch, lambda dto: str(dto.get("Id")))
 
     @property
     def known_version(self) -> tuple[int, ...]:

@@ -6,11 +6,11 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
 from adapters.media_servers.paths import is_below
+from adapters.media_servers.values import integer, moment, objects, text, texts
 from service.domain import ItemRef, Json, MediaItem, MediaKind, RemoteStream, Storyboard
 from service.errors import PermanentError, TransientError
 
@@ -46,15 +46,15 @@ def parse_id(value: object) -> str:
     Raises:
         ValueError: It is no id.
     """
-    text = value.lower() if isinstance(value, str) else ""
-    if _ID.fullmatch(text) is None:
+    written = value.lower() if isinstance(value, str) else ""
+    if _ID.fullmatch(written) is None:
         raise ValueError("not an item id of 32 hex digits")
-    return text.replace("-", "")
+    return written.replace("-", "")
 
 
-def parse_version(text: str) -> tuple[int, ...]:
+def parse_version(written: str) -> tuple[int, ...]:
     """Read ``10.11.6`` or ``12.0.0-rc3``: the first three numbers."""
-    return tuple(int(number) for number in re.findall(r"\d{1,6}", text)[:3])
+    return tuple(int(number) for number in re.findall(r"\d{1,6}", written)[:3])
 
 
 def parse_item(dto: Json, server: str) -> MediaItem:
@@ -64,7 +64,7 @@ def parse_item(dto: Json, server: str) -> MediaItem:
         PermanentError: It has no media of its own.
         TransientError: The answer has no id: not an item at all.
     """
-    item_type = _text(dto.get("Type"))
+    item_type = text(dto.get("Type"))
     try:
         ref = ItemRef(server=server, item_id=parse_id(dto.get("Id")))
     except ValueError as error:
@@ -72,30 +72,30 @@ def parse_item(dto: Json, server: str) -> MediaItem:
     if item_type not in KINDS:
         raise PermanentError(f"{ref} is a {item_type or 'nameless thing'}: no media of its own")
     source = primary_source(dto)
-    ticks = _integer(dto.get("RunTimeTicks")) or _integer((source or {}).get("RunTimeTicks"))
+    ticks = integer(dto.get("RunTimeTicks")) or integer((source or {}).get("RunTimeTicks"))
     return MediaItem(
         ref=ref,
         kind=KINDS[item_type],
-        title=_text(dto.get("Name")),
+        title=text(dto.get("Name")),
         revision=_revision(source) if source else "",
-        overview=_text(dto.get("Overview")),
-        year=_integer(dto.get("ProductionYear")),
-        genres=_texts(dto.get("Genres")),
-        keywords=_texts(dto.get("Tags")),
-        series=_text(dto.get("SeriesName")),
-        season_number=_integer(dto.get("ParentIndexNumber")) if item_type == "Episode" else None,
-        episode_number=_integer(dto.get("IndexNumber")) if item_type == "Episode" else None,
-        artist=", ".join(_texts(dto.get("Artists"))) or _text(dto.get("AlbumArtist")),
-        album=_text(dto.get("Album")),
+        overview=text(dto.get("Overview")),
+        year=integer(dto.get("ProductionYear")),
+        genres=texts(dto.get("Genres")),
+        keywords=texts(dto.get("Tags")),
+        series=text(dto.get("SeriesName")),
+        season_number=integer(dto.get("ParentIndexNumber")) if item_type == "Episode" else None,
+        episode_number=integer(dto.get("IndexNumber")) if item_type == "Episode" else None,
+        artist=", ".join(texts(dto.get("Artists"))) or text(dto.get("AlbumArtist")),
+        album=text(dto.get("Album")),
         series_id=_id_or_empty(dto.get("SeriesId") or dto.get("AlbumId")),
         duration_s=ticks / TICKS_PER_SECOND if ticks else None,
-        added_at=_time(dto.get("DateCreated")),
+        added_at=moment(dto.get("DateCreated")),
     )
 
 
 def primary_source(dto: Json) -> Json | None:
     """The item's own version of the film; the others are alternates. None before the scan."""
-    usable = _objects(dto.get("MediaSources"))
+    usable = [*objects(dto.get("MediaSources"))]
     own = [source for source in usable if _is_own(source, dto)]
     return next(iter(own or usable), None)
 
@@ -110,7 +110,7 @@ def list_sources(dto: Json, ref: ItemRef, *, allow_remote: bool = False) -> list
     """
     if dto.get("LocationType") == "Virtual" or dto.get("IsPlaceHolder") is True:
         raise PermanentError(f"{ref} has no file: Jellyfin knows of it from metadata alone")
-    sources = _objects(dto.get("MediaSources"))
+    sources = [*objects(dto.get("MediaSources"))]
     if not sources:
         raise TransientError(
             f"{ref} has no media source yet: Jellyfin is still scanning it",
@@ -130,9 +130,9 @@ def list_sources(dto: Json, ref: ItemRef, *, allow_remote: bool = False) -> list
 
 def is_elsewhere(source: Json, dto: Json) -> bool:
     """Whether a source is not a file of the server's own, but the address of one."""
-    paths = [_text(source.get("Path"))]
+    paths = [text(source.get("Path"))]
     if _is_own(source, dto) or not paths[0]:
-        paths.append(_text(dto.get("Path")))
+        paths.append(text(dto.get("Path")))
     return (
         source.get("Protocol", "File") != "File"
         or source.get("IsRemote") is True
@@ -155,7 +155,7 @@ def parse_storyboard(
     boards = dto.get("Trickplay")
     of_source = boards if isinstance(boards, dict) else {}
     widths = next((of_source[key] for key in of_source if _same_id(key, source_id)), None)
-    ticks = _integer(source.get("RunTimeTicks")) or _integer(dto.get("RunTimeTicks")) or 0
+    ticks = integer(source.get("RunTimeTicks")) or integer(dto.get("RunTimeTicks")) or 0
     found = [board for board in _boards(widths) if _covers(board, ticks / TICKS_PER_SECOND)]
     board = min(found, key=lambda board: abs(board["Width"] - BOARD_WIDTH), default=None)
     if board is None:
@@ -177,9 +177,9 @@ def parse_storyboard(
 def find_library(path: str, libraries: Sequence[Json]) -> str:
     """Name of the library (``/Library/VirtualFolders``) in one of whose folders a path lies."""
     found = [
-        (len(location), _text(library.get("Name")))
+        (len(location), text(library.get("Name")))
         for library in libraries
-        for location in _texts(library.get("Locations"))
+        for location in texts(library.get("Locations"))
         if is_below(path, location)
     ]
     return max(found, default=(0, ""))[1]
@@ -203,12 +203,8 @@ def _transcoding(session: Json) -> str:
         isinstance(work, dict) and work.get("IsVideoDirect") is True
     ):
         return ""
-    client = _text(session.get("Client")) or _text(session.get("DeviceName")) or "somebody"
-    return f"transcodes {_text(playing.get('Name')) or 'something'!r} for {client}"
-
-
-def _objects(value: Any) -> list[Json]:  # noqa: ANN401  JSON
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    client = text(session.get("Client")) or text(session.get("DeviceName")) or "somebody"
+    return f"transcodes {text(playing.get('Name')) or 'something'!r} for {client}"
 
 
 def _is_own(source: Json, dto: Json) -> bool:
@@ -225,8 +221,8 @@ def _same_id(key: str, wanted: str) -> bool:
 def _pixels(source: Json) -> int:
     """Of the largest picture in a source; 0 before it was probed."""
     sizes = (
-        (_integer(stream.get("Width")) or 0) * (_integer(stream.get("Height")) or 0)
-        for stream in _objects(source.get("MediaStreams"))
+        (integer(stream.get("Width")) or 0) * (integer(stream.get("Height")) or 0)
+        for stream in objects(source.get("MediaStreams"))
         if stream.get("Type") == "Video"
     )
     return max(sizes, default=0)
@@ -234,12 +230,12 @@ def _pixels(source: Json) -> int:
 
 def _boards(widths: Any) -> list[Json]:  # noqa: ANN401  JSON
     """Those whose numbers make sense."""
-    boards = _objects(list(widths.values())) if isinstance(widths, dict) else []
+    boards = objects(list(widths.values())) if isinstance(widths, dict) else ()
     return [board for board in boards if all(_is_small(board.get(name)) for name in BOARD_NUMBERS)]
 
 
 def _is_small(value: Any) -> bool:  # noqa: ANN401  JSON
-    number = _integer(value)
+    number = integer(value)
     return number is not None and 0 < number <= MAX_BOARD_NUMBER
 
 
@@ -262,27 +258,3 @@ def _id_or_empty(value: object) -> str:
         return parse_id(value)
     except ValueError:
         return ""
-
-
-def _text(value: Any) -> str:  # noqa: ANN401  JSON
-    """A text that any database takes: without NUL and lone surrogates, which JSON may carry."""
-    if not isinstance(value, str):
-        return ""
-    return value.replace("\0", "").encode("utf-8", "replace").decode().strip()
-
-
-def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401  JSON
-    return tuple(filter(None, map(_text, value))) if isinstance(value, list) else ()
-
-
-def _integer(value: Any) -> int | None:  # noqa: ANN401  JSON
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_number and abs(value) < 2**63 else None
-
-
-def _time(value: Any) -> datetime | None:  # noqa: ANN401  JSON
-    try:
-        parsed = datetime.fromisoformat(_text(value))
-    except ValueError:
-        return None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

@@ -6,16 +6,16 @@ from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import quote
 
 from pydantic import Field, SecretStr, field_validator
-from yarl import URL
 
 from adapters.media_servers.jellyfin_parsers import parse_id
 from adapters.media_servers.paths import Mappings, PathSettings
+from adapters.media_servers.values import Address
 
 
 class JellyfinSettings(PathSettings):
     """Which Jellyfin, and where its files are seen from here."""
 
-    url: str = Field(
+    url: Address = Field(
         default="",
         alias="JELLYFIN_URL",
         description="Address of Jellyfin as Moodreel reaches it, such as http://jellyfin:8096.",
@@ -25,7 +25,7 @@ class JellyfinSettings(PathSettings):
         alias="JELLYFIN_API_KEY",
         description="API key, made in Jellyfin under Dashboard > API Keys.",
     )
-    public_base_url: str = Field(
+    public_base_url: Address = Field(
         default="",
         alias="JELLYFIN_PUBLIC_BASE_URL",
         description="Address of Jellyfin as your readers reach it: announcements link there.",
@@ -61,16 +61,6 @@ class JellyfinSettings(PathSettings):
         alias="JELLYFIN_TIMEOUT_S",
         description="Seconds to wait for an answer of Jellyfin.",
     )
-
-    @field_validator("url", "public_base_url")
-    @classmethod
-    def _is_plain_address(cls, value: str) -> str:
-        if not value:
-            return value
-        url = URL(value.strip())
-        if url.scheme not in {"http", "https"} or not url.host or url.user or url.query_string:
-            raise ValueError("must be an address like http://jellyfin:8096, without user or query")
-        return str(url.with_fragment(None)).rstrip("/")
 
     @field_validator("user_id")
     @classmethod

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from adapters.media_servers import http
 from adapters.media_servers.jellyfin import JellyfinServer, JellyfinSettings
-from adapters.media_servers.jellyfin_api import PAGE_SIZE
+from adapters.media_servers.paging import PAGE_SIZE
 from service.domain import ItemRef, LocalFile, MediaKind, RemoteStream, Severity
 from service.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
 from tests.support.jellyfin import API_KEY, StandInItem, StandInJellyfin

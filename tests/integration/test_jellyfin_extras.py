@@ -13,7 +13,7 @@ from PIL import Image
 
 from adapters.media_servers.artwork import MAX_POSTER_BYTES
 from adapters.media_servers.jellyfin import JellyfinServer, JellyfinSettings
-from adapters.media_servers.jellyfin_api import PAGE_SIZE
+from adapters.media_servers.paging import PAGE_SIZE
 from service.domain import ItemRef, LocalFile, Order, RemoteStream, Severity
 from service.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
 from service.ports import PlaybackMonitor, PosterSource, TagKeeper, TranscriptSource
