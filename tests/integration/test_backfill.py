@@ -24,13 +24,21 @@ from service.domain import (
 from service.errors import PermanentError, TransientError
 from service.wanted import PAGE_SIZE, Choice, Reprocess
 from tests.support.libraries import EVERY, FIRST_ADDED_AT, GeneratedLibrary, numbers, open_archive
+from tests.support.stores import migrated_database
 
 SOUND = SoundAnalysis(loudness_dbfs=-20.0, dynamic_range_db=9.0)
 
 
+@pytest.fixture(scope="module")
+def dsn(postgres):
+    """One database for all these tests; each leaves it empty."""
+    with migrated_database("psycopg", postgres) as database:
+        yield database.dsn
+
+
 @pytest.fixture
-async def archive(database_dsn):
-    async with open_archive(database_dsn) as archive:
+async def archive(dsn):
+    async with open_archive(dsn) as archive:
         yield archive
 
 

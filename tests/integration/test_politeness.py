@@ -10,9 +10,17 @@ from service.domain import AnalyzeJob, ItemRef, Job, Priority
 from service.errors import ConfigurationError, TransientError
 from service.politeness import PAUSE_S, Hours, Politeness, PolitenessSettings
 from tests.support.libraries import BusyLibrary, GeneratedLibrary, open_archive
+from tests.support.stores import migrated_database
 
 NEW = AnalyzeJob(ref=ItemRef(server="shelf", item_id="new"))
 OLD = AnalyzeJob(ref=ItemRef(server="shelf", item_id="old"), priority=Priority.BACKFILL)
+
+
+@pytest.fixture(scope="module")
+def dsn(postgres):
+    """One database for all these tests; each leaves it empty."""
+    with migrated_database("psycopg", postgres) as database:
+        yield database.dsn
 
 
 @pytest.fixture
@@ -162,12 +170,12 @@ async def test_a_job_keeps_its_place_for_a_moment_in_case_that_nobody_plays_any_
     assert library.times_asked == 2
 
 
-async def test_new_items_go_before_the_back_catalogue(database_dsn):
+async def test_new_items_go_before_the_back_catalogue(dsn):
     """A backlog waits, and is being worked on, when something new arrives."""
     taken: list[str] = []
     stop = asyncio.Event()
 
-    async with open_archive(database_dsn) as archive:
+    async with open_archive(dsn) as archive:
         backlog = [
             AnalyzeJob(ref=GeneratedLibrary(0).ref(number), priority=Priority.BACKFILL)
             for number in range(40)
@@ -188,13 +196,13 @@ async def test_new_items_go_before_the_back_catalogue(database_dsn):
     assert [int(ref, 16) for ref in taken if not ref.startswith("new")] == [*range(10)]
 
 
-async def test_a_job_out_of_hours_waits_in_the_queue_without_losing_an_attempt(database_dsn):
+async def test_a_job_out_of_hours_waits_in_the_queue_without_losing_an_attempt(dsn):
     clock = Clock(datetime.now(UTC).isoformat())
     closed = (clock.now.astimezone() + timedelta(hours=2)).hour
     politeness = polite(clock, hours=f"{closed}-{(closed + 1) % 24}")
     stop, refused = asyncio.Event(), []
 
-    async with open_archive(database_dsn) as archive:
+    async with open_archive(dsn) as archive:
         await archive.queue.enqueue([OLD])
 
         async def perform(job: Job, attempt: int) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from adapters.database import migrate
+import psycopg
+
 from adapters.database.psycopg_transport import PsycopgTransport
 from adapters.database.store import DatabaseStore
 from adapters.queue import ProcrastinateQueue, QueueSettings
@@ -44,7 +45,6 @@ class GeneratedLibrary:
     def __init__(self, count: int, *, name: str = "shelf") -> None:
         self.name = name
         self.count = count
-        self.pages_read = 0
         self.asked: list[ItemRef] = []
         self.changed: dict[int, MediaItem] = {}
         self.saved_at: dict[int, datetime] = {}
@@ -53,6 +53,8 @@ class GeneratedLibrary:
         """Reasons by number."""
         self.breaks_after: int | None = None
         """Entries after which a listing breaks off."""
+        self.on_page: Callable[[], None] = lambda: None
+        """Called before each page of a listing."""
         self.is_away = False
         self.groups: dict[str, Sequence[int]] = {}
 
@@ -136,7 +138,7 @@ class GeneratedLibrary:
             if number in self.removed:
                 continue
             if listed_count % PAGE_SIZE == 0:
-                self.pages_read += 1
+                self.on_page()
                 await asyncio.sleep(0)  # as a request would
             if listed_count == self.breaks_after:
                 raise TransientError(f"{self.name}: the connection was reset")
@@ -203,8 +205,7 @@ class Archive:
 
 @asynccontextmanager
 async def open_archive(dsn: str) -> AsyncIterator[Archive]:
-    """A store and a queue in a fresh database."""
-    await migrate.apply(dsn)
+    """A store and a queue in a migrated database; it is empty again afterwards."""
     store = DatabaseStore(await PsycopgTransport.open(dsn))
     queue = await ProcrastinateQueue.open(dsn, QueueSettings(MOODREEL_QUEUE_POLL_S=0.1))
     try:
@@ -212,6 +213,10 @@ async def open_archive(dsn: str) -> AsyncIterator[Archive]:
     finally:
         await queue.aclose()
         await store.aclose()
+        with psycopg.connect(dsn, autocommit=True) as admin:
+            admin.execute(
+                "truncate media_items, reconciliations, procrastinate.procrastinate_jobs cascade"
+            )
 
 
 def numbers(refs: Collection[ItemRef]) -> list[int]:
