@@ -81,7 +81,13 @@ class PlexServer:
         metadata = await self._api.get_item(ref)
         item = await self._described(metadata)
         part = parsers.require_file(metadata, ref)
-        return replace(item, location=await self._locate(part, ref))
+        return replace(
+            item,
+            location=await self._locate(part, ref),
+            storyboard=parsers.parse_storyboard(
+                part, base_url=self._api.base_url, headers=self._api.headers
+            ),
+        )
 
     async def list_items(
         self, *, since: datetime | None = None, order: Order = Order.OLDEST_FIRST

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from adapters.media_servers.values import child, integer, moment, names, objects, text
-from service.domain import ItemRef, Json, MediaItem, MediaKind
+from service.domain import ItemRef, Json, MediaItem, MediaKind, RemoteStream, Storyboard
 from service.errors import PermanentError, TransientError
 
 SCAN_RETRY_S = 60.0
@@ -51,6 +51,11 @@ OPTIMIZED_VERSION = 42
 HOME_VIDEO_AGENTS = ("com.plexapp.agents.none://", "tv.plex.agents.none://")
 """How ids begin in libraries of videos that are looked up nowhere."""
 TEXT_CODECS = frozenset({"srt", "vtt", "webvtt"})
+PICTURE_INTERVAL_S = 10.0
+"""Plex draws a preview picture each 2 s; this is how far apart Jellyfin's and Emby's are, and
+enough for a first look: 720 of about 10 kB for a film of two hours."""
+MAX_PICTURES = 8_640
+"""Of one item: a day's."""
 _SOUND, _SUBTITLES = 2, 3
 """``streamType`` of tracks."""
 
@@ -182,6 +187,29 @@ def part_key(part: Json) -> str:
         ValueError: It is no such address.
     """
     return _require(_PART_KEY, part.get("key"), "the key of a part")
+
+
+def parse_storyboard(part: Json, *, base_url: str, headers: Mapping[str, str]) -> Storyboard | None:
+    """The preview pictures of a part, one by one, where Plex has drawn them (``indexes``).
+
+    The last moments are left out: which picture is the last one is not known.
+    """
+    number, milliseconds = integer(part.get("id")), integer(part.get("duration")) or 0
+    count = int(milliseconds / 1000 / PICTURE_INTERVAL_S)
+    is_drawn = "sd" in text(part.get("indexes")).split(",")
+    if not is_drawn or number is None or not 0 < count <= MAX_PICTURES:
+        return None
+    address = f"{base_url}/library/parts/{number}/indexes/sd"
+    return Storyboard(
+        interval_s=PICTURE_INTERVAL_S,
+        count=count,
+        columns=1,
+        rows=1,
+        sheets=tuple(
+            RemoteStream(url=f"{address}/{int(index * PICTURE_INTERVAL_S * 1000)}", headers=headers)
+            for index in range(count)
+        ),
+    )
 
 
 def _require(pattern: re.Pattern[str], value: object, what: str) -> str:

@@ -416,6 +416,26 @@ async def test_a_part_with_an_odd_key_gets_into_no_address(connect, film, ref, k
         await connect().get_item(ref)
 
 
+async def test_preview_pictures_are_a_storyboard_where_plex_has_drawn_them(connect, film, ref):
+    film.duration_s = 25.0
+    server = connect()
+    assert (await server.get_item(ref)).storyboard is None
+    film.preview = lambda time_s: f"{time_s:g} s".encode()
+
+    board = (await server.get_item(ref)).storyboard
+
+    assert board is not None
+    assert (board.interval_s, board.count, board.columns, board.rows) == (10.0, 2, 1, 1)
+    assert TOKEN not in repr(board)
+    found = []
+    async with aiohttp.ClientSession() as session:
+        for sheet in board.sheets:
+            assert TOKEN not in sheet.url
+            async with session.get(sheet.url, headers=sheet.headers) as answer:
+                found.append(await answer.read())
+    assert found == [b"0 s", b"10 s"]
+
+
 # What else it has -------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,6 +77,8 @@ class PlexItem:
     """False: no media yet."""
     streams: list[dict[str, Any]] = field(default_factory=list)
     """Of its part."""
+    preview: Callable[[float], bytes] | None = None
+    """Draws the preview picture of a time in seconds, where Plex has drawn any."""
     details: dict[str, Any] = field(default_factory=dict)
     """Further keys, such as ``grandparentTitle``."""
 
@@ -130,6 +132,7 @@ class StandInPlex(StandIn):
             web.get("/library/metadata/{id}", self._metadata),
             web.get("/library/metadata/{id}/{below:allLeaves|children}", self._below),
             web.get("/library/parts/{id}/{stamp}/{name}", self._part),
+            web.get("/library/parts/{id}/indexes/sd/{offset}", self._preview),
             web.get("/library/streams/{id}", self._subtitle),
             web.get("/photo/:/transcode", self._photo),
             web.get("/status/sessions", self._sessions),
@@ -221,6 +224,8 @@ class StandInPlex(StandIn):
             "size": size,
             "container": "mkv",
         }
+        if item.preview is not None:
+            part["indexes"] = "sd"
         found: dict[str, Any] = {
             "ratingKey": item.item_id,
             "key": f"/library/metadata/{item.item_id}",
@@ -289,6 +294,13 @@ class StandInPlex(StandIn):
 
     async def _sessions(self, request: web.Request) -> web.Response:
         return _answer(request, {"size": len(self.sessions), "Metadata": self.sessions})
+
+    async def _preview(self, request: web.Request) -> web.Response:
+        item = self.find(str(int(request.match_info["id"]) - 100_000))
+        time_s = int(request.match_info["offset"]) / 1000
+        if item.preview is None or time_s >= item.duration_s:
+            raise web.HTTPNotFound
+        return web.Response(body=item.preview(time_s), content_type="image/jpeg")
 
     async def _part(self, request: web.Request) -> web.StreamResponse:
         item = self.find(str(int(request.match_info["id"]) - 100_000))

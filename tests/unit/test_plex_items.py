@@ -12,6 +12,7 @@ from adapters.media_servers.plex_parsers import (
     artwork_keys,
     parse_id,
     parse_item,
+    parse_storyboard,
     part_key,
     primary_part,
     require_file,
@@ -177,6 +178,26 @@ def test_a_part_is_streamed_from_its_own_address_alone(key):
         part_key({**PART, "key": key})
 
 
+@pytest.mark.parametrize(
+    ("changes", "count"),
+    [
+        ({"indexes": "sd"}, 342),
+        ({"indexes": "hd,sd"}, 342),
+        ({}, None),
+        ({"indexes": "hd"}, None),
+        ({"indexes": "sd", "duration": 9_999}, None),
+        ({"indexes": "sd", "duration": 10**12}, None),
+        ({"indexes": "sd", "id": "5/../6"}, None),
+    ],
+)
+def test_a_storyboard_has_a_picture_each_ten_seconds(changes, count):
+    board = parse_storyboard({**PART, **changes}, base_url="http://plex", headers={})
+
+    assert (board.count if board else None) == count
+    if board:
+        assert board.sheets[341].url == "http://plex/library/parts/5/indexes/sd/3410000"
+
+
 def test_artwork_comes_from_the_server_itself():
     assert artwork_keys(
         {
@@ -194,7 +215,7 @@ JSON = st.recursive(
     max_leaves=4,
 )
 NAMES = ["ratingKey", "type", "title", "Media", "duration", "addedAt", "Label", "guid", "thumb"]
-PART_NAMES = ["id", "key", "file", "size", "duration", "Stream"]
+PART_NAMES = ["id", "key", "file", "size", "duration", "Stream", "indexes"]
 STREAM_NAMES = ["streamType", "codec", "key", "languageCode", "forced", "selected"]
 
 
@@ -211,6 +232,7 @@ def test_any_answer_is_an_item_or_one_of_our_errors(changes, odd_part, stream, s
     transcript_path({"Stream": [stream, {**stream, "streamType": 3, "codec": "srt"}]})
     artwork_keys(described)
     primary_part({"Media": [{"id": 1, "Part": [odd_part]}]})
+    parse_storyboard({**PART, "indexes": "sd", **odd_part}, base_url="", headers={})
     try:
         item = parse_item(described, "plex")
         require_file(described, item.ref)
