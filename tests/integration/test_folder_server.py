@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.media_servers.artwork import MAX_POSTER_BYTES
 from adapters.media_servers.folder import FolderServer, FolderSettings
 from adapters.media_servers.tree import Tree, plan_roots
 from service.domain import Change, ItemRef, LocalFile, MediaKind, Order, Severity
@@ -291,6 +292,83 @@ async def test_many_who_ask_at_once_share_a_scan(library):
     assert [item.ref for item in items] == refs
     with pytest.raises(NotFoundError):
         await server.get_item(ItemRef(server="folder", item_id="0" * 32))
+
+
+# What lies beside a file ------------------------------------------------------------------------
+
+JPEG = b"\xff\xd8\xff picture"
+SRT = b"1\n00:00:01,000 --> 00:00:02,000\n%s\n"
+
+
+async def only_ref(server):
+    (ref,) = (await refs_by_title(server)).values()
+    return ref
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        "Shows/Night/Season 1/Night S01E01.jpg",
+        "Shows/Night/Season 1/Night S01E01-poster.png",
+        "Shows/Night/Season 1/Night S01E01-thumb.webp",
+        "Shows/Night/Season 1/poster.jpg",
+        "Shows/Night/Season 1/folder.jpg",
+        "Shows/Night/poster.jpg",
+    ],
+)
+async def test_a_picture_beside_a_file_is_its_poster(library, picture):
+    put(library, "Shows/Night/Season 1/Night S01E01.mkv")
+    put(library, picture, JPEG)
+    server = server_of(library)
+
+    assert await server.read_poster(await only_ref(server)) == JPEG
+
+
+async def test_a_files_own_picture_goes_before_its_folders(library):
+    put(library, "Harbour/Harbour (2019).mkv")
+    put(library, "Harbour/poster.jpg", JPEG)
+    put(library, "Harbour/Harbour (2019).jpg", JPEG + b" of its own")
+    server = server_of(library)
+
+    assert await server.read_poster(await only_ref(server)) == JPEG + b" of its own"
+
+
+async def test_a_picture_that_is_none_or_is_not_the_librarys_is_no_poster(library, tmp_path):
+    put(library, "Harbour/Harbour (2019).mkv")
+    server = server_of(library)
+    ref = await only_ref(server)
+    put(library, "Harbour/poster.png", b"<svg/>")
+    put(library, "Harbour/folder.jpg", JPEG + b" " * MAX_POSTER_BYTES)
+    put(library, "poster.jpg", JPEG)  # of the library itself
+    (library / "Harbour/poster.jpg").symlink_to(put(tmp_path, "secret.jpg", JPEG))
+
+    assert await server.read_poster(ref) == b""
+
+
+async def test_subtitles_beside_a_file_are_its_words(library, tmp_path):
+    put(library, "Harbour (2019).mkv")
+    put(library, "Harbour (2019).en.forced.srt", SRT % b"Sign")
+    put(library, "Harbour (2019).en.sdh.srt", SRT % b"[gulls]")
+    put(library, "Harbour (2019) 2.srt", SRT % b"Of another film")
+    server = server_of(library)
+    ref = await only_ref(server)
+    assert [line.text for line in await server.read_transcript(ref)] == ["Sign"]
+
+    put(library, "Harbour (2019).en.srt", SRT % b"They wait.")
+    assert [line.text for line in await server.read_transcript(ref)] == ["They wait."]
+
+    (library / "Harbour (2019).srt").symlink_to(put(tmp_path, "s.srt", SRT % b"Secret"))
+    assert [line.text for line in await server.read_transcript(ref)] == ["They wait."]
+
+
+async def test_lyrics_beside_a_song_are_its_words(library):
+    put(library, "Gulls.mp3")
+    put(library, "Gulls.lrc", b"[00:01.00]Salt\n[00:03.00]Wind\n")
+    server = server_of(library)
+
+    found = await server.read_transcript(await only_ref(server))
+
+    assert [(line.start_s, line.text) for line in found] == [(1.0, "Salt"), (3.0, "Wind")]
 
 
 # Watching ---------------------------------------------------------------------------------------
