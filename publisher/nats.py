@@ -117,25 +117,19 @@ class NatsChannel:
         await self._drop()
         self._client, self._complaint, self._has_jetstream = Client(), "", True
         address = self._address
-        try:
-            await self._client.connect(
-                list(address.servers),
-                name=CLIENT_NAME,
-                error_cb=self._note,
-                allow_reconnect=False,
-                max_reconnect_attempts=1,  # 0 means without end
-                reconnect_time_wait=0,
-                ping_interval=PING_INTERVAL_S,
-                user=address.user,
-                password=address.password,
-                token=address.token,
-                user_credentials=address.credentials,
-            )
-        except ImportError as error:
-            raise ConfigurationError(
-                "NATS_CREDENTIALS: a credentials file needs the package nkeys: "
-                "pip install 'nats-py[nkeys]'"
-            ) from error
+        await self._client.connect(
+            list(address.servers),
+            name=CLIENT_NAME,
+            error_cb=self._note,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,  # 0 means without end
+            reconnect_time_wait=0,
+            ping_interval=PING_INTERVAL_S,
+            user=address.user,
+            password=address.password,
+            token=address.token,
+            user_credentials=address.credentials,
+        )
         return self._client
 
     async def _find_stream(self, client: Client, subject: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -13,6 +15,9 @@ from service.errors import ConfigurationError
 
 DEFAULT_PORT = 4222
 
+_CREDENTIALS = re.compile(
+    rb"BEGIN NATS USER JWT-+\r?\n\S+\r?\n.*BEGIN USER NKEY SEED-+\r?\n(\S+)\r?\n", re.DOTALL
+)
 _SCHEMES = {"nats", "tls", "ws", "wss"}
 
 
@@ -64,8 +69,8 @@ def read_address(settings: NatsSettings) -> Address:
         raise ConfigurationError("NATS_URL: all servers must take the same user, or token")
     user, password = next(iter(logins), (None, None))
     credentials = Path(settings.nats_credentials) if settings.nats_credentials else None
-    if credentials is not None and not credentials.is_file():
-        raise ConfigurationError(f"NATS_CREDENTIALS: there is no file {credentials}")
+    if credentials is not None:
+        _check_credentials(credentials)
     return Address(
         servers=servers,
         user=_decode(user) if password is not None else None,
@@ -88,3 +93,23 @@ def _port(scheme: str, port: int | None) -> str:
 
 def _decode(text: str | None) -> str | None:
     return None if text is None else unquote(text)
+
+
+def _check_credentials(file: Path) -> None:
+    """See that a credentials file is whole: nats-py reads a broken one without end."""
+    try:
+        nkeys = import_module("nkeys")
+    except ImportError as error:
+        raise ConfigurationError(
+            "NATS_CREDENTIALS: a credentials file needs the package nkeys: "
+            "pip install 'nats-py[nkeys]'"
+        ) from error
+    try:
+        parts = _CREDENTIALS.search(file.read_bytes())
+        if parts is None:
+            raise ConfigurationError(f"NATS_CREDENTIALS: {file} holds no user's JWT and key")
+        nkeys.from_seed(bytearray(parts[1])).wipe()
+    except OSError as error:
+        raise ConfigurationError(f"NATS_CREDENTIALS: {file}: {error.strerror}") from error
+    except nkeys.NkeysError as error:
+        raise ConfigurationError(f"NATS_CREDENTIALS: the key in {file} is broken") from error

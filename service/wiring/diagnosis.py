@@ -22,6 +22,7 @@ from service.ports import Store
 from service.settings import DetectionSettings, ServiceSettings, prepare_data_dir, webhook_token
 from service.vocabulary import load_vocabulary
 from service.wiring.database import start_embedded
+from service.wiring.house import open_servers, tag_keepers
 
 EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104  compared with, not bound
 """Addresses that mean all of this machine's, and that no sender can use."""
@@ -123,7 +124,8 @@ async def _check_database(stack: AsyncExitStack, settings: ServiceSettings) -> S
 
 async def _check_channels(stack: AsyncExitStack, settings: ServiceSettings) -> Sequence[Finding]:
     findings: list[Finding] = []
-    for channel in open_channels(await _open_store(stack, settings)).values():
+    store = await _open_store(stack, settings)
+    for channel in open_channels(store, tag_keepers(open_servers(stack))).values():
         stack.push_async_callback(channel.aclose)
         findings += await channel.check()
     return findings

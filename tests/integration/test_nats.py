@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 import traceback
 from collections.abc import AsyncIterator
@@ -26,6 +27,7 @@ from tests.support.nats_server import (
     MISSING,
     NatsServer,
     find_nats_server,
+    make_credentials,
     read_event,
     running_nats,
 )
@@ -232,6 +234,46 @@ async def test_a_login_that_may_not_ask_for_streams_publishes_all_the_same(tmp_p
 
 
 @needs_server
+async def test_a_login_that_hears_no_answers_publishes_all_the_same(tmp_path):
+    settings = (
+        "authorization { users: [\n"
+        '  { user: m, password: p, permissions: { subscribe: { deny: ">" } } }\n'
+        "  { user: reader, password: r }\n"
+        "] }\n"
+    )
+    async with running_nats(tmp_path, settings=settings) as server:
+        async with server.client(user="reader", password="r") as client:
+            listener = await client.subscribe(TOPIC)
+            await client.flush()
+            channel = channel_of(server, "m:p@")
+            await channel.send(make_announcement())
+            await channel.send(make_announcement(event_id="evt_2"))
+            heard = [read_event(await listener.next_msg(timeout=HASTE_S))["id"] for _ in range(2)]
+        await channel.aclose()
+    assert heard == ["evt_1", "evt_2"]
+
+
+@needs_server
+async def test_a_credentials_file_opens_the_door_and_another_does_not(tmp_path):
+    pytest.importorskip("nkeys", reason="credentials files need nats-py[nkeys]")
+    file, strangers = tmp_path / "moodreel.creds", tmp_path / "strangers.creds"
+    settings = make_credentials(file)
+    make_credentials(strangers)
+    async with running_nats(tmp_path, settings=settings, has_jetstream=False) as server:
+        async with server.client(user_credentials=str(file)) as client:
+            listener = await client.subscribe(TOPIC)
+            await client.flush()
+            channel = NatsChannel(address_of(server.url, str(file)))
+            await channel.send(make_announcement())
+            assert read_event(await listener.next_msg(timeout=HASTE_S))["id"] == "evt_1"
+        await channel.aclose()
+        stranger = NatsChannel(address_of(server.url, str(strangers)))
+        with pytest.raises(ConfigurationError, match="NATS_CREDENTIALS"):
+            await stranger.send(make_announcement())
+        await stranger.aclose()
+
+
+@needs_server
 async def test_an_event_that_is_too_large_is_refused_for_good(tmp_path):
     async with running_nats(tmp_path, settings="max_payload: 256\n") as server:
         channel = channel_of(server)
@@ -313,6 +355,20 @@ def test_an_address_of_no_use_is_refused_without_being_shown(url):
     with pytest.raises(ConfigurationError, match="NATS_URL") as caught:
         address_of(url)
     assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement"),
+    [("SU[A-Z0-9]+", "SUAAAA"), ("SU[A-Z0-9]+", ""), ("(?s).*", ""), ("BEGIN NATS", "BEGIN")],
+    ids=["broken key", "no key", "nothing", "no token"],
+)
+def test_a_broken_credentials_file_is_refused_at_the_start(tmp_path, pattern, replacement):
+    pytest.importorskip("nkeys", reason="credentials files need nats-py[nkeys]")
+    file = tmp_path / "moodreel.creds"
+    make_credentials(file)
+    file.write_text(re.sub(pattern, replacement, file.read_text()))
+    with pytest.raises(ConfigurationError, match="NATS_CREDENTIALS"):
+        address_of("nats://a.lan", str(file))
 
 
 def test_a_credentials_file_must_be_there(tmp_path):

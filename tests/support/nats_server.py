@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import importlib
 import json
+import os
 import shutil
 import signal
 from collections.abc import AsyncIterator
@@ -119,6 +122,45 @@ def read_event(message: Msg) -> dict[str, Any]:
     """The envelope that a message carries."""
     envelope: dict[str, Any] = json.loads(message.data)
     return envelope
+
+
+def make_credentials(file: Path) -> str:
+    """Write a user's credentials file; return the settings of a server that takes that user.
+
+    By the rules of NATS' JWTs: an operator vouches for an account, and that for its user.
+    """
+    nkeys = importlib.import_module("nkeys")  # comes with an extra of nats-py
+
+    def make_key(kind: int) -> tuple[Any, str, str]:
+        seed = nkeys.encode_seed(os.urandom(32), kind)
+        pair = nkeys.from_seed(bytearray(seed))
+        return pair, pair.public_key.decode(), seed.decode()
+
+    def vouch(issuer: Any, subject: str, claims: dict[str, Any]) -> str:
+        facts = {"jti": "1", "iat": 1, "iss": issuer.public_key.decode(), "sub": subject}
+        head = {"typ": "JWT", "alg": "ed25519-nkey"}
+        body = facts | {"name": claims["type"], "nats": {"version": 2, **claims}}
+        signed = ".".join(_encode(json.dumps(part).encode()) for part in (head, body))
+        return f"{signed}.{_encode(issuer.sign(signed.encode()))}"
+
+    operator, operator_name, _ = make_key(nkeys.PREFIX_BYTE_OPERATOR)
+    account, account_name, _ = make_key(nkeys.PREFIX_BYTE_ACCOUNT)
+    _, user_name, user_seed = make_key(nkeys.PREFIX_BYTE_USER)
+    unlimited = dict.fromkeys(("subs", "data", "payload", "imports", "exports", "conn", "leaf"), -1)
+    user_jwt = vouch(account, user_name, {"type": "user", "subs": -1, "data": -1, "payload": -1})
+    file.write_text(
+        f"-----BEGIN NATS USER JWT-----\n{user_jwt}\n------END NATS USER JWT------\n\n"
+        f"-----BEGIN USER NKEY SEED-----\n{user_seed}\n------END USER NKEY SEED------\n"
+    )
+    account_jwt = vouch(operator, account_name, {"type": "account", "limits": unlimited})
+    return (
+        f"operator: {vouch(operator, operator_name, {'type': 'operator'})}\n"
+        f"resolver: MEMORY\nresolver_preload: {{ {account_name}: {account_jwt} }}\n"
+    )
+
+
+def _encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 @asynccontextmanager
