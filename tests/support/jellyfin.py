@@ -12,7 +12,7 @@ import asyncio
 import copy
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,7 @@ from tests.support.jellyfin_items import (
     StandInTrickplay,
     timestamp,
 )
+from tests.support.jellyfin_media import ITEM_ROUTES, Serve
 
 __all__ = [
     "API_KEY",
@@ -93,6 +94,9 @@ class StandInJellyfin:
         self.libraries: list[dict[str, Any]] = [library("Films", "/media")]
         self.plugins: list[dict[str, Any]] = []
         self.plugin_settings: dict[str, Any] = {"ServerUrl": "", "GenericOptions": []}
+        self.is_still = False
+        """True: the library does not change any more, and long lists are sorted only once."""
+        self._sorted: dict[str, list[StandInItem]] = {}
         self.announced: list[bytes] = []
         """Bodies that its plugin would send of its own accord: after an edit, where it loops."""
 
@@ -134,12 +138,7 @@ class StandInJellyfin:
                 web.get("/Items/{id}", self._item_for_user),
                 web.get("/Users/{user}/Items/{id}", self._item_for_user),
                 web.post("/Items/{id}", self._update),
-                web.get("/Items/{id}/Images/Primary", self._image),
-                web.get("/Videos/{id}/stream", self._stream),
-                web.get("/Audio/{id}/stream", self._stream),
-                web.get("/Audio/{id}/Lyrics", self._lyrics),
-                web.get("/Videos/{id}/{source}/Subtitles/{index}/Stream.vtt", self._subtitles),
-                web.get("/Videos/{id}/Trickplay/{width}/{index}.jpg", self._trickplay_sheet),
+                *(web.get(path, self._of_item(serve)) for path, serve in ITEM_ROUTES.items()),
                 web.get("/Sessions", self._sessions),
                 web.get("/Library/VirtualFolders", self._virtual_folders),
                 web.get("/Plugins", self._plugins),
@@ -148,6 +147,12 @@ class StandInJellyfin:
             ]
         )
         return app
+
+    def _of_item(self, serve: Serve) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await serve(self._find(request), request, self._numbers)
+
+        return handle
 
     def fail_with(self, status: int, *, times: int | None = None, **headers: str) -> None:
         """Answer everything with this status; ``Retry_After="7"`` becomes a header."""
@@ -228,7 +233,7 @@ class StandInJellyfin:
             raise web.HTTPBadRequest(text="unknown parameter or field")
         if not self.is_admin and self._numbers < (10, 9) and "userId" not in query:
             raise web.HTTPBadRequest(text="userId is required")
-        found = self._select(query)
+        found = self._select_once(query) if self.is_still else self._select(query)
         start, limit = int(query.get("startIndex", "0")), int(query.get("limit", "10000000"))
         has_total = query.get("enableTotalRecordCount", "true") == "true"
         # What a version does not know of yet, it ignores.
@@ -240,6 +245,13 @@ class StandInJellyfin:
                 "StartIndex": start,
             }
         )
+
+    def _select_once(self, query: Any) -> list[StandInItem]:
+        paging = {"startIndex", "limit", "fields"}
+        key = repr(sorted(item for item in query.items() if item[0] not in paging))
+        if key not in self._sorted:
+            self._sorted[key] = self._select(query)
+        return self._sorted[key]
 
     def _select(self, query: Any) -> list[StandInItem]:
         if "ids" in query:
@@ -286,48 +298,6 @@ class StandInJellyfin:
                 "LockedFields", []
             ):
                 child.retag(*[tag for tag in child.tags if tag not in removed], *sorted(added))
-
-    async def _image(self, request: web.Request) -> web.Response:
-        poster = self._find(request).poster
-        if poster is None:
-            raise web.HTTPNotFound
-        return web.Response(body=poster, content_type="image/jpeg")
-
-    async def _stream(self, request: web.Request) -> web.StreamResponse:
-        item = self._find(request)
-        if item.file is None:
-            raise web.HTTPNotFound
-        source_id = request.query.get("mediaSourceId")
-        if request.query.get("static") != "true" or source_id != item.item_id:
-            raise web.HTTPBadRequest(text="this would transcode")
-        return web.FileResponse(item.file)
-
-    async def _lyrics(self, request: web.Request) -> web.Response:
-        lyrics = self._find(request).lyrics
-        if lyrics is None or self._numbers < (10, 9):
-            raise web.HTTPNotFound
-        return web.json_response({"Metadata": {}, "Lyrics": lyrics})
-
-    async def _subtitles(self, request: web.Request) -> web.Response:
-        track = self._find(request).subtitle(int(request.match_info["index"]))
-        if track is None:
-            raise web.HTTPNotFound
-        if not track.is_text or track.is_broken:
-            raise web.HTTPInternalServerError(text="this cannot be made into text")
-        return web.Response(text=track.text, content_type="text/vtt")
-
-    async def _trickplay_sheet(self, request: web.Request) -> web.Response:
-        item = self._find(request)
-        board, index = item.trickplay, int(request.match_info["index"])
-        if (
-            board is None
-            or self._numbers < (10, 9)
-            or int(request.match_info["width"]) != board.width
-        ):
-            raise web.HTTPNotFound
-        if request.query.get("mediaSourceId") != item.item_id:
-            raise web.HTTPNotFound
-        return web.Response(body=board.sheet(index), content_type="image/jpeg")
 
     async def _sessions(self, _request: web.Request) -> web.Response:
         return web.json_response(self.sessions)
