@@ -75,7 +75,7 @@ async def test_each_kind_of_job_goes_its_own_way():
     await worker.perform(ANALYZE, 1)
     await worker.perform(PUBLISH, 1)
 
-    asked = [ExpandJob(ref=ANALYZE.ref), ReconcileJob(server="jellyfin")]
+    asked: list[Job] = [ExpandJob(ref=ANALYZE.ref), ReconcileJob(server="jellyfin")]
     for job in asked:
         await worker.perform(job, 1)
 
