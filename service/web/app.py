@@ -65,6 +65,8 @@ def create_app(
         [
             web.post("/webhooks", webhooks.receive_any),
             web.post("/webhooks/{name}", webhooks.receive),
+            web.put("/webhooks", webhooks.receive_any),  # Sonarr and Radarr offer both methods
+            web.put("/webhooks/{name}", webhooks.receive),
             web.get("/healthz", health.alive),
             web.get("/readyz", health.ready),
         ]

@@ -7,13 +7,16 @@ without a commit; and one of all dialects at five times that rate.
 from __future__ import annotations
 
 import asyncio
+import random
+import re
 import time
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import cycle, islice
+from pathlib import Path
 from statistics import quantiles
 from typing import Any, cast
 
@@ -24,7 +27,7 @@ from service.ports import JobQueue, Store
 from service.web.app import create_app, serve
 from tests.support.postgres import reachable_directory
 from tests.support.service import QUIET, call_json, environment, serving
-from tests.support.webhooks import SENDERS, Sent, read_bodies
+from tests.support.webhooks import DATA, SENDERS, Sent, wrap
 
 TOKEN = QUIET["MOODREEL_WEBHOOK_TOKEN"]
 STEADY_COUNT, STEADY_HZ = 1_000, 100.0
@@ -40,8 +43,8 @@ SERVERS = {
     "PLEX_TOKEN": "a-token",
 }
 SERVER_NAMES = ("jellyfin", "emby", "plex")
-IDS = {"jellyfin": "1" * 32, "emby": "7001", "plex": "7001"}
-"""Of the film in each server's bodies: each that is sent gets an id of its own."""
+IDS = {"jellyfin": rb"\b([1-8])\1{31}\b", "emby": rb"\b7\d{3}\b", "plex": rb"\b7\d{3}\b"}
+"""Of items in the bodies of ``tests/data/webhooks``: each that is sent gets one of its own."""
 CONNECTIONS = 100
 """aiohttp's own default; senders keep theirs open."""
 
@@ -70,25 +73,27 @@ class Flood:
 
 def film_bodies() -> list[Sent]:
     """New films of Jellyfin alone."""
-    film = next(sent for sent in read_bodies() if sent.name == "movie-added")
-    return [_with_own_id(film) for _ in range(STEADY_COUNT)]
+    film = DATA / "jellyfin" / "movie-added.json"
+    return [make_body(film) for _ in range(STEADY_COUNT)]
 
 
 def mixed_bodies() -> list[Sent]:
-    """All bodies of all senders in turn, in every wrapping; each film with an id of its own."""
-    return [_with_own_id(sent) for sent in islice(cycle(read_bodies()), BURST_COUNT)]
+    """All bodies of all senders in turn, each about another item."""
+    paths = cycle(sorted(DATA.glob("*/*.json")))
+    return [make_body(path) for path in islice(paths, BURST_COUNT)]
 
 
-def _with_own_id(sent: Sent) -> Sent:
-    former = IDS.get(sent.sender, "")
-    number = uuid.uuid4()
-    own = number.hex if sent.sender == "jellyfin" else str(number.int % 10**18)
-    body = sent.body.replace(former.encode(), own.encode()) if former else sent.body
-    return replace(sent, body=body)
+def make_body(path: Path) -> Sent:
+    """A body of a file with ids of its own, in any of its sender's wrappings."""
+    sender = path.parent.name
+    item = uuid.uuid4()
+    own_id = item.hex if sender == "jellyfin" else str(item.int % 10**17)
+    payload = re.sub(IDS.get(sender, b"(?!)"), own_id.encode(), path.read_bytes())
+    return random.choice(wrap(sender, path.stem, payload))
 
 
 async def flood(address: str, bodies: Sequence[Sent], *, rate_hz: float) -> Flood:
-    """Send at a steady rate, every other one to the address that is for all senders."""
+    """Send at a steady rate, about half to the address that is for all senders."""
     statuses: Counter[int] = Counter()
     connector = aiohttp.TCPConnector(limit=CONNECTIONS)
     headers = {"X-Moodreel-Token": TOKEN}
@@ -98,7 +103,7 @@ async def flood(address: str, bodies: Sequence[Sent], *, rate_hz: float) -> Floo
         async def send(number: int, sent: Sent) -> float:
             due_at = began_at + number / rate_hz
             await asyncio.sleep(due_at - time.perf_counter())
-            url = f"{address}/webhooks" + (f"/{sent.sender}" if number % 2 else "")
+            url = f"{address}/webhooks" + random.choice([f"/{sent.sender}", ""])
             content_type = {"Content-Type": sent.content_type}
             async with session.post(url, data=sent.body, headers=content_type) as answer:
                 await answer.read()

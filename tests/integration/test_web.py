@@ -335,6 +335,13 @@ async def test_a_body_of_another_shape_is_a_bad_request(service, body):
     assert (status, answer) == (400, {"error": "not one of ours"})
 
 
+@pytest.mark.parametrize("path", ["/webhooks", "/webhooks/jellyfin"])
+async def test_a_sender_may_put_as_well(service, path):
+    headers = {"X-Moodreel-Token": TOKEN}
+    async with service.session.put(path, json=ADDED, headers=headers) as answer:
+        assert answer.status == 202
+
+
 async def test_an_unknown_sender_is_not_found(service):
     status, answer, _ = await service.post(ADDED, path="/webhooks/kodi")
 
