@@ -6,7 +6,7 @@ import typer
 
 from service.cli.analyze import analyze
 from service.cli.backfill import backfill
-from service.cli.doctor import doctor
+from service.cli.doctor import app as doctor_app
 from service.cli.highlights import highlights
 from service.cli.migrate import app as migrate_app
 from service.cli.models import app as models_app
@@ -23,8 +23,9 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     add_completion=True,
 )
-for function in (run, serve, work, analyze, backfill, status, publish, highlights, reel, doctor):
+for function in (run, serve, work, analyze, backfill, status, publish, highlights, reel):
     app.command()(function)
+app.add_typer(doctor_app, name="doctor")
 app.add_typer(models_app, name="models")
 app.add_typer(migrate_app, name="migrate")
 app.add_typer(tags_app, name="tags")

@@ -6,6 +6,7 @@ from service.wiring.diagnosis import diagnose
 from service.wiring.examiner import FileExaminer, has_sound_captioner, open_file_examiner
 from service.wiring.house import Moodreel, open_moodreel
 from service.wiring.reels import ReelOrder, Screening, make_reel, open_screening
+from service.wiring.replaying import Replayed, rehearse, resend
 from service.wiring.tags import Edited, LibraryTags, open_tags
 from service.wiring.upkeep import (
     apply_migrations,
@@ -24,6 +25,7 @@ __all__ = [
     "LibraryTags",
     "Moodreel",
     "ReelOrder",
+    "Replayed",
     "Screening",
     "advise_bench",
     "apply_migrations",
@@ -40,6 +42,8 @@ __all__ = [
     "plan_bench",
     "print_migrations",
     "pull_model",
+    "rehearse",
+    "resend",
     "run_bench",
     "verify_model",
     "write_migrations",

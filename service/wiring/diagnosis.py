@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from typing import Protocol, runtime_checkable
 
 from adapters.captioners.qwen_audio import open_captioner
 from adapters.captioners.vision_chat import open_picture_captioner
@@ -15,30 +15,56 @@ from adapters.media_servers import MEDIA_SERVERS
 from adapters.models.hardware import describe_providers
 from adapters.models.settings import ModelSettings
 from adapters.models.shelf import Shelf
+from adapters.queue import ProcrastinateQueue
 from publisher import open_channels
 from service.domain import Finding, Severity
 from service.errors import MoodreelError
-from service.ports import Store
+from service.ports import MediaServer, Store
 from service.settings import DetectionSettings, ServiceSettings, prepare_data_dir, webhook_token
 from service.vocabulary import load_vocabulary
 from service.wiring.database import start_embedded
-from service.wiring.house import open_servers, tag_keepers
-
-EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104  compared with, not bound
-"""Addresses that mean all of this machine's, and that no sender can use."""
+from service.wiring.house import tag_keepers
+from service.wiring.surroundings import (
+    check_data_dir,
+    check_service,
+    judge_queue,
+    judge_reconciled,
+    list_addresses,
+    own_address,
+    webhook_address,
+)
 
 Check = Callable[[AsyncExitStack], Awaitable[Sequence[Finding]]]
 
 
-async def diagnose(settings: ServiceSettings) -> list[Finding]:
-    """Ask every part how it is, whatever the others answer."""
+@runtime_checkable
+class WebhookFixer(Protocol):
+    """A media server whose webhooks can be set up from here."""
+
+    async def fix_webhook(self, address: str, token: str) -> Finding:
+        """Have it tell an address what is new; say whether it will."""
+
+
+async def diagnose(
+    settings: ServiceSettings, *, address: str | None = None, fix: bool = False
+) -> list[Finding]:
+    """Ask every part how it is, whatever the others answer.
+
+    Args:
+        settings: The service's own; every part reads its own.
+        address: Of the service, as its senders reach it; by its settings when left out.
+        fix: Have media servers send their webhooks here, those that can be told so.
+    """
+    base = address.rstrip("/") if address else own_address(settings)
     checks: dict[str, Check] = {
-        "data": lambda stack: _check_data(stack, settings),
+        "data": lambda _: _check_data(settings),
+        "service": lambda _: check_service(settings),
         "vocabulary": _check_vocabulary,
         "models": _check_models,
         "captioner": _check_captioner,
         "vision": _check_picture_captioner,
-        **{name: _server_check(name) for name in MEDIA_SERVERS},
+        **{name: _server_check(name, settings, base, fix=fix) for name in MEDIA_SERVERS},
+        "webhooks": lambda stack: _check_webhooks(stack, settings, base),
         "database": lambda stack: _check_database(stack, settings),
         "channels": lambda stack: _check_channels(stack, settings),
     }
@@ -54,20 +80,14 @@ async def diagnose(settings: ServiceSettings) -> list[Finding]:
     return findings
 
 
-async def _check_data(_: AsyncExitStack, settings: ServiceSettings) -> Sequence[Finding]:
-    path = prepare_data_dir(settings)
-    webhook_token(settings)
-    where = "in MOODREEL_WEBHOOK_TOKEN" if settings.webhook_token else f"in {path}/webhook-token"
-    host = socket.gethostname() if settings.host in EVERYWHERE else settings.host
-    address = f"http://{host}:{settings.port}/webhooks/jellyfin"
-    return [
-        Finding(subject="data", severity=Severity.OK, message=f"kept in {path}"),
-        Finding(
-            subject="webhooks",
-            severity=Severity.OK,
-            message=f"{address}, with the header X-Moodreel-Token; the token is {where}",
-        ),
-    ]
+async def _check_data(settings: ServiceSettings) -> Sequence[Finding]:
+    return await asyncio.to_thread(check_data_dir, prepare_data_dir(settings))
+
+
+async def _check_webhooks(
+    stack: AsyncExitStack, settings: ServiceSettings, base: str
+) -> Sequence[Finding]:
+    return list_addresses(settings, base, list(_open_sound_servers(stack)))
 
 
 async def _check_vocabulary(_: AsyncExitStack) -> Sequence[Finding]:
@@ -99,33 +119,62 @@ async def _check_picture_captioner(stack: AsyncExitStack) -> Sequence[Finding]:
     return await captioner.check()
 
 
-def _server_check(name: str) -> Check:
+def _open_sound_servers(stack: AsyncExitStack) -> dict[str, MediaServer]:
+    """The media servers that can be opened; of the others their own check tells."""
+    servers: dict[str, MediaServer] = {}
+    for name, kind in MEDIA_SERVERS.items():
+        with suppress(MoodreelError):
+            server = kind.from_settings()
+            if server is not None:
+                stack.push_async_callback(server.aclose)
+                servers[name] = server
+    return servers
+
+
+def _server_check(name: str, settings: ServiceSettings, base: str, *, fix: bool) -> Check:
     async def check(stack: AsyncExitStack) -> Sequence[Finding]:
         server = MEDIA_SERVERS[name].from_settings()
         if server is None:
             return []
         stack.push_async_callback(server.aclose)
-        return await server.check()
+        fixed = []
+        if fix and isinstance(server, WebhookFixer):
+            token = webhook_token(settings)
+            fixed = [await server.fix_webhook(webhook_address(base, name), token)]
+        return [*fixed, *await server.check()]
 
     return check
 
 
-async def _open_store(stack: AsyncExitStack, settings: ServiceSettings) -> Store:
-    """The store as it is: what is the operator's own is looked at, not migrated."""
+async def _open_store(stack: AsyncExitStack, settings: ServiceSettings) -> tuple[Store, str]:
+    """The store as it is: what is the operator's own is looked at, not migrated; and the address
+    of the queue's database.
+    """
     database = DatabaseSettings.read()
-    store = await open_store(database, database.dsn or start_embedded(stack, settings))
+    dsn = database.dsn or start_embedded(stack, settings)
+    store = await open_store(database, dsn)
     stack.push_async_callback(store.aclose)
-    return store
+    return store, dsn
 
 
 async def _check_database(stack: AsyncExitStack, settings: ServiceSettings) -> Sequence[Finding]:
-    return await (await _open_store(stack, settings)).check()
+    store, dsn = await _open_store(stack, settings)
+    findings = list(await store.check())
+    if any(finding.severity is Severity.ERROR for finding in findings):
+        return findings
+    findings += [
+        judge_reconciled(name, await store.reconciled_at(name), settings.reconcile_minutes)
+        for name in _open_sound_servers(stack)
+    ]
+    queue = await ProcrastinateQueue.open(dsn)
+    stack.push_async_callback(queue.aclose)
+    return [*findings, judge_queue(await queue.counts())]
 
 
 async def _check_channels(stack: AsyncExitStack, settings: ServiceSettings) -> Sequence[Finding]:
     findings: list[Finding] = []
-    store = await _open_store(stack, settings)
-    for channel in open_channels(store, tag_keepers(open_servers(stack))).values():
+    store, _ = await _open_store(stack, settings)
+    for channel in open_channels(store, tag_keepers(_open_sound_servers(stack))).values():
         stack.push_async_callback(channel.aclose)
         findings += await channel.check()
     return findings
