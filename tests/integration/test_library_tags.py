@@ -1,11 +1,11 @@
-"""Tags in the library: a strict Jellyfin, the real store, and somebody who pulls the plug."""
+"""Tags in the library: strict servers, the real store, and somebody who pulls the plug."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -14,7 +14,11 @@ import pytest
 from pydantic import ValidationError
 
 from adapters.database.store import DatabaseStore
+from adapters.media_servers.emby import EmbyServer
+from adapters.media_servers.emby_api import EmbySettings
 from adapters.media_servers.jellyfin import JellyfinServer, JellyfinSettings
+from adapters.media_servers.plex import PlexServer
+from adapters.media_servers.plex_api import PlexSettings
 from publisher.library import LibraryChannel, LibrarySettings, TagChange, choose_tags, compare
 from service.domain import (
     Analysis,
@@ -31,11 +35,14 @@ from service.domain import (
 from service.errors import NotFoundError, PermanentError
 from service.ports import Store, TagKeeper
 from tests.support.cli import invoke
+from tests.support.emby import API_KEY as EMBY_KEY
+from tests.support.emby import EmbyItem, StandInEmby
 from tests.support.jellyfin import API_KEY, StandInItem, StandInJellyfin
+from tests.support.plex import TOKEN, PlexItem, StandInPlex
 from tests.support.service import environment
 from tests.support.stores import Database, make_analysis, make_item, migrated_database
 
-OWNERS = ["boats", "To Watch"]
+OWNERS = ["boats", "to watch"]
 SETTINGS = LibrarySettings(library_tags="on", library_tag_count=3)
 
 
@@ -116,18 +123,36 @@ def test_servers_that_spell_tags_in_another_case_are_understood():
 
 @dataclass(kw_only=True)
 class Library:
-    """A Jellyfin with one film of an owner who tags, our store, and the channel between them."""
+    """A server with one film of an owner who tags, our store, and the channel between them."""
 
-    jellyfin: StandInJellyfin
-    film: StandInItem
+    stand_in: StandInJellyfin | StandInEmby | StandInPlex
+    film: StandInItem | EmbyItem | PlexItem
     server: TagKeeper
     store: Store
     channel: LibraryChannel
     item: MediaItem
 
     @property
-    def writes(self) -> int:
-        return len([path for path in self.jellyfin.requests if path.startswith("POST")])
+    def tags(self) -> list[str]:
+        """As the server has them; Plex writes the first letter large."""
+        film = self.film
+        return [
+            tag.casefold() for tag in (film.labels if isinstance(film, PlexItem) else film.tags)
+        ]
+
+    def retag(self, *tags: str) -> None:
+        if isinstance(self.film, PlexItem):
+            self.film.relabel(*tags)
+        else:
+            self.film.retag(*tags)
+
+    @property
+    def saved_at(self) -> datetime | None:
+        """When anybody last wrote the film's description."""
+        return self.film.updated_at if isinstance(self.film, PlexItem) else self.film.saved_at
+
+    async def noted(self) -> Sequence[TagEdit]:
+        return await self.store.list_tag_edits(self.item.ref.server)
 
     async def tell(self, *labels: str, moods: Sequence[str] = ()) -> None:
         analysis = found_in(self.item, *labels, moods=moods)
@@ -135,8 +160,43 @@ class Library:
         await self.channel.send(news_of(analysis))
 
     async def undo(self) -> None:
-        for edit in await self.store.list_tag_edits("jellyfin"):
+        for edit in await self.noted():
             await self.channel.take_back(edit)
+
+
+@asynccontextmanager
+async def open_library(name: str, store: Store) -> AsyncIterator[Library]:
+    stand_in: StandInJellyfin | StandInEmby | StandInPlex
+    film: StandInItem | EmbyItem | PlexItem
+    server: JellyfinServer | EmbyServer | PlexServer
+    if name == "jellyfin":
+        film = StandInItem(name="The Harbour", tags=list(OWNERS))
+        stand_in = StandInJellyfin([film], version="12.0.0")
+    elif name == "emby":
+        film = EmbyItem(name="The Harbour", tags=list(OWNERS))
+        stand_in = StandInEmby([film])
+    else:
+        film = PlexItem(title="The Harbour", labels=list(OWNERS))
+        stand_in = StandInPlex([film])
+    async with stand_in.serving() as url:
+        if name == "jellyfin":
+            values = {"url": url, "api_key": API_KEY}
+            server = JellyfinServer(JellyfinSettings.model_validate(values))
+        elif name == "emby":
+            values = {"url": url, "api_key": EMBY_KEY}
+            server = EmbyServer(EmbySettings.model_validate(values))
+        else:
+            server = PlexServer(PlexSettings.model_validate({"url": url, "token": TOKEN}))
+        ref = ItemRef(server=name, item_id=film.item_id)
+        yield Library(
+            stand_in=stand_in,
+            film=film,
+            server=server,
+            store=store,
+            channel=LibraryChannel({name: server}, store, SETTINGS),
+            item=replace(make_item(), ref=ref),
+        )
+        await server.aclose()
 
 
 @pytest.fixture(scope="module")
@@ -152,64 +212,57 @@ async def store(migrated: Database) -> AsyncIterator[DatabaseStore]:
         yield opened
 
 
+@pytest.fixture(params=["jellyfin", "emby", "plex"])
+async def library(request, store: DatabaseStore) -> AsyncIterator[Library]:
+    async with open_library(request.param, store) as opened:
+        yield opened
+
+
 @pytest.fixture
-async def library(store: DatabaseStore) -> AsyncIterator[Library]:
-    film = StandInItem(name="The Harbour", tags=list(OWNERS), details={"Overview": "A harbour."})
-    jellyfin = StandInJellyfin([film], version="12.0.0")
-    async with jellyfin.serving():
-        settings = JellyfinSettings.model_validate({"url": jellyfin.url, "api_key": API_KEY})
-        server = JellyfinServer(settings)
-        yield Library(
-            jellyfin=jellyfin,
-            film=film,
-            server=server,
-            store=store,
-            channel=LibraryChannel({"jellyfin": server}, store, SETTINGS),
-            item=make_item(film.item_id),
-        )
-        await server.aclose()
+async def jellyfin(store: DatabaseStore) -> AsyncIterator[Library]:
+    async with open_library("jellyfin", store) as opened:
+        yield opened
 
 
 async def test_what_was_found_stands_beside_the_owners_tags(library):
     await library.tell("car", "sea", moods=["calm"])
-    assert library.film.tags == [*OWNERS, "ai:car", "ai:sea", "mood:calm"]
-    assert library.film.describe(None)["Overview"] == "A harbour."
+    assert library.tags == [*OWNERS, "ai:car", "ai:sea", "mood:calm"]
 
 
 async def test_what_is_there_already_is_not_written_again(library):
     await library.tell("car")
-    writes, tags = library.writes, list(library.film.tags)
+    saved_at, tags = library.saved_at, library.tags
     for _ in range(3):
         await library.tell("car")
-    assert (library.film.tags, library.writes) == (tags, writes)
+    assert (library.tags, library.saved_at) == (tags, saved_at)
 
 
 async def test_a_tag_of_ours_that_no_longer_holds_goes_and_the_owners_stays(library):
-    library.film.retag(*OWNERS, "ai:road")
+    library.retag(*OWNERS, "ai:road")
     await library.tell("car", "sea")
     await library.tell("sea", "boat")
-    assert library.film.tags == [*OWNERS, "ai:road", "ai:sea", "ai:boat"]
+    assert library.tags == [*OWNERS, "ai:road", "ai:sea", "ai:boat"]
     edit = await library.store.load_tag_edit(library.item.ref)
     assert edit.added == ("ai:sea", "ai:boat")
 
 
 async def test_undo_takes_back_what_we_added_and_no_more(library):
-    library.film.retag(*OWNERS, "ai:road")
+    library.retag(*OWNERS, "ai:road")
     await library.tell("car", "road")
     await library.tell("sea", "road")
-    library.film.retag(*library.film.tags, "ai:car")  # by hand, after ours was gone
+    library.retag(*library.tags, "ai:car")  # by hand, after ours was gone
     await library.undo()
-    assert library.film.tags == [*OWNERS, "ai:road", "ai:car"]
-    assert await library.store.list_tag_edits("jellyfin") == []
+    assert library.tags == [*OWNERS, "ai:road", "ai:car"]
+    assert await library.noted() == []
 
 
 async def test_an_item_that_is_gone_needs_no_undoing(library):
     await library.tell("car")
-    library.jellyfin.items.clear()
+    library.stand_in.items.clear()
     with pytest.raises(NotFoundError):
         await library.channel.send(news_of(found_in(library.item, "sea")))
     await library.undo()
-    assert await library.store.list_tag_edits("jellyfin") == []
+    assert await library.noted() == []
 
 
 class PluggedOffError(Exception):
@@ -255,12 +308,14 @@ MOST_CALLS = 6
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("calls", range(1, MOST_CALLS + 1))
 async def test_whoever_dies_at_any_line_leaves_nothing_that_is_not_put_right(
-    library, calls, is_after
+    jellyfin, calls, is_after
 ):
     def doomed() -> LibraryChannel:
         fuse = Fuse(calls, is_after)
         return LibraryChannel(
-            {"jellyfin": fuse.guard(library.server)}, fuse.guard(library.store), SETTINGS
+            {jellyfin.item.ref.server: fuse.guard(jellyfin.server)},
+            fuse.guard(jellyfin.store),
+            SETTINGS,
         )
 
     async def die(call: Any) -> bool:
@@ -270,20 +325,20 @@ async def test_whoever_dies_at_any_line_leaves_nothing_that_is_not_put_right(
             return True
         return False
 
-    await library.store.begin(library.item)
+    await jellyfin.store.begin(jellyfin.item)
     deaths = 0
     for labels in (("car", "sea"), ("sea", "boat"), ()):
-        news = news_of(found_in(library.item, *labels))
+        news = news_of(found_in(jellyfin.item, *labels))
         deaths += await die(doomed().send(news))
-        await library.channel.send(news)
-        assert library.film.tags == [*OWNERS, *(f"ai:{label}" for label in labels)]
-    assert await library.store.list_tag_edits("jellyfin") == []
-    await library.tell("car")
-    for edit in await library.store.list_tag_edits("jellyfin"):
+        await jellyfin.channel.send(news)
+        assert jellyfin.tags == [*OWNERS, *(f"ai:{label}" for label in labels)]
+    assert await jellyfin.noted() == []
+    await jellyfin.tell("car")
+    for edit in await jellyfin.noted():
         deaths += await die(doomed().take_back(edit))
-    await library.undo()
-    assert library.film.tags == OWNERS
-    assert await library.store.list_tag_edits("jellyfin") == []
+    await jellyfin.undo()
+    assert jellyfin.tags == OWNERS
+    assert await jellyfin.noted() == []
     assert deaths > 0 or calls == MOST_CALLS
 
 
@@ -305,12 +360,12 @@ async def test_only_servers_that_take_tags_are_told():
 
 
 @pytest.fixture
-def command(library, migrated, tmp_path):
+def command(jellyfin, migrated, tmp_path):
     """``moodreel tags`` over the same library and store; gives exit status and output."""
     env = environment(
         tmp_path / "data",
         DATABASE_URL=migrated.dsn,
-        JELLYFIN_URL=library.jellyfin.url,
+        JELLYFIN_URL=jellyfin.stand_in.url,
         JELLYFIN_API_KEY=API_KEY,
         LIBRARY_TAG_COUNT="3",
     )
@@ -327,10 +382,10 @@ async def save(library: Library, *labels: str) -> None:
     await library.store.save(analysis, await library.store.begin(library.item))
 
 
-async def test_the_owner_looks_writes_and_takes_back(library, command):
-    await save(library, "car", "sea")
+async def test_the_owner_looks_writes_and_takes_back(jellyfin, command):
+    await save(jellyfin, "car", "sea")
     status, out, _ = await command("preview", "--json")
-    assert (status, library.film.tags) == (0, OWNERS)
+    assert (status, jellyfin.tags) == (0, OWNERS)
     assert json.loads(out)["added"] == ["ai:car", "ai:sea"]
     status, out, _ = await command("preview", "--server", "jellyfin")
     assert "+ai:car" in out
@@ -338,48 +393,48 @@ async def test_the_owner_looks_writes_and_takes_back(library, command):
 
     for changed in (1, 0):
         status, out, _ = await command("write")
-        assert (status, library.film.tags) == (0, [*OWNERS, "ai:car", "ai:sea"])
+        assert (status, jellyfin.tags) == (0, [*OWNERS, "ai:car", "ai:sea"])
         assert f"1 items, {changed} changed" in out
 
-    await save(library, "sea")
-    _, out, _ = await command("preview", "--item", str(library.item.ref))
+    await save(jellyfin, "sea")
+    _, out, _ = await command("preview", "--item", str(jellyfin.item.ref))
     assert "-ai:car" in out
     _, out, _ = await command("write", "--dry-run", "--json")
     assert json.loads(out)["removed"] == ["ai:car"]
-    assert "ai:car" in library.film.tags
+    assert "ai:car" in jellyfin.tags
 
     status, _, _ = await command("undo")  # nobody says yes
     assert status != 0
-    assert "ai:car" in library.film.tags
+    assert "ai:car" in jellyfin.tags
     for _ in range(2):
         status, _, _ = await command("undo", "--yes")
-        assert (status, library.film.tags) == (0, OWNERS)
+        assert (status, jellyfin.tags) == (0, OWNERS)
 
 
-async def test_one_item_that_is_refused_stops_nothing(library, command):
+async def test_one_item_that_is_refused_stops_nothing(jellyfin, command):
     other = StandInItem(name="Another")
-    library.jellyfin.items.append(other)
-    await save(library, "car")
-    gone = replace(library.item, ref=ItemRef(server="jellyfin", item_id="0" * 32))
-    here = replace(library.item, ref=ItemRef(server="jellyfin", item_id=other.item_id))
+    jellyfin.stand_in.items.append(other)
+    await save(jellyfin, "car")
+    gone = replace(jellyfin.item, ref=ItemRef(server="jellyfin", item_id="0" * 32))
+    here = replace(jellyfin.item, ref=ItemRef(server="jellyfin", item_id=other.item_id))
     for item in (gone, here):
-        await library.store.save(found_in(item, "sea"), await library.store.begin(item))
+        await jellyfin.store.save(found_in(item, "sea"), await jellyfin.store.begin(item))
     status, out, _ = await command("write")
     assert status == 1
     assert "3 items, 2 changed, 1 refused" in out
-    assert (library.film.tags[-1], other.tags) == ("ai:car", ["ai:sea"])
+    assert (jellyfin.tags[-1], other.tags) == ("ai:car", ["ai:sea"])
 
 
-async def test_a_server_that_is_away_ends_the_walk_and_the_next_goes_on(library, command):
-    await library.store.begin(library.item)
-    await library.store.note_tag_edit(TagEdit(ref=library.item.ref, added=("ai:car",)))
-    library.film.retag(*OWNERS, "ai:car")
-    library.jellyfin.fail_with(503)
+async def test_a_server_that_is_away_ends_the_walk_and_the_next_goes_on(jellyfin, command):
+    await jellyfin.store.begin(jellyfin.item)
+    await jellyfin.store.note_tag_edit(TagEdit(ref=jellyfin.item.ref, added=("ai:car",)))
+    jellyfin.retag(*OWNERS, "ai:car")
+    jellyfin.stand_in.fail_with(503)
     status, _, err = await command("undo", "--yes")
     assert (status, "to be run again" in err.replace("\n", " ")) == (1, True)
-    library.jellyfin.recover()
+    jellyfin.stand_in.recover()
     status, _, _ = await command("undo", "--yes")
-    assert (status, library.film.tags) == (0, OWNERS)
+    assert (status, jellyfin.tags) == (0, OWNERS)
 
 
 @pytest.mark.parametrize(
