@@ -6,7 +6,6 @@ import asyncio
 import json
 from dataclasses import replace
 
-import psycopg
 import pytest
 
 from adapters.database.records import dump_analysis, dump_item
@@ -110,29 +109,11 @@ async def test_a_save_that_meets_a_begin_half_way_is_refused(store, database):
     """The token is read under the lock of its item: nothing slips between reading and writing."""
     analysis = make_analysis()
     token = await store.begin(analysis.item)
-    async with await psycopg.AsyncConnection.connect(database.dsn) as other:
-        request = json.dumps({"item": dump_item(analysis.item)})
-        await other.execute("select moodreel_begin(%s)", [request])
+    async with database.half_way("moodreel_begin", {"item": dump_item(analysis.item)}):
         saving = asyncio.create_task(store.save(analysis, token))
-        await somebody_waits_for_a_lock(database.dsn)
     with pytest.raises(StaleTokenError):
         await saving
     assert await store.load(analysis.item.ref) is None
-
-
-async def somebody_waits_for_a_lock(dsn: str) -> None:
-    async with (
-        asyncio.timeout(10),
-        await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin,
-    ):
-        while True:
-            cursor = await admin.execute(
-                "select 1 from pg_stat_activity "
-                "where datname = current_database() and wait_event_type = 'Lock'"
-            )
-            if await cursor.fetchone():
-                return
-            await asyncio.sleep(0.01)
 
 
 class Dying:

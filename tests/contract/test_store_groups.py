@@ -157,6 +157,15 @@ async def test_a_season_that_arrives_at_once_is_one_group(pair):
     assert set(await members(pair[0], keys[0])) == set(map(str, range(10)))
 
 
+async def test_whoever_gathers_while_a_group_begins_joins_it(store, database):
+    await begun(store, "1", "2")
+    request = {"server": "jellyfin", "item_id": "1", "event_id": "e", "channel": CHANNEL}
+    others = {**request, "name": "season", "open_for_s": 60.0}
+    async with database.half_way("moodreel_gather_publication", others):
+        gathering = asyncio.create_task(gather(store, "2"))
+    assert set(await members(store, await gathering)) == {"1", "2"}
+
+
 async def test_two_that_begin_another_group_at_once_begin_the_same(pair):
     await begun(pair[0], "1", "2", "3")
     first = await gather(pair[0], "1")
@@ -351,7 +360,7 @@ steps = st.lists(
 
 
 @settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -64,6 +65,15 @@ async def test_a_transcript_larger_than_a_request_is_saved_whole_and_bounded(sto
     assert len(kept) == LONGEST_TRANSCRIPT == 20_000
     assert list(kept) == lines[:20_000]
     assert pieces() == 0
+
+
+async def test_of_two_transcripts_at_once_the_later_is_kept_whole(store, database):
+    await store.begin(make_item())
+    others = {"server": "jellyfin", "item_id": "1", "lines": [[0, 1, "theirs"]] * 3}
+    async with database.half_way("moodreel_save_transcript", others):
+        saving = asyncio.create_task(store.save_transcript(REF, [line("ours")]))
+    await saving
+    assert list(await store.load_transcript(REF)) == [line("ours")]
 
 
 async def test_what_a_subtitle_file_should_not_hold_is_cleaned_and_bounded(store):

@@ -252,6 +252,17 @@ async def test_an_attempt_under_way_is_refused_once_the_item_adopted(store):
     assert await store.begin(renamed()) > token
 
 
+async def test_what_an_attempt_has_sent_so_far_is_gone_once_the_item_adopted(store, pieces):
+    former = await keep(store, "1")
+    token = await store.begin(former.item)
+    piece = {"server": "jellyfin", "item_id": "1", "token": token, "position": 0, "piece": "{}"}
+    upload = {**piece, "upload_id": "9b2f4f3e-8a83-4a2e-9d55-0f7a4c1c2d10"}
+    await store._transport.call("moodreel_upload", upload)
+    assert pieces() == 1
+    await store.adopt(former.item.ref, replace(former.item, revision="b"))
+    assert pieces() == 0
+
+
 async def test_nothing_is_adopted_from_an_item_without_an_analysis(store):
     await store.begin(make_item("old"))
     for former in ("old", "nobody"):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
 import psycopg
 from hypothesis import strategies as st
+from psycopg import sql
 
 from adapters.database import migrate
 from adapters.database.psycopg_transport import PsycopgTransport
@@ -30,6 +32,7 @@ from service.domain import (
     ItemMatch,
     ItemRef,
     ItemState,
+    Json,
     MediaInfo,
     MediaItem,
     MediaKind,
@@ -77,6 +80,29 @@ class Database:
                 "truncate media_items, published_events, publication_groups, reconciliations "
                 "cascade"
             )
+
+    @asynccontextmanager
+    async def half_way(self, function: str, request: Json) -> AsyncIterator[None]:
+        """Somebody else has called a function and not ended yet; he does when a call waits."""
+        async with await psycopg.AsyncConnection.connect(self.dsn) as other:
+            call = sql.SQL("select public.{}(%s::jsonb)").format(sql.Identifier(function))
+            await other.execute(call, [json.dumps(request)])
+            yield
+            await self._somebody_waits()
+
+    async def _somebody_waits(self) -> None:
+        async with (
+            asyncio.timeout(10),
+            await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as admin,
+        ):
+            while True:
+                cursor = await admin.execute(
+                    "select 1 from pg_stat_activity "
+                    "where datname = current_database() and wait_event_type = 'Lock'"
+                )
+                if await cursor.fetchone():
+                    return
+                await asyncio.sleep(0.01)
 
 
 @contextmanager
