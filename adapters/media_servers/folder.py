@@ -104,8 +104,8 @@ class FolderServer:
         """
         self._require_roots()
         since_s = since.timestamp() if since else float("-inf")
-        paths = await asyncio.to_thread(_arrivals, self._tree.walk(), since_s, order)
-        async for page in _pages(map(self._listed, paths)):
+        arrivals = await asyncio.to_thread(_arrivals, self._tree.walk(), since_s, order)
+        async for page in _pages(map(self._item, arrivals)):
             for item in page:
                 if item is not None:
                     yield item
@@ -201,10 +201,6 @@ class FolderServer:
             added_at=datetime.fromtimestamp(found.changed_at_s, tz=UTC),
         )
 
-    def _listed(self, path: str) -> MediaItem | None:
-        found = self._tree.look_at(Path(path))
-        return self._item(found) if found else None
-
     async def _look_up(self, ref: ItemRef) -> FoundFile:
         """Raises NotFoundError, or TransientError while its directory is away."""
         known = self._paths.get(ref.item_id) or await self._find(ref)
@@ -265,15 +261,22 @@ class FolderServer:
         return Finding(subject=self.name, severity=Severity.OK, message=f"{root.path} holds media")
 
 
-def _arrivals(walk: Iterable[FoundFile], since_s: float, order: Order) -> Iterator[str]:
-    """Paths of what was written or put here since; what came at once is in order of path."""
-    newest_first = order is Order.NEWEST_FIRST
-    recent = (
-        (-found.changed_at_s if newest_first else found.changed_at_s, str(found.path))
-        for found in walk
-        if found.changed_at_s >= since_s
+def _arrivals(walk: Iterable[FoundFile], since_s: float, order: Order) -> Iterator[FoundFile]:
+    """What was written or put here since; what came at once is in order of path.
+
+    Plain tuples meanwhile: 100,000 of them take half the memory of the files themselves.
+    """
+    recent = [
+        (f.changed_at_s, str(f.path), f.root, f.size_bytes, f.mtime_ns, f.ctime_ns)
+        for f in walk
+        if f.changed_at_s >= since_s
+    ]
+    recent.sort(key=lambda kept: kept[1])
+    recent.sort(key=lambda kept: kept[0], reverse=order is Order.NEWEST_FIRST)
+    return (
+        FoundFile(root=root, path=Path(path), size_bytes=size, mtime_ns=mtime, ctime_ns=ctime)
+        for _, path, root, size, mtime, ctime in recent
     )
-    return iter([path for _, path in sorted(recent)])
 
 
 async def _pages(items: Iterator[T]) -> AsyncIterator[list[T]]:

@@ -181,7 +181,8 @@ def files_not_seen(server_path: str) -> Finding:
     folder = server_path.replace("\\", "/").rpartition("/")[0] or "/media"
     return _finding(
         Severity.WARNING,
-        f"its file {server_path!r} is not seen here: media are streamed over HTTP, which is slower",
+        f"its file {server_path!r} is not seen here, or may not be read: media are streamed over "
+        "HTTP, which is slower",
         f"Mount the library here (read-only is enough) and set "
         f'JELLYFIN_PATH_MAP="{folder}=/where/it/is/here"; where the path is the same on both '
         f"sides, set MOODREEL_ALLOWED_ROOTS={folder}.",

@@ -113,11 +113,11 @@ def resolve_inside(path: Path, roots: Sequence[Path]) -> Path | None:
 
 
 def locate(server_path: str, mappings: Sequence[PathMapping], roots: Sequence[Path]) -> Path | None:
-    """Find the server's file on this machine; None when it is not here or not allowed."""
+    """Find the server's file on this machine; None when it is not here or may not be read."""
     resolved_roots = [Path(os.path.realpath(root)) for root in roots]
     for candidate in local_candidates(server_path, mappings):
         found = resolve_inside(candidate, resolved_roots)
-        if found is not None and found.is_file():
+        if found is not None and found.is_file() and os.access(found, os.R_OK):
             return found
     return None
 

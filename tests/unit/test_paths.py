@@ -140,6 +140,14 @@ def test_a_directory_is_no_file(tmp_path):
     assert locate(str(tmp_path), [], [tmp_path]) is None
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_as_good_as_not_there(tmp_path):
+    file = tmp_path / "a.mkv"
+    file.touch(mode=0o000)
+
+    assert locate(str(file), [], [tmp_path]) is None
+
+
 def test_the_path_map_is_read_from_the_environment(monkeypatch):
     monkeypatch.setenv("JELLYFIN_PATH_MAP", "/media=/mnt/media, D:\\Films=/mnt/films,")
 
