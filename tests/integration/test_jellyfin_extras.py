@@ -221,7 +221,8 @@ async def test_trickplay_is_read_sheet_by_sheet_with_the_key_in_a_header(
             async with session.get(sheet.url, headers=sheet.headers) as answer:
                 image = Image.open(io.BytesIO(await answer.read()))
             assert image.size == (64, 54)
-            grey = image.getpixel((16, 9))[0]
+            grey = image.convert("L").getpixel((16, 9))
+            assert isinstance(grey, int)
             assert abs(grey - StandInTrickplay.grey_of(index * 6)) < 4
     async with aiohttp.ClientSession() as session, session.get(board.sheets[0].url) as answer:
         assert answer.status == 401

@@ -14,7 +14,7 @@ from adapters.media_servers.jellyfin_parsers import (
     parse_storyboard,
 )
 from adapters.media_servers.jellyfin_texts import choose_stream
-from service.domain import ItemRef, Storyboard
+from service.domain import ItemRef, Json, Storyboard
 from service.errors import MoodreelError, PermanentError
 
 ITEM_ID = "ab" * 16
@@ -173,7 +173,7 @@ def test_the_pictures_of_another_version_are_not_taken():
 
 # Libraries and sessions -------------------------------------------------------------------------
 
-LIBRARIES = [
+LIBRARIES: list[Json] = [
     {"Name": "Films", "Locations": ["/media/films", "D:\\Films"]},
     {"Name": "Kids", "Locations": ["/media/films/kids"]},
     {"Name": "Broken", "Locations": None},
