@@ -109,10 +109,12 @@ async def replay(
 
 
 def _show(finding: Finding) -> None:
+    """On lines that nothing breaks: there are addresses and commands to copy."""
     message = escape(shown(finding.message))
-    out.print(f"{MARKS[finding.severity]} [bold]{escape(finding.subject)}[/]  {message}")
+    line = f"{MARKS[finding.severity]} [bold]{escape(finding.subject)}[/]  {message}"
+    out.print(line, soft_wrap=True)
     if finding.fix:
-        out.print(f"       [cyan]{escape(shown(finding.fix))}[/]")
+        out.print(f"       [cyan]{escape(shown(finding.fix))}[/]", soft_wrap=True)
 
 
 def _tell(replayed: Replayed, *, is_done: bool) -> None:

@@ -207,10 +207,6 @@ def test_an_address_without_a_scheme_is_refused(env):
 # Replays ----------------------------------------------------------------------------------------
 
 
-def recorded(sender: str) -> list[Path]:
-    return sorted(path for path in (WEBHOOKS / sender).iterdir() if path.is_file())
-
-
 def test_a_recorded_body_is_put_through_the_door_and_nothing_is_done(env, tmp_path):
     item = StandInItem(name="Heat", path="/media/heat.mkv")
     body = tmp_path / "body"
@@ -241,8 +237,7 @@ def test_what_would_be_refused_says_why(env, tmp_path):
     assert invoke(*arguments, env=env)[0] == 1
 
 
-@pytest.mark.parametrize("sender", ["emby", "plex", "radarr", "sonarr", "jellyfin"])
-def test_every_recorded_body_is_understood(env, sender):
+def test_of_every_recorded_body_it_is_found_out_whose_it_is(env):
     env = {
         **with_jellyfin(env, "http://127.0.0.1:1"),
         "EMBY_URL": "http://127.0.0.1:1",
@@ -250,15 +245,22 @@ def test_every_recorded_body_is_understood(env, sender):
         "PLEX_URL": "http://127.0.0.1:1",
         "PLEX_TOKEN": "k",
     }
-    files = recorded(sender)[:3]
-    assert files
-    for file in files:
-        status, out, err = invoke(
-            "doctor", "replay", str(file), "--server", sender, "--json", env=env
-        )
-        assert status in {0, 1}, err
-        if status:
-            assert json.loads(out)["status"] == 400
+    for file in sorted(WEBHOOKS.glob("*/movie-[an]*.json")) + sorted(WEBHOOKS.glob("*/test.json")):
+        status, out, err = invoke("doctor", "replay", str(file), "--json", env=env)
+        assert status == 0, (file, err)
+        replayed = json.loads(out)
+        assert replayed["sent"] is False
+        sender = file.parent.name
+        is_news = sender in {"jellyfin", "emby", "plex"} and file.stem != "test"
+        assert bool(replayed["jobs"]) == is_news, file
+        assert all(job.startswith(f"analyze {sender}/") for job in replayed["jobs"])
+
+
+def test_what_there_is_to_copy_is_on_one_line(env):
+    env = with_jellyfin(env, "http://127.0.0.1:1")
+    address = "http://a-rather-long-name.of-a-machine.example:8686"
+    _, out, _ = invoke("doctor", "--address", address, env=env)
+    assert f"webhooks/jellyfin  {address}/webhooks/jellyfin (" in out
 
 
 def test_the_content_type_is_guessed_from_the_body():
