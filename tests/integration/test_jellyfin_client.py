@@ -102,6 +102,19 @@ async def test_an_item_comes_with_all_that_is_asked_for(connect):
     assert item.url == f"https://films.example.org/web/#/details?id={FILM}"
 
 
+@pytest.mark.parametrize("version", ["10.8.13", "10.9.11", "10.10.7", "10.11.6", "12.0.0"])
+async def test_every_version_from_10_8_on_is_spoken_to_in_one_way(connect, stand_in, version):
+    stand_in.version = version
+    stand_in.items.append(StandInItem(name="Gulls", type="Audio"))
+    server = connect()
+
+    listed = [item async for item in server.list_items()]
+    asked = [await server.get_item(item.ref) for item in listed]
+
+    assert [item.title for item in asked] == ["The Harbour", "Gulls"]
+    assert all(found.severity is not Severity.ERROR for found in await server.check())
+
+
 async def test_a_dashed_id_is_the_same_item(connect):
     dashed = f"{FILM[:8]}-{FILM[8:12]}-{FILM[12:16]}-{FILM[16:20]}-{FILM[20:]}".upper()
 
