@@ -20,8 +20,9 @@ from service.domain import (
 )
 from service.ports import Store
 
-PAGE_SIZE = 500
-"""Items per look into the store: one round trip each, and flat memory for any library."""
+PAGE_SIZE = 2_000
+"""Items per look into the store, and per commit of their jobs: about 2 MB. On a busy disk 60,000
+items were enqueued at 2,300 a second in pages of 2,000, and at 1,300 in pages of 500."""
 
 
 class Reprocess(StrEnum):

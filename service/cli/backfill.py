@@ -139,7 +139,7 @@ async def _walk_all(
     left = manner.limit
     libraries: set[str] = set()
     for name in names:
-        report, error = await _walk(moodreel, name, choice, manner, left)
+        report, error = await walk_library(moodreel, name, choice, manner, left)
         libraries |= report.libraries
         if error is not None:
             status = status or status_of(error)
@@ -151,7 +151,7 @@ async def _walk_all(
     return status
 
 
-async def _walk(
+async def walk_library(
     moodreel: Moodreel, name: str, choice: Choice, manner: Manner, limit: int | None
 ) -> tuple[BackfillReport, MoodreelError | None]:
     """Walk one library and tell what came of it, also when it is broken off."""
@@ -207,6 +207,8 @@ def _tell(name: str, report: BackfillReport, manner: Manner, ending: str) -> Non
         count = report.wanted_count if manner.dry_run else report.enqueued_count
         done = "would be enqueued" if manner.dry_run else "enqueued"
         parts = [f"{name}: {report.seen_count} items", f"{count} {done}"]
+        if report.chosen_count + report.skipped_count < report.seen_count:
+            parts.insert(1, f"{report.chosen_count} of them chosen")
         if waiting := 0 if manner.dry_run else report.wanted_count - report.enqueued_count:
             parts.append(f"{waiting} waited already")
         if report.skipped_count:
@@ -248,7 +250,7 @@ def _name_absent(choice: Choice, libraries: set[str]) -> None:
     seen = {name.casefold() for name in libraries}
     for name in sorted(choice.libraries):
         if name.casefold() not in seen:
-            known = ", ".join(sorted(libraries)) or "none that has a name"
+            known = ", ".join(sorted(libraries)) or "none"
             text = f"no item lies in a library called {name!r}; libraries seen: {known}"
             err.print(f"[yellow]moodreel:[/] {escape(shown(text))}", highlight=False)
 

@@ -1,13 +1,17 @@
 """Walking a library, over the real store and queue."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from service.backfill import NAMED, BackfillReport, Follower, backfill
+from service.cli.backfill import Manner, walk_library
 from service.cli.following import Following, Progressed, reason_of
 from service.domain import (
     AnalyzeJob,
@@ -24,6 +28,9 @@ from service.domain import (
 from service.errors import PermanentError, TransientError
 from service.wanted import PAGE_SIZE, Choice, Reprocess
 from tests.support.libraries import EVERY, FIRST_ADDED_AT, GeneratedLibrary, numbers, open_archive
+from tests.support.libraries import PAGE_SIZE as LISTING_PAGE_SIZE
+from tests.support.media import RED, SceneSpec, write_film
+from tests.support.service import call, environment, running
 from tests.support.stores import migrated_database
 
 SOUND = SoundAnalysis(loudness_dbfs=-20.0, dynamic_range_db=9.0)
@@ -60,12 +67,13 @@ async def waiting(archive) -> list[int]:
 async def test_a_second_walk_enqueues_nothing(archive, walk):
     library = GeneratedLibrary(PAGE_SIZE + 20)
     reports: list[BackfillReport] = []
+    count = library.count
     first = await walk(library, on_page=reports.append)
-    assert (first.seen_count, first.wanted_count, first.enqueued_count) == (520, 520, 520)
-    assert [report.seen_count for report in reports] == [500, 520]
+    assert (first.seen_count, first.wanted_count, first.enqueued_count) == (count, count, count)
+    assert [report.seen_count for report in reports] == [PAGE_SIZE, count]
     second = await walk(library)
-    assert (second.wanted_count, second.enqueued_count) == (520, 0)
-    assert (await archive.queue.counts())["waiting"] == 520
+    assert (second.wanted_count, second.enqueued_count) == (count, 0)
+    assert (await archive.queue.counts())["waiting"] == count
 
 
 async def test_a_dry_run_and_a_limit_are_kept(archive, walk):
@@ -137,12 +145,21 @@ async def test_history_is_told_only_when_that_is_asked_for(archive, walk, announ
 
 
 async def test_an_entry_that_cannot_be_read_is_counted_and_named(archive, walk):
-    library = GeneratedLibrary(PAGE_SIZE + 40)
+    library = GeneratedLibrary(60)
     library.illegible = dict.fromkeys(range(10, 40), "its id is no id")
     report = await walk(library)
-    assert (report.seen_count, report.enqueued_count, report.skipped_count) == (540, 510, 30)
+    assert (report.seen_count, report.enqueued_count, report.skipped_count) == (60, 30, 30)
     assert len(report.skipped) == NAMED
     assert (report.skipped[0].title, report.skipped[0].reason) == ("Item 10", "its id is no id")
+
+
+async def test_entries_are_named_across_pages_up_to_a_bound(walk):
+    library = GeneratedLibrary(PAGE_SIZE + NAMED)
+    library.illegible = dict.fromkeys(range(PAGE_SIZE - 5, library.count), "odd")
+    report = await walk(library, dry_run=True)
+    assert [entry.title for entry in report.skipped] == [
+        f"Item {number}" for number in range(PAGE_SIZE - 5, PAGE_SIZE - 5 + NAMED)
+    ]
 
 
 async def test_an_item_that_the_database_cannot_hold_stops_no_other(archive, walk):
@@ -264,6 +281,79 @@ async def test_who_follows_an_idle_queue_is_told_once(archive, walk):
         await archive.taken()
         await watching
     assert said == ["idle"]
+
+
+async def test_an_interrupted_command_says_what_is_enqueued(archive, capsys):
+    library = GeneratedLibrary(3 * PAGE_SIZE)
+    pages: list[int] = []
+
+    def interrupt_later() -> None:
+        pages.append(1)
+        if len(pages) * LISTING_PAGE_SIZE > 2 * PAGE_SIZE:
+            task.cancel()
+
+    library.on_page = interrupt_later
+    house: Any = SimpleNamespace(
+        server=lambda _name: library,
+        store=archive.store,
+        queue=archive.queue,
+        pipeline=SimpleNamespace(version="v"),
+    )
+    manner = Manner(limit=None, announce=False, dry_run=False, as_json=False)
+    task = asyncio.ensure_future(walk_library(house, "shelf", Choice(), manner, None))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    waiting_count = (await archive.queue.counts())["waiting"]
+    told = capsys.readouterr()
+    assert f"shelf: {waiting_count} items, {waiting_count} enqueued" in told.out
+    assert waiting_count == 2 * PAGE_SIZE
+    assert "interrupted" in told.err
+    assert "goes on where this one ended" in told.err
+
+
+async def test_a_command_names_what_it_left_out_and_why_it_broke_off(archive, capsys):
+    library = GeneratedLibrary(PAGE_SIZE + 10)
+    library.illegible = {7: "its id is [bold]no id"}
+    library.breaks_after = PAGE_SIZE + 5
+    house: Any = SimpleNamespace(
+        server=lambda _name: library,
+        store=archive.store,
+        queue=archive.queue,
+        pipeline=SimpleNamespace(version="v"),
+    )
+    manner = Manner(limit=None, announce=False, dry_run=False, as_json=True)
+    _, error = await walk_library(house, "shelf", Choice(), manner, None)
+    assert isinstance(error, TransientError)
+    told = capsys.readouterr()
+    answer = json.loads(told.out)
+    assert (answer["enqueued"], answer["skipped"]) == (PAGE_SIZE - 1, 1)
+    assert answer["skipped_items"][0]["reason"] == "its id is [bold]no id"
+    assert "the connection was reset" in answer["error"]
+    assert "the connection was reset" in told.err.replace("\n", " ")
+
+
+async def test_the_command_follows_a_worker_and_sums_up_what_failed(tmp_path, dsn, archive):
+    library = tmp_path / "library"
+    library.mkdir()
+    write_film(library / "Colours (2026).mp4", [SceneSpec(duration_s=2, colour=RED)])
+    for name in ("Broken (2001).mkv", "Torn (2002).mkv"):
+        (library / name).write_bytes(b"no film at all")
+    env = environment(
+        tmp_path / "data",
+        DATABASE_URL=dsn,
+        MOODREEL_MEDIA_DIRS=str(library),
+        MOODREEL_VISUAL_MODEL="none",
+        MOODREEL_SOUND_MODEL="none",
+        MOODREEL_SOUND_TEXT_MODEL="none",
+    )
+    async with running("work", env=env):
+        status, out, err = await call("backfill", "--follow", "--json", env=env)
+    assert (status, err) == (0, "")
+    walked, ended = map(json.loads, out.splitlines())
+    assert (walked["enqueued"], ended["failed"]) == (3, 2)
+    assert {failure["kind"] for failure in ended["failures"]} == {"analyze"}
+    assert all(failure["reason"] for failure in ended["failures"])
+    assert (await archive.store.counts())["items_analyzed"] == 1
 
 
 def test_a_reason_is_told_without_the_items_name():
