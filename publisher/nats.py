@@ -41,6 +41,8 @@ PING_INTERVAL_S = 30
 """How soon a connection that broke without a word is noticed; three go unanswered at most."""
 CLIENT_NAME = "moodreel"
 
+_NO_JETSTREAM = {10039, 10076}
+"""Not for this account, not on this server (``server/errors.json`` of nats-server)."""
 _SERVER_ERROR = 500
 """JetStream borrows HTTP's status codes."""
 
@@ -143,7 +145,7 @@ class NatsChannel:
         except NotFoundError:
             return ""
         except ServiceUnavailableError as error:
-            if error.code is not None:
+            if error.code is not None and error.err_code not in _NO_JETSTREAM:
                 raise  # it is there, and just has no leader
         except TimeoutError:
             if not self._is_refusal():

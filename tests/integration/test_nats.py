@@ -234,6 +234,20 @@ async def test_a_login_that_may_not_ask_for_streams_publishes_all_the_same(tmp_p
 
 
 @needs_server
+async def test_an_account_without_jetstream_beside_one_with_it_is_told_by_core_nats(tmp_path):
+    settings = (
+        "accounts {\n"
+        "  A { users: [{ user: m, password: p }] }\n"
+        "  B { jetstream: enabled, users: [{ user: other, password: o }] }\n"
+        "}\n"
+    )
+    async with running_nats(tmp_path, settings=settings) as server:
+        channel = channel_of(server, "m:p@")
+        assert await channel.send(make_announcement()) == "evt_1"
+        await channel.aclose()
+
+
+@needs_server
 async def test_a_login_that_hears_no_answers_publishes_all_the_same(tmp_path):
     settings = (
         "authorization { users: [\n"
