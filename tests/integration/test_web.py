@@ -29,6 +29,7 @@ from service.domain import (
 )
 from service.errors import BadPayloadError, ConfigurationError, TransientError
 from service.web.app import create_app, serve
+from service.web.commits import Commits
 from service.web.webhooks import Limits
 from tests.support.webhooks import SENDERS, as_parts, read_bodies, spoil
 
@@ -83,6 +84,7 @@ class FakeQueue:
 
     def __init__(self):
         self.jobs = []
+        self.tries = 0
         self.calls = []
         self.error = None
         self.may_commit = asyncio.Event()
@@ -90,6 +92,7 @@ class FakeQueue:
         self.entered = asyncio.Event()
 
     async def enqueue(self, jobs):
+        self.tries += 1
         self.entered.set()
         await self.may_commit.wait()
         if self.error is not None:
@@ -270,6 +273,42 @@ async def test_all_who_wait_for_a_commit_hear_that_it_failed(service):
     answers = await asyncio.gather(first, *others)
 
     assert {status for status, _, _ in answers} == {503}
+    assert service.queue.tries == 2
+
+
+class SlowQueue(FakeQueue):
+    """Commits as often as it is let."""
+
+    def __init__(self):
+        super().__init__()
+        self.permits = asyncio.Semaphore(0)
+
+    async def enqueue(self, jobs):
+        self.entered.set()
+        await self.permits.acquire()
+        return await super().enqueue(jobs)
+
+
+async def test_who_gives_up_takes_nobody_along():
+    queue = SlowQueue()
+    commits = Commits(queue)
+    refs = [ItemRef(server="jellyfin", item_id=name) for name in ("busy", "impatient", "patient")]
+    busy, impatient, patient = (
+        asyncio.create_task(commits.commit([AnalyzeJob(ref=ref)])) for ref in refs
+    )
+    async with asyncio.timeout(10):
+        await queue.entered.wait()
+        queue.entered.clear()
+        queue.permits.release()
+        await busy
+        await queue.entered.wait()  # the impatient one commits for both
+        impatient.cancel()
+        await asyncio.wait([impatient])
+        queue.permits.release()
+        await patient
+
+    assert impatient.cancelled()
+    assert [job.ref for job in queue.jobs] == refs
 
 
 async def test_a_deleted_item_is_marked_and_not_analysed(service):
