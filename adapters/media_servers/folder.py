@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self, TypeVar
@@ -14,7 +14,7 @@ from adapters.media_servers import sidecars
 from adapters.media_servers.folder_settings import FolderSettings
 from adapters.media_servers.names import read_name
 from adapters.media_servers.paths import resolve_inside
-from adapters.media_servers.tree import FoundFile, Root, Tree, plan_roots
+from adapters.media_servers.tree import FoundFile, Root, Tree, by_arrival, plan_roots
 from adapters.media_servers.watching import FolderChanges, Noticed
 from service.domain import (
     Change,
@@ -23,6 +23,7 @@ from service.domain import (
     LibraryEvent,
     LocalFile,
     MediaItem,
+    MediaKind,
     Order,
     Severity,
     TranscriptLine,
@@ -104,7 +105,7 @@ class FolderServer:
         """
         self._require_roots()
         since_s = since.timestamp() if since else float("-inf")
-        arrivals = await asyncio.to_thread(_arrivals, self._tree.walk(), since_s, order)
+        arrivals = await asyncio.to_thread(by_arrival, self._tree.walk(), since_s, order)
         async for page in _pages(map(self._item, arrivals)):
             for item in page:
                 if item is not None:
@@ -124,12 +125,13 @@ class FolderServer:
         yield await self.get_item(ref)
 
     async def read_poster(self, ref: ItemRef) -> bytes:
-        """The picture beside a file, else that of its folder or of the folder above."""
+        """The picture beside a file, else that of its folder, or of an episode's show."""
         found = await self._look_up(ref)
         return await asyncio.to_thread(
             sidecars.read_poster,
             found.path,
             root=found.root.path,
+            is_episode=read_name(found.relative).kind is MediaKind.EPISODE,
             allowed=self._tree.allowed,
         )
 
@@ -259,24 +261,6 @@ class FolderServer:
                 fix=f"Put media into {root.path}; or see that it is mounted and may be read.",
             )
         return Finding(subject=self.name, severity=Severity.OK, message=f"{root.path} holds media")
-
-
-def _arrivals(walk: Iterable[FoundFile], since_s: float, order: Order) -> Iterator[FoundFile]:
-    """What was written or put here since; what came at once is in order of path.
-
-    Plain tuples meanwhile: 100,000 of them take half the memory of the files themselves.
-    """
-    recent = [
-        (f.changed_at_s, str(f.path), f.root, f.size_bytes, f.mtime_ns, f.ctime_ns)
-        for f in walk
-        if f.changed_at_s >= since_s
-    ]
-    recent.sort(key=lambda kept: kept[1])
-    recent.sort(key=lambda kept: kept[0], reverse=order is Order.NEWEST_FIRST)
-    return (
-        FoundFile(root=root, path=Path(path), size_bytes=size, mtime_ns=mtime, ctime_ns=ctime)
-        for _, path, root, size, mtime, ctime in recent
-    )
 
 
 async def _pages(items: Iterator[T]) -> AsyncIterator[list[T]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from adapters.media_servers.http import JsonClient
 from adapters.media_servers.jellyfin_parsers import find_library, parse_id, parse_version
@@ -68,11 +68,7 @@ class JellyfinApi:
         """A page of items."""
         if self.settings.user_id:
             query["userId"] = self.settings.user_id
-        try:
-            answer = await self.http.get("/Items", {**query, "fields": fields})
-        except NotFoundError as error:
-            # Jellyfin knows /Items in all versions: a proxy says this while Jellyfin is down.
-            raise TransientError(f"{error}: no Jellyfin at JELLYFIN_URL at present") from error
+        answer = await self._known_to_all("/Items", {**query, "fields": fields})
         items = answer.get("Items")
         if not isinstance(items, list):
             raise TransientError("Jellyfin answered /Items without a list of items")
@@ -95,7 +91,7 @@ class JellyfinApi:
         """Such as ``(10, 11, 6)``; empty when it does not say."""
         asked_at, known = self._version
         if time.monotonic() - asked_at > KEPT_FOR_S:
-            public = await self.http.get("/System/Info/Public")
+            public = await self._known_to_all("/System/Info/Public")
             known = parse_version(str(public.get("Version", "")))
             self._version = (time.monotonic(), known)
         return known
@@ -119,6 +115,13 @@ class JellyfinApi:
         except (ConfigurationError, NotFoundError):  # a user's key; doctor tells the operator
             self._folders = (time.monotonic(), [])
             return ""
+
+    async def _known_to_all(self, path: str, query: Mapping[str, str] | None = None) -> Json:
+        """Ask at an address of all versions: a proxy says 404 there while Jellyfin is down."""
+        try:
+            return await self.http.get(path, query)
+        except NotFoundError as error:
+            raise TransientError(f"{error}: no Jellyfin at JELLYFIN_URL at present") from error
 
     async def aclose(self) -> None:
         await self.http.aclose()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
@@ -34,7 +35,7 @@ async def read_subtitles(api: JellyfinApi, ref: ItemRef, source: Json) -> Sequen
         answer = await api.http.read(address, max_bytes=MAX_BYTES, timeout_s=EXTRACTION_TIMEOUT_S)
     except PermanentError:  # gone since, or no text after all
         return ()
-    return parse_text(answer.body, ".vtt")
+    return await asyncio.to_thread(parse_text, answer.body, ".vtt")
 
 
 def choose_stream(streams: Any, language: str) -> Json | None:  # noqa: ANN401  JSON

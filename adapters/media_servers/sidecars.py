@@ -20,15 +20,22 @@ MAX_NEIGHBOURS = 10_000
 """Entries of a directory that are looked at: far more than a folder of films has."""
 
 
-def read_poster(media: Path, *, root: Path, allowed: Sequence[Path]) -> bytes:
-    """The picture of a file, of its folder, or of the folder above it; empty without one.
+def read_poster(media: Path, *, root: Path, is_episode: bool, allowed: Sequence[Path]) -> bytes:
+    """The picture of a file, of its folder, or of its show's folder; empty without one.
 
     Args:
         media: As it is found in the library, links not resolved.
-        root: The library's directory: pictures above it are nobody's.
+        root: The library's directory: a picture in it is of the library.
+        is_episode: Whether the folder above its folder may be its show's.
         allowed: Where pictures may lie, resolved.
     """
-    for place in _picture_places(media, root):
+    folders = [media.parent, *([media.parent.parent] if is_episode else [])]
+    own = (media.stem, f"{media.stem}-poster", f"{media.stem}-thumb")
+    places = [*_pictures(media.parent, own)]
+    for folder in folders:
+        if folder != root and folder.is_relative_to(root):
+            places += _pictures(folder, FOLDER_PICTURES)
+    for place in places:
         picture = accept_picture(_read(place, allowed, MAX_POSTER_BYTES + 1))
         if picture:
             return picture
@@ -42,14 +49,6 @@ def read_transcript(media: Path, *, allowed: Sequence[Path]) -> Sequence[Transcr
         if lines:
             return lines
     return ()
-
-
-def _picture_places(media: Path, root: Path) -> Iterator[Path]:
-    own = (media.stem, f"{media.stem}-poster", f"{media.stem}-thumb")
-    yield from _pictures(media.parent, own)
-    for folder in [media.parent, media.parent.parent]:
-        if folder.is_relative_to(root) and (folder != root or folder == media.parent):
-            yield from _pictures(folder, FOLDER_PICTURES)
 
 
 def _pictures(folder: Path, names: Sequence[str]) -> Iterator[Path]:

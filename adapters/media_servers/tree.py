@@ -7,12 +7,13 @@ import logging
 import os
 import stat
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from adapters.media_servers.names import is_hidden, is_media
 from adapters.media_servers.paths import resolve_inside
+from service.domain import Order
 
 logger = logging.getLogger(__name__)
 
@@ -185,6 +186,24 @@ class Tree:
             return None
         root = self.root_of(target)
         return target if root is None or _is_hidden(root, target) else None
+
+
+def by_arrival(walk: Iterable[FoundFile], since_s: float, order: Order) -> Iterator[FoundFile]:
+    """What was written or put here since; what came at once is in order of path.
+
+    Plain tuples meanwhile: 100,000 of them take half the memory of the files themselves.
+    """
+    recent = [
+        (f.changed_at_s, str(f.path), f.root, f.size_bytes, f.mtime_ns, f.ctime_ns)
+        for f in walk
+        if f.changed_at_s >= since_s
+    ]
+    recent.sort(key=lambda kept: kept[1])
+    recent.sort(key=lambda kept: kept[0], reverse=order is Order.NEWEST_FIRST)
+    return (
+        FoundFile(root=root, path=Path(path), size_bytes=size, mtime_ns=mtime, ctime_ns=ctime)
+        for _, path, root, size, mtime, ctime in recent
+    )
 
 
 def _entries(directory: Path) -> Iterator[os.DirEntry[str]]:

@@ -340,9 +340,14 @@ async def test_a_picture_that_is_none_or_is_not_the_librarys_is_no_poster(librar
     put(library, "Harbour/poster.png", b"<svg/>")
     put(library, "Harbour/folder.jpg", JPEG + b" " * MAX_POSTER_BYTES)
     put(library, "poster.jpg", JPEG)  # of the library itself
+    put(library, "Music/Album/Song.mp3")
+    put(library, "Music/poster.jpg", JPEG)  # of all music
     (library / "Harbour/poster.jpg").symlink_to(put(tmp_path, "secret.jpg", JPEG))
 
+    song = (await refs_by_title(server))["Song"]
+
     assert await server.read_poster(ref) == b""
+    assert await server.read_poster(song) == b""
 
 
 async def test_subtitles_beside_a_file_are_its_words(library, tmp_path):

@@ -217,6 +217,13 @@ async def test_a_server_in_trouble_is_asked_again_later(connect, stand_in, film)
     assert caught.value.retry_after_s == 7
 
 
+async def test_a_proxy_that_knows_no_jellyfin_at_present_loses_no_item(connect, stand_in, film):
+    stand_in.fail_with(404)
+
+    with pytest.raises(TransientError):
+        await connect().edit_tags(ref_of(film), add=["ai:sea"], remove=[])
+
+
 # The loop ---------------------------------------------------------------------------------------
 
 
