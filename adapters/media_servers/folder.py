@@ -201,6 +201,7 @@ class FolderServer:
             artist=facts.artist,
             album=facts.album,
             added_at=datetime.fromtimestamp(found.changed_at_s, tz=UTC),
+            library=found.root.label,
         )
 
     async def _look_up(self, ref: ItemRef) -> FoundFile:

@@ -137,6 +137,11 @@ async def test_two_folders_of_one_name_keep_their_items_apart(tmp_path):
         async for item in server_of(tmp_path / "disk1/films", tmp_path / "disk2/films").list_items()
     ]
 
+    libraries = {
+        item.library
+        async for item in server_of(tmp_path / "disk1/films", tmp_path / "disk2/films").list_items()
+    }
+    assert libraries == {"films", "disk2/films"}
     assert len(set(both)) == 2
     assert both[0] == one[0]
 
