@@ -47,7 +47,7 @@ check: $(READY)  ## format, lint, import contracts, types
 	$(BIN)/mypy
 
 test: $(READY) $(EXPORT) $(POSTGREST) check  ## everything that must hold
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q --numprocesses 2 --dist loadfile
 
 bench: $(READY)  ## speed and memory, as ratios against a baseline of the same run
 	$(BIN)/python -m tests.benchmarks
