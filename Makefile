@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXPORT := $(VENV)/.export-ready
 POSTGREST := tests/postgrest/node_modules/.ready
+NATS := $(VENV)/nats/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo run test check bench smoke-clip jellyfin-qwen-smoke lock clean
@@ -46,7 +47,12 @@ check: $(READY)  ## format, lint, import contracts, types
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-test: $(READY) $(EXPORT) $(POSTGREST) check  ## everything that must hold
+# A real NATS server, for the tests of events; where it cannot be had they are skipped and say so.
+$(NATS): scripts/install-nats.sh $(READY)
+	sh scripts/install-nats.sh $(VENV)/nats || echo "nats-server could not be had: the tests on it are skipped"
+	@mkdir -p $(@D) && touch $@
+
+test: $(READY) $(EXPORT) $(POSTGREST) $(NATS) check  ## everything that must hold
 	$(BIN)/pytest -q --numprocesses 2 --dist loadfile
 
 bench: $(READY)  ## speed and memory, as ratios against a baseline of the same run

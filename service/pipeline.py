@@ -82,7 +82,7 @@ class Pipeline:
     async def analyze(self, job: AnalyzeJob) -> None:
         """Ask for the item, watch and listen to it, save what was found, have it told."""
         await self._politeness.wait_for_turn(job)
-        item = await self._ask_for(job.ref)
+        item = await self._without_our_tags(await self._ask_for(job.ref))
         was_renamed = False
         if job.force or not self._is_done(item, await self._status(item)):
             item, was_renamed = await self._recognise(item)
@@ -129,6 +129,14 @@ class Pipeline:
         except NotFoundError:
             await self._store.mark_deleted(ref)
             raise
+
+    async def _without_our_tags(self, item: MediaItem) -> MediaItem:
+        """What we wrote back is no word of the owner's."""
+        if not item.keywords:
+            return item
+        ours = {tag.casefold() for tag in (await self._store.load_tag_edit(item.ref)).added}
+        kept = tuple(word for word in item.keywords if word.casefold() not in ours)
+        return replace(item, keywords=kept)
 
     async def _recognise(self, item: MediaItem) -> tuple[MediaItem, bool]:
         """Know an item again that was renamed, moved or only touched: it keeps its analysis.
