@@ -27,6 +27,7 @@ from service.wanted import (
     Choice,
     Page,
     Reprocess,
+    enqueue_each,
     is_unheard,
     needs_analysis,
     read_pages,
@@ -103,7 +104,7 @@ async def backfill(
         if limit is not None:
             wanted = wanted[: limit - report.wanted_count]
         jobs = [_job(item, choice, announce=announce) for item in wanted]
-        enqueued_count, refused = (0, []) if dry_run else await _enqueue(jobs, queue)
+        enqueued_count, refused = (0, []) if dry_run else await enqueue_each(jobs, queue)
         skipped = [*page.illegible, *refused]
         report = replace(
             report,
@@ -156,21 +157,6 @@ def _job(item: MediaItem, choice: Choice, *, announce: bool) -> AnalyzeJob:
         even_history=announce,
         force=choice.is_anew,
     )
-
-
-async def _enqueue(jobs: Sequence[AnalyzeJob], queue: JobQueue) -> tuple[int, list[IllegibleItem]]:
-    """Enqueue jobs, and find those that the database cannot hold: they are left out alone."""
-    if not jobs:
-        return 0, []
-    try:
-        return await queue.enqueue(jobs), []
-    except PermanentError as error:
-        if len(jobs) == 1:
-            return 0, [IllegibleItem(ref=jobs[0].ref, title="", reason=str(error))]
-    middle = len(jobs) // 2
-    first_count, first_refused = await _enqueue(jobs[:middle], queue)
-    second_count, second_refused = await _enqueue(jobs[middle:], queue)
-    return first_count + second_count, first_refused + second_refused
 
 
 class Follower:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from service.domain import AnalyzeJob, ItemRef, ListedItem, MediaItem, Priority, ReconcileJob
 from service.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
 from service.ports import JobQueue, MediaServer, Store
-from service.wanted import Page, read_pages
+from service.wanted import Page, enqueue_each, read_pages
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +139,15 @@ class Librarian:
             is_new = item.added_at >= installed_at if item.added_at else undated_is_new
             priority = Priority.NEW if is_new else Priority.BACKFILL
             jobs.append(AnalyzeJob(ref=item.ref, priority=priority, announce=is_new))
-        return await self._queue.enqueue(jobs) if jobs else 0
+        new_count, refused = await enqueue_each(jobs, self._queue)
+        for entry in refused:
+            logger.warning(
+                "%s is left out: %s",
+                entry.ref,
+                entry.reason,
+                extra={"action": "item_refused", "server": entry.ref.server},
+            )
+        return new_count
 
     async def _compare(self, server: MediaServer) -> None:
         """Walk a whole library beside what the store knows of it, and mark what is gone.

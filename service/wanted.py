@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from service.domain import (
     Analysis,
+    AnalyzeJob,
     IllegibleItem,
     ItemRef,
     ItemState,
@@ -18,7 +19,8 @@ from service.domain import (
     MediaKind,
     Order,
 )
-from service.ports import Store
+from service.errors import PermanentError
+from service.ports import JobQueue, Store
 
 PAGE_SIZE = 2_000
 """Items per look into the store, and per commit of their jobs: about 2 MB. On a busy disk 60,000
@@ -100,6 +102,23 @@ async def _look_up(entries: list[ListedItem], store: Store) -> Page:
         illegible=tuple(entry for entry in entries if isinstance(entry, IllegibleItem)),
         statuses=await store.statuses([item.ref for item in items]) if items else {},
     )
+
+
+async def enqueue_each(
+    jobs: Sequence[AnalyzeJob], queue: JobQueue
+) -> tuple[int, list[IllegibleItem]]:
+    """Enqueue jobs, and find those that the database cannot hold: they are left out alone."""
+    if not jobs:
+        return 0, []
+    try:
+        return await queue.enqueue(jobs), []
+    except PermanentError as error:
+        if len(jobs) == 1:
+            return 0, [IllegibleItem(ref=jobs[0].ref, title="", reason=str(error))]
+    middle = len(jobs) // 2
+    first_count, first_refused = await enqueue_each(jobs[:middle], queue)
+    second_count, second_refused = await enqueue_each(jobs[middle:], queue)
+    return first_count + second_count, first_refused + second_refused
 
 
 def is_current(item: MediaItem, status: ItemStatus | None, version: str) -> bool:

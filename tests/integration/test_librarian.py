@@ -125,6 +125,15 @@ async def test_what_has_no_date_is_told_of_to_nobody(desk):
     assert await desk.reconcile() == [(3, Priority.BACKFILL, False)]
 
 
+async def test_an_item_that_the_database_cannot_hold_stops_no_other(desk, caplog):
+    odd = replace(desk.library.ref(0), item_id="a\x00b")
+    desk.library.change(3, desk.now, ref=odd)
+    desk.library.add(desk.now)
+    assert await desk.reconcile() == [(20, Priority.NEW, True)]
+    assert await desk.store.reconciled_at("shelf") == desk.now
+    assert "is left out" in caplog.text
+
+
 async def test_a_look_that_breaks_off_is_repeated_from_where_it_began(desk):
     await desk.reconcile()
     last, desk.now = desk.now, desk.now + DAY
