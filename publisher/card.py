@@ -1,20 +1,20 @@
 """The Discord card of an item or a group: an embed that holds every limit for any input.
 
 Limits count UTF-16 code units (see ``publisher.text.units``). Each part has Discord's own limit or
-the layout's smaller one, and all share a budget: what comes later in the layout gets what is left.
+the layout's smaller one: title 256 + author 256 + footer 300 + description 4096 = 4908 of the 6000
+that Discord allows in total. The fields share the rest, and the first ones go first.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 
 from publisher.findings import describe, top_moods
 from publisher.layout import TITLE_LIMIT, CardLayout, Colours, Look, default_look
 from publisher.links import public_url
 from publisher.payload import format_timestamp
-from publisher.template import Template, Values
+from publisher.template import Values
 from publisher.text import units
 from service.domain import Announcement, Json, Mood
 
@@ -33,20 +33,6 @@ _NEUTRAL = 0.15
 """Below this distance from the circumplex's middle a mood has no colour of its own."""
 
 
-@dataclass(slots=True)
-class _Budget:
-    """What a card may still say."""
-
-    left: int = TOTAL_LIMIT
-
-    def take(
-        self, template: Template, values: Values, limit: int, *, is_markdown: bool = True
-    ) -> str:
-        text = template.fill(values, min(limit, self.left), is_markdown=is_markdown)
-        self.left -= units(text)
-        return text
-
-
 def build_card(
     announcement: Announcement, look: Look | None = None, *, pictures: Collection[str] = ()
 ) -> Json:
@@ -60,19 +46,20 @@ def build_card(
     look = look or default_look()
     layout = look.layout.group if announcement.members else look.layout.item
     analyses = announcement.members or (announcement.analysis,)
-    values, budget = describe(announcement, look), _Budget()
-    title = budget.take(layout.title, values, TITLE_LIMIT)
-    author = budget.take(layout.author, values, AUTHOR_LIMIT, is_markdown=False)
-    footer = budget.take(layout.footer, values, FOOTER_LIMIT, is_markdown=False)
-    description = budget.take(layout.description, values, layout.description_limit)
+    values = describe(announcement, look)
+    title = layout.title.fill(values, TITLE_LIMIT) or look.words.untitled
+    author = layout.author.fill(values, AUTHOR_LIMIT, is_markdown=False)
+    footer = layout.footer.fill(values, FOOTER_LIMIT, is_markdown=False)
+    description = layout.description.fill(values, layout.description_limit)
+    room = TOTAL_LIMIT - sum(map(units, (title, author, footer, description)))
     url = public_url(announcement.analysis.item.url)
     card: Json = {
         "author": {"name": author} if author else {},
-        "title": title or look.words.untitled,
+        "title": title,
         "url": url,
         "color": _colour(top_moods(analyses), look.layout.colours),
         "description": description,
-        "fields": list(_fields(layout, values, budget)),
+        "fields": list(_fields(layout, values, room)),
         "thumbnail": {"url": f"attachment://{POSTER}"} if POSTER in pictures else {},
         "image": {"url": f"attachment://{MOOD_CURVE}"} if MOOD_CURVE in pictures else {},
         "footer": {"text": footer} if footer else {},
@@ -81,14 +68,12 @@ def build_card(
     return {key: value for key, value in card.items() if value not in ("", {}, [])}
 
 
-def _fields(layout: CardLayout, values: Values, budget: _Budget) -> Iterator[Json]:
+def _fields(layout: CardLayout, values: Values, room: int) -> Iterator[Json]:
     for field in layout.fields_:
         name = field.name.fill(values, FIELD_NAME_LIMIT)
-        room = budget.left - units(name)
-        if not name or room <= 0:
-            continue
-        if value := field.value.fill(values, min(field.limit, room)):
-            budget.left -= units(name) + units(value)
+        limit = min(field.limit, room - units(name))
+        if name and limit > 0 and (value := field.value.fill(values, limit)):
+            room -= units(name) + units(value)
             yield {"name": name, "value": value, "inline": field.inline}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from publisher.card import MOOD_CURVE, POSTER, build_card
@@ -23,7 +23,6 @@ from service.domain import (
     Tag,
 )
 from tests.support.announcements import (
-    announcements,
     make_announcement,
     make_group,
     make_item,
