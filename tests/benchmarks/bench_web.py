@@ -203,9 +203,9 @@ def burst_rows() -> list[Row]:
             ("jobs that were lost", lost, f"of {expected_jobs(bodies)}"),
             ("answered 5xx", failed, "webhooks"),
             ("answered 4xx", refused, "webhooks"),
-            ("answered, median", times[49], "ms"),
-            ("answered, 99th percentile", times[98], "ms"),
-            ("answered, the last", max(found.times_ms), "ms"),
+            ("answered, median", round(times[49], 1), "ms"),
+            ("answered, 99th percentile", round(times[98], 1), "ms"),
+            ("answered, the slowest", round(max(found.times_ms), 1), "ms"),
         )
     ]
 

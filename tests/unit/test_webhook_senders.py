@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.media_servers.senders import list_senders
+from adapters.media_servers import MEDIA_SERVERS
+from adapters.media_servers.senders import ABSENT, list_senders
 from service.domain import Change, FileEvent, ItemRef, LibraryEvent
 from service.errors import BadPayloadError, ConfigurationError
 from tests.support.webhooks import SENDERS, as_parts, read_bodies, spoil, wrap
@@ -279,6 +280,17 @@ def test_a_server_that_is_not_configured_is_known_and_says_what_configures_it(se
     assert sender.recognises(body.body, body.content_type)
     with pytest.raises(ConfigurationError, match=setting):
         sender.parse_webhook(body.body, body.content_type)
+
+
+@pytest.mark.parametrize("absent", ABSENT, ids=lambda absent: absent.name)
+def test_the_settings_that_are_named_are_those_that_configure_the_server(absent, monkeypatch):
+    for name in absent.settings.split(" and "):
+        monkeypatch.setenv(name, "http://127.0.0.1:9" if name.endswith("_URL") else "a-key")
+
+    server = MEDIA_SERVERS[absent.name].from_settings()
+
+    assert server is not None
+    assert list_senders({absent.name: server})[absent.name] is server
 
 
 def test_a_configured_server_reads_its_own_webhooks():
