@@ -521,7 +521,9 @@ async def test_without_text_tracks_there_is_no_transcript(connect, ref):
 # Labels -----------------------------------------------------------------------------------------
 
 
-async def test_labels_are_edited_and_those_of_others_stay(connect, film, ref):
+@pytest.mark.parametrize("merges", [False, True])
+async def test_labels_are_edited_and_those_of_others_stay(connect, stand_in, film, ref, merges):
+    stand_in.merges_labels = merges
     film.labels = ["Boats", "Ai:fog", "Mood:calm, cold"]
     server = connect()
 

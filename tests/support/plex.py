@@ -48,6 +48,7 @@ SECTIONS = {
 LEAVES = frozenset({"movie", "episode", "track", "clip"})
 FILTERS = frozenset({"addedAt>", "updatedAt>"})
 WINDOW = frozenset({"X-Plex-Container-Start", "X-Plex-Container-Size"})
+LARGEST_PAGE = 1000
 _ids = itertools.count(40_001)
 
 
@@ -114,6 +115,10 @@ class StandInPlex(StandIn):
         self.version = version
         self.sections = {1: ("Films", "movie"), 2: ("Shows", "show"), 3: ("Music", "artist")}
         """Title and type by key."""
+        self.merges_labels = False
+        """Whether it keeps labels that are not sent again until they are taken away by name: what
+        is known of Plex goes one way and the other.
+        """
         self.has_pass = True
         self.sends_webhooks = True
         self.sessions: list[dict[str, Any]] = []
@@ -207,6 +212,8 @@ class StandInPlex(StandIn):
         if not request.query.keys() >= WINDOW:
             raise web.HTTPBadRequest(text="the whole library at once")
         start, size = (int(request.query[f"X-Plex-Container-{name}"]) for name in ("Start", "Size"))
+        if size > LARGEST_PAGE:
+            raise web.HTTPBadRequest(text="the whole library at once")
         page = [self._entry(item) for item in found[start : start + size]]
         container = {"size": len(page), "totalSize": len(found), "offset": start}
         return _answer(request, {**container, "Metadata": page} if page else container)
@@ -274,7 +281,9 @@ class StandInPlex(StandIn):
         sent = {name for name in query if re.fullmatch(r"label\[\d+\]\.tag\.tag", name)}
         if query.keys() - sent - {"id", "type", "label.locked", "label[].tag.tag-"}:
             raise web.HTTPBadRequest(text="unknown parameter")
-        labels = [query[name] for name in query if name in sent] if sent else item.labels
+        labels = [query[name] for name in query if name in sent]
+        if self.merges_labels or not sent:
+            labels = [*item.labels, *(label for label in labels if label not in item.labels)]
         gone = {unquote(label) for label in query.get("label[].tag.tag-", "").split(",")}
         item.relabel(*(label[:1].upper() + label[1:] for label in labels if label not in gone))
         if "label.locked" in query:
