@@ -14,7 +14,7 @@ import aiohttp
 from adapters.media_servers.senders import list_senders
 from service.domain import ItemRef, Job
 from service.errors import PermanentError, TransientError
-from service.ports import JobQueue, Store
+from service.ports import JobQueue, Store, Watcher
 from service.settings import ServiceSettings, webhook_token
 from service.web.app import create_app, serve
 from service.wiring.house import open_servers
@@ -69,7 +69,7 @@ async def rehearse(body: bytes, content_type: str, sender: str | None) -> Replay
         servers = open_servers(stack)
         app = create_app(
             senders=list_senders(servers),
-            servers=servers.keys(),
+            servers=[name for name, kept in servers.items() if not isinstance(kept, Watcher)],
             queue=cast("JobQueue", _NoQueue()),  # the door needs no more of it
             store=cast("Store", _NoStore()),  # likewise
             token=token,

@@ -29,7 +29,7 @@ BY_HEADER = "a header X-Moodreel-Token with the token"
 HOW = {
     "jellyfin": f"in the webhook plugin, as a Generic Destination, with {BY_HEADER}",
     "emby": "under Settings > Notifications > Webhooks, with the token for TOKEN",
-    "plex": "under Settings > Webhooks, with the token for TOKEN",
+    "plex": "under Account > Webhooks, with the token for TOKEN",
     "sonarr": "under Settings > Connect > Webhook, with the token as password",
     "radarr": "under Settings > Connect > Webhook, with the token as password",
 }
