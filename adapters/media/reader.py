@@ -171,18 +171,18 @@ class StoryboardMedia:
     def __init__(
         self, medium: ProcessMedia, storyboard: Storyboard, settings: ReaderSettings
     ) -> None:
-        self._medium = medium
+        self.medium = medium
         self._storyboard = storyboard
         self._settings = settings
         self._warnings: list[str] = []
 
     @property
     def info(self) -> MediaInfo:
-        return self._medium.info
+        return self.medium.info
 
     @property
     def warnings(self) -> Sequence[str]:
-        return (*self._medium.warnings, *self._warnings)
+        return (*self.medium.warnings, *self._warnings)
 
     async def list_keyframes(self) -> Sequence[float]:
         return ()
@@ -199,21 +199,19 @@ class StoryboardMedia:
                     yield picture
         except UnusableError as error:
             self._warnings.append(f"the server's storyboard is not used: {error}")
-            keyframes = self._medium.read_keyframes(max_gap_s=max_gap_s, looks=looks)
+            keyframes = self.medium.read_keyframes(max_gap_s=max_gap_s, looks=looks)
             async with contextlib.aclosing(keyframes):
                 async for frame in keyframes:
                     if frame.time_s > last_s:
                         yield frame
 
     def read_frames(self, plan: SamplePlan) -> AsyncIterator[Frame]:
-        return self._medium.read_frames(plan)
+        return self.medium.read_frames(plan)
 
     def read_audio(
         self, *, sample_rate_hz: int, window_s: float, hop_s: float
     ) -> AsyncIterator[AudioWindow]:
-        return self._medium.read_audio(
-            sample_rate_hz=sample_rate_hz, window_s=window_s, hop_s=hop_s
-        )
+        return self.medium.read_audio(sample_rate_hz=sample_rate_hz, window_s=window_s, hop_s=hop_s)
 
     async def _read_storyboard(self, max_gap_s: float) -> AsyncGenerator[Frame, None]:
         storyboard = self._storyboard
@@ -224,7 +222,7 @@ class StoryboardMedia:
             sheets = await fetch_sheets(storyboard.sheets[: len(parts)], self._settings)
             start_s = 0.0
             for jpeg, count in zip(sheets, parts, strict=True):
-                pictures = self._medium.read_sheet(jpeg, storyboard, count=count)
+                pictures = self.medium.read_sheet(jpeg, storyboard, count=count)
                 async with contextlib.aclosing(pictures):
                     async for picture in pictures:
                         yield replace(picture, time_s=start_s + picture.time_s)
