@@ -22,7 +22,8 @@ from tests.support.stores import migrated_database
 
 ITEMS = 100_000
 SMALL = 2_000
-"""What memory is compared with: what grows with the library would be fifty times less."""
+"""What memory is compared with. It is one page, and walked first: the memory that a page takes is
+in its row, and only what grows with the library is in the other."""
 ODD = 20
 """Entries of the listing that cannot be read."""
 
