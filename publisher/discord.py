@@ -14,6 +14,7 @@ from typing import Self
 from urllib.parse import parse_qs, urlencode
 
 from publisher.card import MOOD_CURVE, POSTER, build_card
+from publisher.discord_address import NEW_WEBHOOK
 from publisher.discord_line import DiscordLine, Files, nothing_sent_yet
 from publisher.discord_settings import DiscordSettings, Route, read_routes, split_list
 from publisher.findings import describe
@@ -119,7 +120,7 @@ class DiscordChannel:
         try:
             answer = await self._line.look_up()
         except ConfigurationError as error:
-            fix = f"set {self._route.setting} to the URL of a webhook that is there"
+            fix = f"{NEW_WEBHOOK}{self._route.setting}"
             return (self._finding(Severity.ERROR, str(error), fix),)
         except (TransientError, PermanentError) as error:
             return (self._finding(Severity.WARNING, str(error)),)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from publisher.card import MOOD_CURVE, POSTER, build_card
 from publisher.findings import format_time
-from publisher.layout import Look, default_look
+from publisher.layout import FieldLayout, Look, default_look
 from publisher.text import clean, escape_markdown, shorten, units
 from publisher.words import read_words
 from service.domain import (
@@ -93,6 +93,19 @@ def test_the_longest_of_everything_still_fits():
     message = {"embeds": [card], "allowed_mentions": {"parse": []}}
     assert find_message_problems(message) == []
     assert card["title"].endswith("… (2019)")
+
+
+def test_fields_share_what_the_rest_of_a_card_leaves_and_the_first_go_first():
+    built_in = default_look().layout
+    greedy = FieldLayout.model_validate({"name": "$say_sound", "value": "$overview"})
+    item = built_in.item.model_copy(update={"description_limit": 4096, "fields_": (greedy,) * 25})
+    look = Look(layout=built_in.model_copy(update={"item": item}), words=read_words("en"))
+    card = build_card(make_announcement(make_item(overview="on and on " * 1000)), look)
+    message = {"embeds": [card], "allowed_mentions": {"parse": []}}
+    assert find_message_problems(message) == []
+    assert [len(field["value"]) > 1000 for field in card["fields"]] == [True, False]
+    told = card["description"] + "".join(field["value"] for field in card["fields"])
+    assert 5900 < len(told) < 6000
 
 
 def test_the_strict_receiver_would_notice_a_card_over_the_limits():
