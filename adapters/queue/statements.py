@@ -32,8 +32,7 @@ on conflict (queueing_lock) where status = 'todo' do update
     or (excluded.args @> '{"force": true}' and waiting.args @> '{"force": false}')
     or (excluded.args @> '{"even_history": true}' and waiting.args @> '{"even_history": false}')
     or (excluded.args @> '{"is_full": true}' and waiting.args @> '{"is_full": false}')
-    or (waiting.scheduled_at > coalesce(excluded.scheduled_at, now())
-        and not waiting.args ? 'error')
+    or waiting.scheduled_at > coalesce(excluded.scheduled_at, now())
 returning (xmax = 0) as is_new  -- a row that was updated carries our transaction in xmax
 """
 

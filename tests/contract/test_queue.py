@@ -225,7 +225,7 @@ async def test_of_two_equal_jobs_the_earlier_time_counts(
     together: bool,
 ):
     first = publish("1", group="season", event_id="e1", after_s=first_s)
-    second = publish("2", group="season", event_id="e2", after_s=second_s)
+    second = publish("2", group="season", event_id="e2", after_s=second_s, priority=99)
     if together:
         await queue.enqueue([first, second])
     else:
@@ -255,7 +255,7 @@ async def test_an_equal_job_does_not_end_the_pause_before_the_next_attempt(
 
     await queue.enqueue([publish(group="season")])
     await work_through(queue, 1, refuse)
-    await queue.enqueue([publish("2", group="season")])
+    await queue.enqueue([publish("2", group="season", priority=99)])
 
     assert 570 < waits_s(database) <= 600
 
