@@ -89,7 +89,9 @@ class Worker:
         except TransientError as error:
             if error.costs_attempt and attempt >= min(limit, error.max_attempts or limit):
                 await self._give_up(job, attempt, f"{error} (after {attempt} attempts)", error)
-            _log("job_retried", job, attempt, error)
+            # Outside the owner's hours a backlog waits all night, and says so four times a minute.
+            level = logging.INFO if error.costs_attempt else logging.DEBUG
+            _log("job_retried", job, attempt, error, level=level)
             raise
         except MoodreelError as error:
             await self._keep_last_word(job, attempt, str(error))
@@ -155,10 +157,17 @@ def _first(group: ExceptionGroup[Exception]) -> Exception:
     return _first(error) if isinstance(error, ExceptionGroup) else error
 
 
-def _log(action: str, job: Job, attempt: int, reason: object = None, seconds: float = 0.0) -> None:
+def _log(
+    action: str,
+    job: Job,
+    attempt: int,
+    reason: object = None,
+    seconds: float = 0.0,
+    level: int = logging.INFO,
+) -> None:
     """One line of a job's story."""
     logger.log(
-        logging.WARNING if action == "job_failed" else logging.INFO,
+        logging.WARNING if action == "job_failed" else level,
         "%s %s: %s%s",
         _name(job),
         job.ref,
