@@ -143,7 +143,7 @@ class EmbyApi:
         async def fetch(start: int, size: int) -> Sequence[Json]:
             return await self.get_items({**query, "StartIndex": str(start), "Limit": str(size)})
 
-        return each_once(fetch, lambda dto: str(dto.get("Id")))
+        return each_once(fetch, "Id")
 
     async def get_libraries(self) -> Mapping[str, str]:
         """Folders as Emby sees them, and the libraries they are of; a user's token sees none."""

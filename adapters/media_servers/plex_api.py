@@ -159,7 +159,7 @@ class PlexApi:
             window = {"X-Plex-Container-Start": str(start), "X-Plex-Container-Size": str(size)}
             return _entries(await self.get(path, {**query, **window}), "Metadata")
 
-        return each_once(fetch, lambda metadata: str(metadata.get("ratingKey")))
+        return each_once(fetch, "ratingKey")
 
     async def write_labels(
         self, metadata: Json, *, wanted: Sequence[str], gone: Sequence[str]
