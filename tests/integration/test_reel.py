@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import stat
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -246,11 +247,15 @@ async def fail(film: Path, path: Path, **settings: object) -> MoodreelError:
     return caught.value
 
 
-async def test_what_ffmpeg_says_last_is_the_reason(film, tmp_path, program):
-    program(f"echo first >&2; echo 'file:{film.parent}/film.mkv: it is odd' >&2; exit 3")
+async def test_what_ffmpeg_says_last_is_the_reason_and_it_is_niced(film, tmp_path, program):
+    program(
+        f"nice > {tmp_path}/nice; echo first >&2;"
+        f"echo 'file:{film.parent}/film.mkv: it is odd' >&2; exit 3"
+    )
     error = await fail(film, tmp_path / "reel.mp4")
     assert type(error) is PermanentError
     assert str(error) == "reel.mp4 cannot be made: FFmpeg said: film.mkv: it is odd"
+    assert int((tmp_path / "nice").read_text()) == min(19, os.nice(0) + 10)
 
 
 async def test_an_ffmpeg_that_hangs_is_killed(film, tmp_path, program):
