@@ -5,6 +5,7 @@ from typing import LiteralString
 import psycopg
 import pytest
 
+from service.announcer import event_id
 from service.domain import AnalyzeJob, ClaimState, ItemRef, ItemState, PublishJob
 from service.errors import (
     ConfigurationError,
@@ -14,7 +15,6 @@ from service.errors import (
     UnknownOutcomeError,
     UnreadableMediaError,
 )
-from service.announcer import event_id
 from tests.integration.conftest import drain
 from tests.support.media import BLUE, RED, SceneSpec, write_film
 from tests.support.receivers import Answer

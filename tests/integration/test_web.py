@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import cast
 from urllib.parse import quote
 
 import aiohttp
@@ -28,6 +29,7 @@ from service.domain import (
     Severity,
 )
 from service.errors import BadPayloadError, ConfigurationError, TransientError
+from service.ports import JobQueue
 from service.web.app import create_app, serve
 from service.web.commits import Commits
 from service.web.webhooks import Limits
@@ -291,7 +293,7 @@ class SlowQueue(FakeQueue):
 
 async def test_who_gives_up_takes_nobody_along():
     queue = SlowQueue()
-    commits = Commits(queue)
+    commits = Commits(cast("JobQueue", queue))
     refs = [ItemRef(server="jellyfin", item_id=name) for name in ("busy", "impatient", "patient")]
     busy, impatient, patient = (
         asyncio.create_task(commits.commit([AnalyzeJob(ref=ref)])) for ref in refs

@@ -8,7 +8,8 @@ import os
 import av.error
 import pytest
 
-from adapters.media.source import FORMATS, check_file, open_source, translate
+from adapters.media.formats import FORMATS
+from adapters.media.source import check_file, open_source, translate
 from adapters.media.wire import Source
 from service.errors import (
     NotFoundError,

@@ -1,6 +1,7 @@
 """What is to be analysed, by what the store knows."""
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
@@ -13,6 +14,7 @@ from service.domain import (
     MediaKind,
     SoundAnalysis,
 )
+from service.ports import Store
 from service.wanted import PAGE_SIZE, Choice, Reprocess, is_unheard, needs_analysis, read_pages
 from tests.support.stores import make_analysis
 
@@ -88,7 +90,8 @@ async def test_pages_keep_what_cannot_be_read_apart():
         yield unread
 
     register = Register()
-    first, second = [page async for page in read_pages(listing(), register)]
+    pages = read_pages(listing(), cast("Store", register))
+    first, second = [page async for page in pages]
     assert (len(first.items), first.illegible) == (PAGE_SIZE, ())
     assert (second.items, second.illegible) == ((), (unread,))
     assert register.asked == [PAGE_SIZE]
