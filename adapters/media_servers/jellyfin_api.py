@@ -80,7 +80,7 @@ class JellyfinApi:
         async def fetch(start: int, limit: int) -> list[Json]:
             return await self.items(fields, **query, startIndex=str(start), limit=str(limit))
 
-        return each_once(fetch, lambda dto: str(dto.get("Id")))
+        return each_once(fetch, "Id")
 
     @property
     def known_version(self) -> tuple[int, ...]:
