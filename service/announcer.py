@@ -160,7 +160,7 @@ class Announcer:
             return
         event = _identity("group", job.group, *sorted(_news_id(each.item) for each in members))
         claim = await self._store.claim_group(job.channel, job.group, event)
-        if not _may_tell(claim, channel, job.group):
+        if not _may_tell(claim, channel, " and ".join(str(each.item.ref) for each in members[:3])):
             return
         settle = partial(self._store.settle_group, job.channel, job.group, event)
         news = await self._announce(event, _in_order(members), channel)

@@ -37,6 +37,9 @@ MATCHED_SCENES = 32
 and 3,000 scenes against a library of 3,000 took 8.6 s."""
 
 
+MOST_TWINS = 8
+"""Copies of one file, of which it is asked whether they are gone."""
+
 NOBODY = ItemRef(server="", item_id="")
 
 
@@ -151,20 +154,24 @@ class Pipeline:
         is_known = status is not None and is_current(item, status, status.pipeline)
         if is_known or not item.fingerprint:
             return item, False
-        for twin in await self._store.find_twins(item.fingerprint, exclude=NOBODY):
+        twins = await self._store.find_twins(item.fingerprint, exclude=NOBODY)
+        for twin in twins[:MOST_TWINS]:
             is_same = twin == item.ref
             if is_same or (twin.server == item.ref.server and await self._is_gone(twin)):
-                await self._adopt(twin, item)
+                try:
+                    await self._adopt(twin, item)
+                except NotFoundError:
+                    continue  # another copy was faster
                 return item, True
         return item, False
 
     async def _adopt(self, former: ItemRef, item: MediaItem) -> None:
         """Keep what was found, and told, under the new name."""
-        status = (await self._store.statuses([former])).get(former)
+        analysis = await self._store.load(former)
         await self._store.adopt(
             former,
             item,
-            former_event_id=event_id(former, status.revision if status else ""),
+            former_event_id=event_id(former, analysis.item.revision if analysis else ""),
             event_id=event_id(item.ref, item.revision),
         )
         logger.info(

@@ -162,6 +162,7 @@ def _log(
     job: Job,
     attempt: int,
     reason: object = None,
+    *,
     seconds: float = 0.0,
     level: int = logging.INFO,
 ) -> None:

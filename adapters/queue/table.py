@@ -62,6 +62,8 @@ class JobTable:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._known_count = self._unknown_count = 0
+        """Jobs that were there when the planner last looked, and those that came since."""
 
     async def add(self, rows: Sequence[JobRow]) -> int:
         """Commit jobs of different equality. Returns how many did not wait already."""
@@ -76,9 +78,17 @@ class JobTable:
                             "select pg_advisory_xact_lock(%s)", (BATCH_LOCK_KEY,)
                         )
                         cursor = await connection.execute(statements.ADD, jobs)
-                if len(rows) >= LARGE_BATCH:
-                    await connection.execute("analyze procrastinate_jobs")
-                return sum(row["is_new"] for row in await cursor.fetchall())
+                new_count = sum(bool(row["is_new"]) for row in await cursor.fetchall())
+                await self._tell_planner(connection, new_count)
+                return new_count
+
+    async def _tell_planner(self, connection: AsyncConnection[DictRow], new_count: int) -> None:
+        """Have the table looked at when what came in since is much of what was there then."""
+        self._unknown_count += new_count
+        if self._unknown_count >= max(LARGE_BATCH, self._known_count // 2):
+            await connection.execute("analyze procrastinate_jobs")
+            self._known_count += self._unknown_count
+            self._unknown_count = 0
 
     async def finish(self, run: Run) -> bool:
         """Settle a job as done. False when the run has lost it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -15,7 +14,7 @@ import pytest
 from service.domain import ItemRef, ItemState
 from service.settings import ServiceSettings
 from service.wiring import open_moodreel
-from tests.faults.test_killed_worker import IMPATIENT, doomed_workers
+from tests.faults.test_killed_worker import IMPATIENT, doomed_workers, write_variant
 from tests.support.doomed_worker import ANY
 from tests.support.jellyfin import API_KEY, StandInItem, StandInJellyfin
 from tests.support.media import BLUE, RED, SceneSpec, write_film
@@ -116,7 +115,9 @@ def write_season(library: Path) -> list[StandInItem]:
             name=f"Part {number:02}",
             type="Episode",
             path=f"/media/Severance/Season 1/{number:02}.mp4",
-            file=first if number == 1 else _variant(first, folder / f"{number:02}.mp4", number),
+            file=first
+            if number == 1
+            else write_variant(first, folder / f"{number:02}.mp4", number),
             details={
                 "SeriesName": "Severance",
                 "SeriesId": SERIES_ID,
@@ -126,14 +127,6 @@ def write_season(library: Path) -> list[StandInItem]:
         )
         for number in range(1, EPISODES + 1)
     ]
-
-
-def _variant(film: Path, path: Path, number: int) -> Path:
-    """The same film with something of its own behind its end: no copy of another episode."""
-    shutil.copy(film, path)
-    with path.open("ab") as file:
-        file.write(b"\0\0\0\x10free" + bytes([number] * 8))
-    return path
 
 
 async def send_webhooks(episodes: list[StandInItem], address: str) -> None:

@@ -412,14 +412,16 @@ begin
   perform pg_advisory_xact_lock(
     hashtextextended(format('moodreel group %s %s', request->>'channel', request->>'name'), 0));
   -- An item that a message names already is amended there, however old the message is; others
-  -- come into the latest.
+  -- come into the latest, unless nobody knows whether that one was told: it cannot be amended.
   select g.* into goal from publication_groups g
   left join gathered_publications m on m.group_id = g.id and m.media_item_id = item
   where g.channel = request->>'channel' and g.name = request->>'name'
   order by m.group_id is null, g.generation desc limit 1
   for update of g;
   if goal.id is null
-    or extract(epoch from clock_timestamp() - goal.told_at) > (request->>'open_for_s')::float8
+    or (extract(epoch from clock_timestamp() - goal.told_at) > (request->>'open_for_s')::float8
+        or goal.state = 'sending' and goal.receipt = ''
+          and goal.claimed_at < clock_timestamp() - interval '10 minutes')
       and not exists (
         select from gathered_publications m where m.group_id = goal.id and m.media_item_id = item)
   then
