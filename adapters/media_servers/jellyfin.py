@@ -16,6 +16,7 @@ from adapters.media_servers.jellyfin_doctor import JellyfinDoctor
 from adapters.media_servers.jellyfin_findings import loops
 from adapters.media_servers.jellyfin_parsers import (
     KINDS,
+    is_extra,
     list_sources,
     parse_id,
     parse_item,
@@ -137,7 +138,7 @@ class JellyfinServer:
             NotFoundError: Jellyfin has no such item.
         """
         dto = await self._api.item(ref, FIELDS)
-        if dto.get("Type") in GROUPS:
+        if str(dto.get("Type")) in GROUPS:
             order = "ParentIndexNumber,IndexNumber,SortName"
             async for item in self._list(parentId=parse_id(ref.item_id), sortBy=order):
                 yield item
@@ -213,7 +214,9 @@ class JellyfinServer:
                 yield item
 
     async def _listed(self, dto: Json) -> MediaItem | None:
-        """An item of a list; None when nothing in it can ever be analysed."""
+        """An item of a list; None for what can never be analysed, and for trailers and the like."""
+        if is_extra(dto):
+            return None
         try:
             item = parse_item(dto, self.name)
             list_sources(dto, item.ref, allow_remote=self._settings.allow_remote_sources)

@@ -72,7 +72,8 @@ class JellyfinApi:
         items = answer.get("Items")
         if not isinstance(items, list):
             raise TransientError("Jellyfin answered /Items without a list of items")
-        return [dto for dto in items if isinstance(dto, dict)]
+        # What has no id is no item, and a list of such would have no end.
+        return [dto for dto in items if isinstance(dto, dict) and dto.get("Id")]
 
     def all_items(self, fields: str, **query: str) -> AsyncIterator[Json]:
         """All items of a query, each once, a page at a time."""
@@ -111,7 +112,7 @@ class JellyfinApi:
     async def library_of(self, dto: Json) -> str:
         """Name of the library that holds an item, by its path; empty where it cannot be told."""
         try:
-            return find_library(str(dto.get("Path") or ""), await self.libraries())
+            return find_library(str(dto.get("Path") or ""), await self.libraries())[0]
         except (ConfigurationError, NotFoundError):  # a user's key; doctor tells the operator
             self._folders = (time.monotonic(), [])
             return ""

@@ -9,7 +9,13 @@ from adapters.media_servers import jellyfin_findings as findings
 from adapters.media_servers import jellyfin_plugin as plugin
 from adapters.media_servers.http import ForbiddenError
 from adapters.media_servers.jellyfin_api import USERLESS_SINCE, JellyfinApi
-from adapters.media_servers.jellyfin_parsers import KINDS, list_sources, parse_item, parse_version
+from adapters.media_servers.jellyfin_parsers import (
+    KINDS,
+    find_library,
+    list_sources,
+    parse_item,
+    parse_version,
+)
 from service.domain import Finding, Json
 from service.errors import ConfigurationError, MoodreelError
 
@@ -44,8 +50,7 @@ class JellyfinDoctor:
         version = str(info.get("Version", ""))
         return [
             findings.judge_version(version),
-            *await self._check_rights(parse_version(version)),
-            await self._check_paths(),
+            *await self._check_libraries(parse_version(version)),
         ]
 
     async def fix_webhook(self, address: str, token: str) -> Finding:
@@ -66,24 +71,35 @@ class JellyfinDoctor:
             return findings.webhook_not_fixed(error)
         return findings.webhook_fixed(address, is_kept=any(map(plugin.tells_all, kept)))
 
-    async def _check_rights(self, version: tuple[int, ...]) -> list[Finding]:
-        """What only administrators may ask: the libraries and the plugins."""
+    async def _check_plugin(self) -> Finding:
+        try:
+            found = plugin.find_plugin(await self._api.http.get_list("/Plugins"))
+            if found is None or not plugin.is_active(found):
+                return findings.judge_plugin(found)
+            path = f"/Plugins/{plugin.plugin_id(found)}/Configuration"
+            return findings.judge_webhook(await self._api.http.get(path))
+        except MoodreelError as error:
+            return findings.not_looked_at("the webhook plugin", error)
+
+    async def _check_libraries(self, version: tuple[int, ...]) -> list[Finding]:
+        """What only administrators may ask, and the path mapping, which is tried in any case."""
         try:
             libraries = await self._api.http.get_list("/Library/VirtualFolders")
-            found = plugin.find_plugin(await self._api.http.get_list("/Plugins"))
-            judged = findings.judge_plugin(found)
-            if found is not None and plugin.is_active(found):
-                path = f"/Plugins/{plugin.plugin_id(found)}/Configuration"
-                judged = findings.judge_webhook(await self._api.http.get(path))
         except ForbiddenError as error:
-            return [findings.no_rights(error)]
+            return [findings.no_rights(error), await self._check_paths({})]
         except MoodreelError as error:
-            return [findings.not_looked_at("libraries and plugins", error)]
+            return [findings.not_looked_at("the libraries", error), await self._check_paths({})]
         trickplay = findings.judge_trickplay(libraries) if version >= USERLESS_SINCE else None
-        return [judged, *([trickplay] if trickplay else [])]
+        return [
+            await self._check_plugin(),
+            *([trickplay] if trickplay else []),
+            *[await self._check_paths(library) for library in libraries or [{}]],
+        ]
 
-    async def _check_paths(self) -> Finding:
-        """Try the path mapping on one real item."""
+    async def _check_paths(self, library: Json) -> Finding:
+        """Try the path mapping on one real item of a library; of any, where none is named."""
+        name = str(library.get("Name") or "")
+        of_library = {"parentId": str(library["ItemId"])} if library.get("ItemId") else {}
         try:
             page = await self._api.items(
                 "Path,MediaSources",
@@ -91,13 +107,15 @@ class JellyfinDoctor:
                 includeItemTypes=",".join(KINDS),
                 excludeLocationTypes="Virtual",
                 limit="1",
+                **of_library,
             )
             if not page:
-                return findings.no_media()
+                return findings.no_media(name)
             (source, *_) = list_sources(page[0], parse_item(page[0], "jellyfin").ref)
             path = await self._find_file(page[0], source)
         except MoodreelError as error:
-            return findings.not_looked_at("the path mapping", error)
+            return findings.not_looked_at(f"the path mapping of {name or 'the library'}", error)
         if path is not None:
-            return findings.files_seen(path)
-        return findings.files_not_seen(str(source.get("Path") or page[0].get("Path") or ""))
+            return findings.files_seen(name, path)
+        server_path = str(source.get("Path") or page[0].get("Path") or "")
+        return findings.files_not_seen(name, server_path, find_library(server_path, [library])[1])

@@ -141,7 +141,7 @@ def judge_trickplay(libraries: Sequence[Json]) -> Finding | None:
     names = {
         str(library.get("Name")): _makes_trickplay(library)
         for library in libraries
-        if library.get("CollectionType") not in SILENT_COLLECTIONS
+        if str(library.get("CollectionType")) not in SILENT_COLLECTIONS
     }
     without = [name for name, has_it in names.items() if not has_it]
     if not names:
@@ -168,25 +168,31 @@ def _without_query(destination: Json) -> str:
     return f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
 
 
-def no_media() -> Finding:
-    return _finding(Severity.OK, "holds no media yet: the path mapping was not tried")
+def no_media(library: str) -> Finding:
+    return _finding(
+        Severity.OK, f"{_in(library)}holds no media yet: the path mapping was not tried"
+    )
 
 
-def files_seen(path: Path) -> Finding:
-    return _finding(Severity.OK, f"its files can be read here, such as {path}")
+def files_seen(library: str, path: Path) -> Finding:
+    return _finding(Severity.OK, f"{_in(library)}its files can be read here, such as {path}")
 
 
-def files_not_seen(server_path: str) -> Finding:
-    """Of a real item whose file is not where the mapping leads."""
-    folder = server_path.replace("\\", "/").rpartition("/")[0] or "/media"
+def files_not_seen(library: str, server_path: str, folder: str) -> Finding:
+    """Of a real item whose file is not where the mapping leads; ``folder`` is its library's."""
+    folder = folder or server_path.replace("\\", "/").rpartition("/")[0] or "/media"
     return _finding(
         Severity.WARNING,
-        f"its file {server_path!r} is not seen here, or may not be read: media are streamed over "
-        "HTTP, which is slower",
+        f"{_in(library)}its file {server_path!r} is not seen here, or may not be read: media are "
+        "streamed over HTTP, which is slower",
         f"Mount the library here (read-only is enough) and set "
         f'JELLYFIN_PATH_MAP="{folder}=/where/it/is/here"; where the path is the same on both '
         f"sides, set MOODREEL_ALLOWED_ROOTS={folder}.",
     )
+
+
+def _in(library: str) -> str:
+    return f"{library}: " if library else ""
 
 
 def _finding(severity: Severity, message: str, fix: str = "") -> Finding:

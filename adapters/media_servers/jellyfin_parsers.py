@@ -174,15 +174,23 @@ def parse_storyboard(
     )
 
 
-def find_library(path: str, libraries: Sequence[Json]) -> str:
-    """Name of the library (``/Library/VirtualFolders``) in one of whose folders a path lies."""
+def find_library(path: str, libraries: Sequence[Json]) -> tuple[str, str]:
+    """In which library (``/Library/VirtualFolders``) a path lies: its name, and which folder of it.
+
+    Both are empty for a path that lies in none.
+    """
     found = [
-        (len(location), text(library.get("Name")))
+        (text(library.get("Name")), location)
         for library in libraries
         for location in texts(library.get("Locations"))
         if is_below(path, location)
     ]
-    return max(found, default=(0, ""))[1]
+    return max(found, key=lambda place: len(place[1]), default=("", ""))
+
+
+def is_extra(dto: Json) -> bool:
+    """Whether it belongs to another item: a trailer, a theme song. Lists hold them from 12.0 on."""
+    return text(dto.get("ExtraType")) not in {"", "Unknown"}
 
 
 def parse_sessions(sessions: Sequence[Json]) -> str:

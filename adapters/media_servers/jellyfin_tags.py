@@ -61,7 +61,7 @@ class JellyfinTags:
         """
         await self._api.version()  # so that it is known whether this edit comes back as news
         dto = await self._read_whole(ref)
-        kind = dto.get("Type")
+        kind = str(dto.get("Type") or "")
         if kind not in KINDS or dto.get("IsFolder") is True:
             raise PermanentError(
                 f"{ref} is a {kind or 'nameless thing'}: its tags would be written into everything "

@@ -10,16 +10,25 @@ import aiohttp
 import numpy as np
 import pytest
 from aiohttp import web
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from adapters.media_servers.artwork import MAX_POSTER_BYTES
 from adapters.media_servers.jellyfin import JellyfinServer, JellyfinSettings
 from adapters.media_servers.paging import PAGE_SIZE
 from service.domain import ItemRef, LocalFile, Order, RemoteStream, Severity
-from service.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
+from service.errors import (
+    ConfigurationError,
+    MoodreelError,
+    NotFoundError,
+    PermanentError,
+    TransientError,
+)
 from service.ports import PlaybackMonitor, PosterSource, TagKeeper, TranscriptSource
 from tests.support.jellyfin import (
     API_KEY,
+    PLUGIN_ID,
     StandInItem,
     StandInJellyfin,
     StandInSubtitle,
@@ -67,9 +76,9 @@ async def titles(items):
 
 
 def test_jellyfin_can_do_all_that_a_server_may_offer():
-    settings = JellyfinSettings.model_validate({"url": "http://j", "api_key": "k"})
+    values = {"url": "http://j", "api_key": "k"}
 
-    server = JellyfinServer(settings)
+    server = JellyfinServer(JellyfinSettings.model_validate(values))
 
     for offer in (PlaybackMonitor, PosterSource, TagKeeper, TranscriptSource):
         assert isinstance(server, offer)
@@ -329,6 +338,60 @@ async def test_lyrics_without_times_count_for_the_whole_song(connect, stand_in):
     assert (line.start_s, line.end_s, line.text) == (0.0, 90.0, "Salt")
 
 
+# Whatever is answered ---------------------------------------------------------------------------
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+    max_leaves=5,
+)
+KEYS = [
+    *("Id", "Type", "Name", "Path", "MediaSources", "MediaStreams", "Trickplay", "Tags", "Version"),
+    *("NowPlayingItem", "PlayState", "Locations", "CollectionType", "GenericOptions", "Lyrics"),
+    *("ExtraType", "ProductName", "SeriesId", "Status", "ItemId", "LibraryOptions", "IsFolder"),
+]
+ODD_ID = "ab" * 16
+likely = st.sampled_from([ODD_ID, "Movie", "Audio", "Series", "Jellyfin", PLUGIN_ID, "12.0.0"])
+objects = st.dictionaries(st.sampled_from(KEYS), likely | json_values)
+answers = (
+    json_values
+    | objects
+    | st.lists(objects, max_size=3)
+    | st.builds(lambda o: {"Items": [o]}, objects)
+)
+
+
+@settings(
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(answer=answers)
+async def test_whatever_jellyfin_answers_is_an_answer_or_an_error_of_ours(
+    connect, stand_in, answer
+):
+    stand_in.failure = lambda: web.json_response(answer)
+    server = connect()
+    ref = ItemRef(server="jellyfin", item_id=ODD_ID)
+    attempts = [
+        server.get_item(ref),
+        anext(server.list_items(), None),
+        anext(server.list_group(ref), None),
+        server.who_plays(),
+        server.read_poster(ref),
+        server.read_transcript(ref),
+        server.read_tags(ref),
+        server.edit_tags(ref, add=["ai:sea"], remove=["x"]),
+        server.check(),
+        server.fix_webhook("http://moodreel/webhooks/jellyfin", "token"),
+    ]
+
+    results = await asyncio.gather(*attempts, return_exceptions=True)
+
+    failures = [result for result in results if isinstance(result, BaseException)]
+    assert all(isinstance(failure, MoodreelError) for failure in failures), failures
+
+
 # Who watches ------------------------------------------------------------------------------------
 
 
@@ -353,8 +416,8 @@ async def test_somebody_for_whom_jellyfin_transcodes_keeps_it_busy(connect, stan
 async def test_a_restart_is_waited_for_and_then_forgotten(film):
     stand_in = StandInJellyfin([film])
     async with stand_in.serving() as url:
-        settings = {"url": url, "api_key": API_KEY, "timeout_s": 5}
-        server = JellyfinServer(JellyfinSettings.model_validate(settings))
+        values = {"url": url, "api_key": API_KEY, "timeout_s": 5}
+        server = JellyfinServer(JellyfinSettings.model_validate(values))
         await server.get_item(ref_of(film))
     port = int(url.rpartition(":")[2])
 
@@ -459,6 +522,31 @@ async def test_doctor_says_which_libraries_have_trickplay(connect, stand_in, has
 
     assert "Films" in found.message
     assert bool(found.fix) is not has_trickplay
+
+
+async def test_doctor_tries_the_path_mapping_in_every_library(connect, stand_in, film, tmp_path):
+    (tmp_path / "The Harbour.mkv").touch()
+    stand_in.items.append(StandInItem(name="Gulls", path="/music/Bo/Salt/Gulls.mp3", type="Audio"))
+    stand_in.libraries = [
+        library("Films", "/media"),
+        library("Music", "/music"),
+        library("Empty", "/nothing"),
+    ]
+
+    findings = await connect(path_map=f"/media={tmp_path}").check()
+
+    assert about(findings, "Films: its files can be read").severity is Severity.OK
+    assert 'JELLYFIN_PATH_MAP="/music=' in about(findings, "Music: its file").fix
+    assert about(findings, "Empty: holds no media").severity is Severity.OK
+
+
+async def test_trailers_and_the_like_are_not_listed(connect, stand_in, film):
+    stand_in.items += [
+        StandInItem(name="Trailer", type="Video", details={"ExtraType": "Trailer"}),
+        StandInItem(name="Picnic", type="Video", details={"ExtraType": "Unknown"}),
+    ]
+
+    assert set(await titles(connect().list_items())) == {"The Harbour", "Picnic"}
 
 
 async def test_a_version_that_announces_edits_is_known_after_a_check(connect, stand_in):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import hashlib
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -264,7 +265,7 @@ class StandInJellyfin:
         types = query["includeItemTypes"].split(",") if "includeItemTypes" in query else None
         found = [item for item in self.items if types is None or item.type in types]
         if "parentId" in query:
-            found = [item for item in found if query["parentId"] in item.parents]
+            found = [item for item in found if self._holds(query["parentId"], item)]
         if "minDateLastSaved" in query:
             since = datetime.fromisoformat(query["minDateLastSaved"])
             found = [item for item in found if item.saved_at >= since]
@@ -272,6 +273,17 @@ class StandInJellyfin:
             found,
             key=lambda item: [_sort_key(item, name) for name in query.get("sortBy", "").split(",")],
             reverse=query.get("sortOrder") == "Descending",
+        )
+
+    def _holds(self, parent_id: str, item: StandInItem) -> bool:
+        folders = [
+            folder
+            for library in self.libraries
+            for folder in library["Locations"]
+            if library["ItemId"] == parent_id
+        ]
+        return parent_id in item.parents or any(
+            item.path.startswith(f"{folder}/") for folder in folders
         )
 
     async def _item_for_user(self, request: web.Request) -> web.Response:
@@ -335,7 +347,7 @@ def library(name: str, *locations: str, has_trickplay: bool = False) -> dict[str
         "Name": name,
         "Locations": list(locations),
         "CollectionType": "movies",
-        "ItemId": "bb" * 16,
+        "ItemId": hashlib.md5(name.encode()).hexdigest(),
         "LibraryOptions": {"EnableTrickplayImageExtraction": has_trickplay},
     }
 

@@ -183,11 +183,11 @@ LIBRARIES: list[Json] = [
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("/media/films/a.mkv", "Films"),
-        ("/media/films/kids/a.mkv", "Kids"),
-        ("/media/films-old/a.mkv", ""),
-        ("d:\\films\\a.mkv", "Films"),
-        ("", ""),
+        ("/media/films/a.mkv", ("Films", "/media/films")),
+        ("/media/films/kids/a.mkv", ("Kids", "/media/films/kids")),
+        ("/media/films-old/a.mkv", ("", "")),
+        ("d:\\films\\a.mkv", ("Films", "D:\\Films")),
+        ("", ("", "")),
     ],
 )
 def test_a_path_lies_in_the_library_with_the_nearest_folder(path, expected):
