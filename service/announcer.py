@@ -144,12 +144,11 @@ class Announcer:
         analysis = await self._load(job.ref)
         if await self._is_gone(job.ref) or _news_id(analysis.item) != job.event_id:
             return
-        claim = await self._store.claim_publication(job.ref, job.channel, job.event_id)
-        if not _may_tell(claim, channel, str(job.ref)):
-            return
-        settle = partial(self._store.settle_publication, job.ref, job.channel, job.event_id)
         news = await self._announce(job.event_id, (analysis,), channel)
-        await _tell(channel, news, claim.receipt, settle)
+        settle = partial(self._store.settle_publication, job.ref, job.channel, job.event_id)
+        claim = await self._store.claim_publication(job.ref, job.channel, job.event_id)
+        if _may_tell(claim, channel, str(job.ref)):
+            await _tell(channel, news, claim.receipt, settle)
 
     async def _publish_group(self, job: PublishJob) -> None:
         """One message for all that has been gathered; it is amended when more comes."""
@@ -159,12 +158,11 @@ class Announcer:
         if not members:
             return
         event = _identity("group", job.group, *sorted(_news_id(each.item) for each in members))
-        claim = await self._store.claim_group(job.channel, job.group, event)
-        if not _may_tell(claim, channel, " and ".join(str(each.item.ref) for each in members[:3])):
-            return
-        settle = partial(self._store.settle_group, job.channel, job.group, event)
         news = await self._announce(event, _in_order(members), channel)
-        await _tell(channel, news, claim.receipt, settle)
+        settle = partial(self._store.settle_group, job.channel, job.group, event)
+        claim = await self._store.claim_group(job.channel, job.group, event)
+        if _may_tell(claim, channel, " and ".join(str(each.item.ref) for each in members[:3])):
+            await _tell(channel, news, claim.receipt, settle)
 
     async def _publish_failure(self, job: PublishJob, failure: Failure) -> None:
         channel, ledger = self._channel(job.channel), f"{job.channel}#failed"

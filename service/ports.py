@@ -189,6 +189,10 @@ class OpenMedia(Protocol):
     def warnings(self) -> Sequence[str]:
         """What went wrong so far without ending the reading, such as a corrupt tail."""
 
+    @property
+    def has_storyboard(self) -> bool:
+        """Whether the coarse pass gives pictures that a server made: what is read costs more."""
+
     async def list_keyframes(self) -> Sequence[float]:
         """Where keyframes are, in seconds and to a few frames, if the container lists them all."""
 

@@ -100,6 +100,10 @@ class ProcessMedia:
         """The decoding process."""
         return self._decoder.pid
 
+    @property
+    def has_storyboard(self) -> bool:
+        return False
+
     async def list_keyframes(self) -> Sequence[float]:
         listed = [times_s async for times_s in self._read({"do": "list"}, wire.read_times)]
         return listed[0] if listed else ()
@@ -165,7 +169,7 @@ class ProcessMedia:
 class StoryboardMedia:
     """A medium whose coarse pass is made of pictures that its server keeps.
 
-    Nothing is known of where its keyframes are: the fine pass is planned by time.
+    They are large enough for a model, so the stream is read only where something happens.
     """
 
     def __init__(
@@ -183,6 +187,10 @@ class StoryboardMedia:
     @property
     def warnings(self) -> Sequence[str]:
         return (*self.medium.warnings, *self._warnings)
+
+    @property
+    def has_storyboard(self) -> bool:
+        return not self._warnings
 
     async def list_keyframes(self) -> Sequence[float]:
         return ()

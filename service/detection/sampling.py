@@ -106,8 +106,10 @@ def plan_samples(
     if len(coarse) <= 1:
         rate_hz = min(RATES_HZ[0], budget / duration_s)
         return SamplePlan(spans=(SampleSpan(start_s=0.0, end_s=duration_s, rate_hz=rate_hz),))
-    keyframes = coarse.select(coarse.is_keyframe)
-    gaps = _Gaps.between(keyframes if has_looked else coarse, duration_s)
+    is_key = coarse.is_keyframe
+    gaps = _Gaps.between(
+        coarse.select(is_key) if has_looked and is_key.any() else coarse, duration_s
+    )
     close_s, frames = sampling.close_s(duration_s), budget - len(coarse)
     rates = _spend(gaps, UNSEEN_SHARE * frames, UNSEEN_SHARE * close_s)
     if has_looked:

@@ -120,10 +120,11 @@ class Eyes:
         looks = NO_LOOKS
         if not sampling.is_even(duration_s):
             looks = plan_looks(await media.list_keyframes(), duration_s, sampling)
-        has_looked = bool(looks.spans)
+        is_enough = bool(looks.spans) or media.has_storyboard
         keyframes = media.read_keyframes(max_gap_s=KEYFRAME_GAP_S, looks=looks)
         gaze.expect(looks)
-        await read(keyframes, gaze.look if has_looked else gaze.measure)
+        await read(keyframes, gaze.look if is_enough else gaze.measure)
+        has_looked = bool(looks.spans) or media.has_storyboard  # it may have turned out broken
         plan = plan_samples(gaze.signals(), duration_s, sampling, has_looked=has_looked)
         if plan.spans:
             await read(media.read_frames(plan), gaze.look)

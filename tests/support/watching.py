@@ -37,10 +37,12 @@ class MadeMedia:
         *,
         keyframes_s: Sequence[float] = (0.0,),
         has_index: bool = False,
+        has_storyboard: bool = False,
     ) -> None:
         self._picture_at = picture_at
         self._keyframes_s = keyframes_s
         self._has_index = has_index
+        self.has_storyboard = has_storyboard
         self.looks = NO_LOOKS
         self.plans: list[SamplePlan] = []
         self.open_count = 0
@@ -71,7 +73,7 @@ class MadeMedia:
         return Frame(
             time_s=time_s,
             image=self._picture_at(time_s),
-            is_keyframe=time_s in self._keyframes_s,
+            is_keyframe=time_s in self._keyframes_s and not self.has_storyboard,
         )
 
     async def read_audio(

@@ -68,6 +68,8 @@ class Medium:
         noise = rng.integers(0, 60, (36, 64, 3))
         return Frame(time_s=time_s, image=np.clip(colour - noise, 0, 255).astype(np.uint8))
 
+    has_storyboard = False
+
     async def list_keyframes(self) -> Sequence[float]:
         return ()
 

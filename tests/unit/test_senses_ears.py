@@ -42,6 +42,8 @@ class Tape:
                 sample_rate_hz=sample_rate_hz,
             )
 
+    has_storyboard = False
+
     async def list_keyframes(self) -> Sequence[float]:
         return ()
 

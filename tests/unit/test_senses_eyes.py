@@ -144,6 +144,16 @@ async def test_a_keyframe_without_a_look_is_encoded_itself(pool):
     assert (moments.encode_ms[alone] > 0).mean() > 0.95  # but for pictures that look the same
 
 
+async def test_a_storyboard_s_pictures_are_encoded_and_the_stream_is_left_alone(pool):
+    times_s = np.arange(0.0, 600.0, 10.0).tolist()
+    media = MadeMedia(
+        lambda time_s: tinted(GREEN, time_s), 600.0, keyframes_s=times_s, has_storyboard=True
+    )
+    moments = await moments_of(Eyes(pool), media, ColourEncoder(), Sampling())
+    assert moments.times_s == pytest.approx(times_s)
+    assert sum(1 for plan in media.plans for _ in plan.times_s()) == 0
+
+
 async def test_a_picture_lasts_until_the_cut_that_ends_it(pool):
     media = MadeMedia(
         lambda time_s: place(3) if time_s < 300 else place(4), 600.0, keyframes_s=(0.0, 300.0)
