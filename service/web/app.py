@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
+from aiohttp.http_exceptions import HttpProcessingError
 
 from service.errors import ConfigurationError, TransientError
 from service.ports import JobQueue, Store, WebhookSender
@@ -17,6 +18,8 @@ from service.web.token import Token
 from service.web.webhooks import RETRY_AFTER_S, Limits, Webhooks
 
 logger = logging.getLogger(__name__)
+protocol_logger = logging.getLogger(f"{__name__}.protocol")
+"""What aiohttp itself says of connections."""
 
 IDLE_TIMEOUT_S = 75.0
 """A connection without a whole request line and headers is closed after this, so that nobody
@@ -126,6 +129,22 @@ class AccessLogger(AbstractAccessLogger):
         )
 
 
+def _withhold(record: logging.LogRecord) -> bool:
+    """Say of what is no HTTP only what is wrong with it: aiohttp quotes it, and with it the token.
+
+    Anybody may send such things at any rate, so they are neither errors of ours nor tracebacks.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.msg, record.exc_info = f"{record.msg}: {type(error).__name__}", None
+        record.levelno = min(record.levelno, logging.INFO)
+        record.levelname = logging.getLevelName(record.levelno)
+    return protocol_logger.isEnabledFor(record.levelno)
+
+
+protocol_logger.addFilter(_withhold)
+
+
 @asynccontextmanager
 async def serve(
     app: web.Application, *, host: str, port: int, idle_timeout_s: float = IDLE_TIMEOUT_S
@@ -148,6 +167,7 @@ async def serve(
         app,
         access_log_class=AccessLogger,
         access_log=logger,
+        logger=protocol_logger,
         keepalive_timeout=idle_timeout_s,
         lingering_time=UNREAD_TIMEOUT_S,
         shutdown_timeout=DRAIN_TIMEOUT_S,

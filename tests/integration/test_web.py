@@ -525,6 +525,26 @@ async def test_the_access_log_holds_no_token(service, caplog):
     assert TOKEN not in caplog.text
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "POST /webhooks/plex?token={} HTTP/9.9.9\r\n\r\n",
+        "POST http://[x?token={} HTTP/1.1\r\nHost: x\r\n\r\n",
+        "POST / HTTP/1.1\r\nX-Moodreel-Token: {}\0\r\n\r\n",
+        "POST /?token={}" + "a" * 9000 + " HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+    ids=["version", "address", "header", "length"],
+)
+async def test_what_is_no_http_leaves_no_token_and_no_traceback_in_the_log(service, caplog, sent):
+    caplog.set_level(logging.DEBUG)
+    assert b" 400 " in await answer_to(service.port, sent.format("correct-horse"))
+
+    assert "Error handling request from 127.0.0.1" in caplog.text
+    assert "correct-horse" not in caplog.text
+    assert "Traceback" not in caplog.text
+    assert all(record.levelno <= logging.INFO for record in caplog.records)
+
+
 # Limits -----------------------------------------------------------------------------------------
 
 
