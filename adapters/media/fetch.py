@@ -15,6 +15,8 @@ from service.errors import MoodreelError, NotFoundError, PermanentError, Transie
 
 PATIENCE = 3.0
 """A whole answer may take so many times as long as its next bytes."""
+MAX_RETRY_AFTER_S = 3600.0
+"""As long as a media server's other answers may have us wait."""
 GONE = frozenset({404, 410})
 BUSY = frozenset({408, 425, 429})
 RANGE_NOT_SATISFIABLE = 416
@@ -77,15 +79,21 @@ def _refusal(what: str, response: httpx.Response) -> MoodreelError:
     if status in GONE:
         return NotFoundError(f"{what} is no longer there")
     if response.is_redirect:
-        host = urlsplit(urljoin(str(response.url), response.headers["Location"])).netloc
+        host = _host_of(str(response.url), response.headers.get("Location", ""))
         return PermanentError(
             f"{what}: the server redirects to {host}, which is not followed, for the key would go "
             "along: set the server's address to the final one"
         )
     if status in BUSY or response.is_server_error:
         retry_after = response.headers.get("Retry-After", "")
-        return TransientError(
-            f"reading {what}: HTTP {status}",
-            retry_after_s=float(retry_after) if retry_after.isdigit() else None,
-        )
+        pause_s = min(float(retry_after), MAX_RETRY_AFTER_S) if retry_after.isdecimal() else None
+        return TransientError(f"reading {what}: HTTP {status}", retry_after_s=pause_s)
     return PermanentError(f"{what}: the server does not let us read it (HTTP {status})")
+
+
+def _host_of(url: str, location: str) -> str:
+    """Where a redirect leads, without the credentials that may stand before the host."""
+    try:
+        return urlsplit(urljoin(url, location)).netloc.rpartition("@")[2]
+    except ValueError:  # brackets that close nothing
+        return "nowhere"

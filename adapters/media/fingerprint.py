@@ -20,6 +20,9 @@ PIECE_BYTES = 1 << 16
 """Of the beginning, the middle and the end: encoders write headers at the first and indexes at the
 last, and two films of one size differ in all three."""
 
+MAX_SIZE_DIGITS = 18
+"""Of a medium's bytes: an exabyte. What claims to have more is no size."""
+
 Span = tuple[int, int]
 """First byte, and the one after the last."""
 
@@ -116,5 +119,6 @@ def _whole_size(response: httpx.Response, start: int) -> int | None:
     """By ``Content-Range: bytes 0-65535/1234567``; None where that is not what was asked for."""
     sent, _, size = response.headers.get("Content-Range", "").partition("/")
     is_piece = response.status_code == httpx.codes.PARTIAL_CONTENT
-    is_ours = sent.removeprefix("bytes ").startswith(f"{start}-") and size.isdecimal()
-    return int(size) if is_piece and is_ours and int(size) > start else None
+    is_ours = sent.removeprefix("bytes ").startswith(f"{start}-")
+    is_size = size.isdecimal() and len(size) <= MAX_SIZE_DIGITS
+    return int(size) if is_piece and is_ours and is_size and int(size) > start else None

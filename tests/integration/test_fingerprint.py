@@ -96,6 +96,18 @@ async def test_what_is_gone_or_no_file_says_so(tmp_path):
 # Streams ----------------------------------------------------------------------------------------
 
 
+ODD = {
+    "busy-for-ages": (503, {"Retry-After": "9" * 400}),
+    "busy-and-odd": (503, {"Retry-After": "\u00b2"}),
+    "nowhere": (302, {}),
+    "nonsense": (300, {"Location": "http://[x"}),
+    "login": (302, {"Location": "http://me:secret@b.test/"}),
+    "huge": (206, {"Content-Range": f"bytes 0-196607/{10**30}"}),
+    "endless-number": (206, {"Content-Range": f"bytes 0-196607/{'9' * 5000}"}),
+}
+"""Status and headers, by the manner's name."""
+
+
 @dataclass
 class Library:
     """A server of one file, whose manner of serving it depends on the address."""
@@ -109,6 +121,8 @@ class Library:
         if request.headers.get("Authorization") != KEY["Authorization"]:
             return web.Response(status=401)
         self.ranges.append(request.headers.get("Range", ""))
+        if odd := ODD.get(request.match_info["manner"]):
+            return web.Response(status=odd[0], headers=odd[1], body=bytes(3 * PIECE_BYTES))
         headers = {"Content-Range": "bytes 7-9/1000003"}
         body = b"abc"
         match request.match_info["manner"]:
@@ -187,6 +201,23 @@ async def test_a_redirect_is_not_followed_for_the_key_would_go_along(library):
     error = await fail(library.stream("elsewhere"))
     assert type(error) is PermanentError
     assert "redirects to 127.0.0.1:1" in str(error)
+
+
+@pytest.mark.parametrize("manner", ["nowhere", "nonsense", "login"])
+async def test_a_redirect_to_anything_is_refused_and_shows_no_credentials(library, manner):
+    assert type(await fail(library.stream(manner))) is PermanentError
+
+
+@pytest.mark.parametrize(("manner", "longest_s"), [("busy-for-ages", 3600), ("busy-and-odd", 0)])
+async def test_whatever_a_busy_server_asks_for_the_wait_is_bounded(library, manner, longest_s):
+    busy = await fail(library.stream(manner))
+    assert isinstance(busy, TransientError)
+    assert (busy.retry_after_s or 0) == longest_s
+
+
+@pytest.mark.parametrize("manner", ["huge", "endless-number"])
+async def test_a_size_that_no_file_has_is_no_size(library, manner):
+    assert await fingerprinter().fingerprint(library.stream(manner)) == ""
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/film", "film.mkv"])
