@@ -82,14 +82,20 @@ def make_lines(cues: Iterable[tuple[float, float, str]]) -> Sequence[TranscriptL
     """
     found: list[TranscriptLine] = []
     for start_s, end_s, raw in cues:
-        words = clean_text(raw)
-        if words and start_s <= end_s and len(found) < MAX_LINES:
+        if len(found) == MAX_LINES:
+            break
+        if start_s <= end_s and (words := clean_text(raw)):
             found.append(TranscriptLine(start_s=start_s, end_s=end_s, text=words))
     return tuple(dict.fromkeys(sorted(found, key=lambda line: (line.start_s, line.end_s))))
 
 
 def clean_text(raw: str) -> str:
-    """One line of plain text, without tags and without what a database refuses."""
+    """One line of plain text, without tags and without what a database refuses.
+
+    Of an endless line only the beginning is looked at: it may come thousands of times, and
+    ``html.unescape`` raises at a character whose number has more than 4,300 digits.
+    """
+    raw = raw[: 4 * MAX_LINE_CHARS]
     plain = html.unescape(_TAG.sub("", raw)).replace("\0", "")
     plain = plain.encode("utf-8", "replace").decode()
     return " ".join(plain.split())[:MAX_LINE_CHARS]

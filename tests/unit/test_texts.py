@@ -115,6 +115,17 @@ def test_lines_come_in_order_of_time_and_only_once():
     assert lines(text) == [(1.0, 2.0, "a"), (3.0, 4.0, "b")]
 
 
+def test_a_number_of_endless_digits_is_no_character_and_no_error():
+    (line,) = parse_text(b"[00:01.00]&#" + b"9" * 5000 + b";", ".lrc")
+    assert line.start_s == 1
+
+
+def test_an_endless_line_that_comes_at_many_times_is_cut_before_it_is_cleaned():
+    found = parse_text(b"[0:01][0:02]" * 60_000 + b"na " * 300_000, ".lrc")
+    assert found
+    assert all(len(line.text) <= MAX_LINE_CHARS for line in found)
+
+
 def test_what_is_far_too_much_is_cut_off():
     long = "00:01.0 --> 00:02.0\n" + "x" * 10_000
     many = "".join(
