@@ -44,7 +44,10 @@ async def test_every_webhook_that_was_taken_is_there_after_a_kill(tmp_path: Path
 async def test_a_database_that_is_killed_comes_back_and_the_service_goes_on() -> None:
     with reachable_directory() as place:
         env = environment(
-            place / "data", JELLYFIN_URL="http://127.0.0.1:9", JELLYFIN_API_KEY=API_KEY
+            place / "data",
+            JELLYFIN_URL="http://127.0.0.1:9",
+            JELLYFIN_API_KEY=API_KEY,
+            MOODREEL_RECONCILE_MINUTES="0",  # no jobs but those of webhooks
         )
         async with serving("run", env=env) as (process, address):
             assert await flood(address, range(3)) == {0, 1, 2}
