@@ -182,7 +182,7 @@ class DiscordLine:
 
     def _judge(self, response: httpx.Response, *, is_edit: bool) -> httpx.Response:
         status, answer = response.status_code, read_json(response)
-        said, code = self._describe(status, answer), answer.get("code")
+        said, code = self._describe(status, answer), _code_of(answer)
         if response.is_success:
             return response
         if status == httpx.codes.TOO_MANY_REQUESTS:
@@ -221,7 +221,7 @@ class DiscordLine:
         token = self._address.path.rpartition(b"/")[2].decode()
         message = str(answer.get("message", "")).replace(token, "...")
         said = f"{self._address.origin} answered {status}"
-        return f"{said}: {shorten(message, 200)} ({answer.get('code')})" if message else said
+        return f"{said}: {shorten(message, 200)} ({_code_of(answer)})" if message else said
 
 
 @contextmanager
@@ -241,9 +241,15 @@ def read_json(response: httpx.Response) -> Json:
     """An answer's object; empty where it is something else."""
     try:
         answer = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or nested too deep
         return {}
     return answer if isinstance(answer, dict) else {}
+
+
+def _code_of(answer: Json) -> int | None:
+    """Discord's own error code; what a proxy on the way calls one may be anything."""
+    code = answer.get("code")
+    return code if isinstance(code, int) else None
 
 
 def _pause_s(response: httpx.Response) -> float | None:

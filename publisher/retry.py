@@ -24,7 +24,7 @@ def parse_retry_after(value: object) -> float | None:
 def _seconds_until(http_date: str) -> float | None:
     try:
         moment = parsedate_to_datetime(http_date)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter: a year of twenty digits
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     seconds = (aware - datetime.now(UTC)).total_seconds()

@@ -230,7 +230,7 @@ def _retry_after_s(response: aiohttp.ClientResponse) -> float | None:
     value = response.headers.get("Retry-After", "").strip()
     try:
         seconds = float(value) if value.isdecimal() else _seconds_until(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter: a year of twenty digits
         return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
 

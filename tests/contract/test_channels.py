@@ -220,6 +220,17 @@ async def test_a_rate_limit_is_transient_and_says_when_to_come_back(remote):
     assert remote.shown() == 0
 
 
+async def test_any_answer_of_a_refusal_is_a_refusal(discord):
+    channel, stand_in = discord
+    bodies = ['{"code": [], "message": "no"}', '{"code": {"a": 1}}', "[" * 100_000, '{"a":' * 9999]
+    for body in bodies:
+        headers = {"Content-Type": "application/json"}
+        stand_in.script.answers.append(Answer(status=400, body=body, headers=headers))
+        error = await raised(lambda: channel.send(make_announcement()))
+        assert isinstance(error, PermanentError)
+    assert not stand_in.messages
+
+
 @pytest.mark.parametrize("status", [400, 413, 302])
 async def test_a_refusal_is_permanent_and_no_redirect_is_followed(remote, status):
     remote.script.answers.append(Answer(status=status, headers={"Location": "/elsewhere"}))

@@ -531,6 +531,15 @@ async def test_a_server_in_trouble_is_asked_again_when_it_says(connect, stand_in
     assert caught.value.retry_after_s == 17
 
 
+async def test_a_server_that_names_no_time_at_all_is_asked_again_all_the_same(
+    connect, stand_in, ref
+):
+    stand_in.fail_with(503, Retry_After="Mon, 01 Jan 99999999999999999999 00:00:00 GMT")
+
+    with pytest.raises(TransientError, match="503"):
+        await connect().get_item(ref)
+
+
 async def test_a_proxy_that_knows_no_emby_at_present_loses_no_item(connect, stand_in, ref):
     stand_in.fail_with(404)
 

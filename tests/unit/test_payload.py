@@ -272,6 +272,8 @@ def test_another_event_of_the_same_item_has_the_same_address():
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
         ("Wed, 21 Oct 2015 07:28:00 -0000", 0.0),
         ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400.0),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999", None),
     ],
 )
 def test_the_time_of_the_next_try_is_read_from_seconds_and_dates(value, expected):
