@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -20,6 +21,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from service.cli.console import err, out, shown
@@ -124,43 +126,56 @@ class Following:
 
 
 @contextmanager
-def queue_bar() -> Iterator[Callable[[Progressed], None]]:
+def queue_bar(console: Console = err) -> Iterator[Callable[[Progressed], None]]:
     """A bar on standard error, with the rate and the time that is left at that rate."""
-    with work_bar(TimeRemainingColumn(), unit="jobs") as bar:
-        task = bar.add_task("queue", total=None)
-        yield lambda progressed: bar.update(
-            task,
-            total=progressed.finished_count + progressed.left_count,
-            completed=progressed.finished_count,
-            description=f"queue, {progressed.running_count} running, "
-            f"{progressed.failed_count} failed",
-        )
+    left = TimeRemainingColumn(table_column=whole())
+    with work_bar(left, unit="jobs", console=console) as bar:
+        number = bar.add_task("queue", total=None)
+        (task,) = bar.tasks
+
+        def show(progressed: Progressed) -> None:
+            # Not by `update`: that forgets the rate at every new total, and each analysis that
+            # ends brings new jobs.
+            task.total = progressed.finished_count + progressed.left_count
+            bar.update(
+                number,
+                completed=progressed.finished_count,
+                description=f"queue, {progressed.running_count} running, "
+                f"{progressed.failed_count} failed",
+            )
+
+        yield show
 
 
 @contextmanager
-def work_bar(*columns: ProgressColumn, unit: str) -> Iterator[Progress]:
+def work_bar(*columns: ProgressColumn, unit: str, console: Console = err) -> Iterator[Progress]:
     """A progress bar with a rate on standard error: drawn in a terminal, silent in a pipe."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        MofNCompleteColumn(table_column=whole()),
         RateColumn(unit),
-        TimeElapsedColumn(),
+        TimeElapsedColumn(table_column=whole()),
         *columns,
-        console=err,
+        console=console,
         transient=True,
-        disable=not err.is_terminal,
+        disable=not console.is_terminal,
         redirect_stdout=sys.stdout.isatty(),
         speed_estimate_period=SPEED_OVER_S,
     ) as bar:
         yield bar
 
 
+def whole() -> Column:
+    """A column that is not cut where there is little room: the bar gets shorter instead."""
+    return Column(no_wrap=True)
+
+
 class RateColumn(ProgressColumn):
     """So many a second, or a minute where that is less than one."""
 
     def __init__(self, unit: str) -> None:
-        super().__init__()
+        super().__init__(whole())
         self._unit = unit
 
     def render(self, task: Task) -> Text:
