@@ -34,13 +34,18 @@ def _extras(record: logging.LogRecord) -> dict[str, object]:
     return {key: value for key, value in vars(record).items() if key not in _STANDARD}
 
 
+def _one_line(text: str) -> str:
+    """What titles and servers say begins no line of its own, and moves no terminal's cursor."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class _TextLines(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's own name
         extras = " ".join(f"{key}={value}" for key, value in _extras(record).items())
-        return super().formatMessage(record) + (f"  {extras}" if extras else "")
+        return _one_line(super().formatMessage(record) + (f"  {extras}" if extras else ""))
 
 
 class _JsonLines(logging.Formatter):
