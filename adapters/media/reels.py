@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +22,7 @@ from adapters.media.formats import FORMATS
 from adapters.media.reader import ProcessMedia, ProcessReader
 from adapters.media.settings import ReaderSettings
 from service.domain import LocalFile, MediaLocation, VideoStream
-from service.errors import UnreadableMediaError
+from service.errors import PermanentError, UnreadableMediaError
 
 LONG_SIDE_PX, SHORT_SIDE_PX = 1280, 720
 FASTEST_HZ = 30.0
@@ -67,8 +68,9 @@ class Piece:
 class ReelMaker:
     """Makes files of highlights.
 
-    Each method writes one file, or none: what it writes has another name until it is whole. They
-    raise as a reader does, and PermanentError where FFmpeg fails.
+    Each method writes one file, or none: what it writes has another name until it is whole, which
+    nobody can guess and lay a link at. They raise as a reader does, and PermanentError where FFmpeg
+    fails or the file cannot be written.
     """
 
     def __init__(self, settings: ReaderSettings) -> None:
@@ -94,16 +96,15 @@ class ReelMaker:
             has_sound = bool(medium.info.audio)
             streams = [stream for piece in pieces for stream in _faded(piece, video, has_sound)]
             joined = ffmpeg.concat(*streams, v=1, a=int(has_sound)).node
-            output = ffmpeg.output(
-                *(joined[index] for index in range(1 + has_sound)),
-                _new(path),
+            options = {
                 **_film_options(video, length_s, limit_bytes, self._settings.threads),
                 **(_sound_options("aac") if has_sound else {}),
-                f="mp4",
-                movflags="+faststart",
-                fs=limit_bytes,
-            )
-            await self._run(output, path, on_progress)
+                "f": "mp4",
+                "movflags": "+faststart",
+                "fs": limit_bytes,
+            }
+            made = [joined[index] for index in range(1 + has_sound)]
+            await self._run(made, options, path, on_progress)
 
     async def make_excerpt(
         self, location: MediaLocation, span: Span, path: Path, *, on_progress: OnProgress
@@ -114,13 +115,12 @@ class ReelMaker:
                 raise UnreadableMediaError("there is no sound to make an excerpt of")
             (piece,) = await _fetch(medium, location, [span], kept_in)
             is_mp3 = path.suffix.lower() == ".mp3"
-            output = ffmpeg.output(
-                _sound(_input(piece), piece.length_s, SONG_FADE_S),
-                _new(path),
+            options = {
                 **_sound_options("libmp3lame" if is_mp3 else "aac"),
-                f="mp3" if is_mp3 else "ipod",
-            )
-            await self._run(output, path, on_progress)
+                "f": "mp3" if is_mp3 else "ipod",
+            }
+            sound = _sound(_input(piece), piece.length_s, SONG_FADE_S)
+            await self._run([sound], options, path, on_progress)
 
     async def make_poster(self, location: MediaLocation, time_s: float, path: Path) -> None:
         """Write the picture at a time: PNG where the path says so, else JPEG."""
@@ -131,18 +131,16 @@ class ReelMaker:
             end_s = min(time_s + 1.0, medium.info.duration_s)
             (piece,) = await _fetch(medium, location, [(time_s, end_s)], kept_in)
             is_png = path.suffix.lower() == ".png"
-            picture = _picture(_input(piece), video)
-            output = ffmpeg.output(
-                picture,
-                _new(path),
-                f="image2",
-                vcodec="png" if is_png else "mjpeg",
-                pix_fmt="rgb24" if is_png else "yuvj420p",
-                vframes=1,
-                update=1,
+            options = {
+                "f": "image2",
+                "vcodec": "png" if is_png else "mjpeg",
+                "pix_fmt": "rgb24" if is_png else "yuvj420p",
+                "vframes": 1,
+                "update": 1,
                 **({} if is_png else {"q:v": 2}),
-            )
-            await self._run(output, path, lambda _: None)
+            }
+            picture = _picture(_input(piece), video)
+            await self._run([picture], options, path, lambda _: None)
 
     @contextlib.asynccontextmanager
     async def _open(self, location: MediaLocation) -> AsyncIterator[tuple[ProcessMedia, Path]]:
@@ -150,18 +148,32 @@ class ReelMaker:
             async with self._reader.open_process(location) as medium:
                 yield medium, Path(directory)
 
-    async def _run(self, output: Any, path: Path, on_progress: OnProgress) -> None:  # noqa: ANN401  ffmpeg-python has no types
-        new = Path(_new(path).removeprefix("file:"))
+    async def _run(
+        self,
+        streams: Sequence[Any],
+        options: Mapping[str, Any],
+        path: Path,
+        on_progress: OnProgress,
+    ) -> None:
+        """Have FFmpeg write streams to a file; where it is to be, it is put when it is whole."""
+        new = _beside(path)
         try:
+            await asyncio.to_thread(new.touch, exist_ok=False)
             await run_ffmpeg(
-                output,
+                ffmpeg.output(*streams, f"file:{new}", **options),
                 what=path.name,
                 on_progress=on_progress,
                 stall_timeout_s=self._settings.stall_timeout_s,
             )
             await asyncio.to_thread(new.replace, path)
+        except OSError as error:
+            raise PermanentError(f"{path.name} cannot be written: {error.strerror}") from error
         finally:
-            new.unlink(missing_ok=True)  # noqa: ASYNC240  also when cancelled, when nothing may wait
+            new.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.absolute().with_name(f".moodreel-{secrets.token_hex(8)}.part")
 
 
 async def _fetch(
@@ -178,11 +190,6 @@ async def _fetch(
             Piece(path=path, start_s=start_s + shift_s, length_s=end_s - start_s, is_copy=True)
         )
     return pieces
-
-
-def _new(path: Path) -> str:
-    """Where a file is written until it is whole."""
-    return f"file:{path.absolute().with_name(f'.{path.name}.part')}"
 
 
 def _input(piece: Piece) -> Any:  # noqa: ANN401  ffmpeg-python has no types

@@ -118,9 +118,13 @@ def refuse_existing(path: Path, *, force: bool) -> None:
     """Keep what is there, unless told otherwise.
 
     Raises:
-        ConfigurationError: Something is there.
+        ConfigurationError: Something is there, be it a link to nothing; or nothing can be.
     """
-    if path.exists() and not force:
+    try:
+        is_there = path.is_symlink() or path.exists()
+    except OSError as error:  # its name is too long
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    if is_there and not force:
         raise ConfigurationError(f"{path} is there already; --force replaces it")
 
 

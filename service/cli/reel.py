@@ -24,8 +24,8 @@ from service.settings import ServiceSettings
 from service.wiring import ReelOrder, make_reel, open_screening
 
 MEGABYTE = 1_000_000
-NAME_LIMIT = 100
-"""Characters of a file's name that we make; file systems take 255 bytes."""
+NAME_LIMIT = 200
+"""Bytes of a title in a file's name that we make; file systems take 255 in all."""
 
 
 @command
@@ -83,4 +83,5 @@ async def reel(
 def _name(analysis: Analysis, *, is_sound: bool) -> Path:
     """A file in the working directory that every file system takes."""
     title = re.sub(r'[<>:"/\\|?*\x00-\x1f]+', " ", shown(analysis.item.title)).strip(" .")
-    return Path(f"{title[:NAME_LIMIT] or 'item'} - highlights{'.m4a' if is_sound else '.mp4'}")
+    title = title.encode("utf-8", "replace")[:NAME_LIMIT].decode("utf-8", "ignore").strip(" .")
+    return Path(f"{title or 'item'} - highlights{'.m4a' if is_sound else '.mp4'}")

@@ -22,6 +22,7 @@ from aiohttp.test_utils import TestServer
 
 from adapters.media.reels import ReelMaker, reel_size, video_bps
 from adapters.media.settings import ReaderSettings
+from service.cli.reel import _name as name_file
 from service.domain import (
     Analysis,
     Highlight,
@@ -223,6 +224,29 @@ async def test_a_broken_film_makes_no_reel_and_leaves_nothing(tmp_path):
     assert names_in(tmp_path / "out") == []
 
 
+async def test_no_link_beside_a_reel_is_written_through(film, tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    (tmp_path / ".reel.jpg.part").symlink_to(mine)
+    (tmp_path / "reel.jpg").symlink_to(mine)
+    await maker().make_poster(LocalFile(path=film), 1.0, tmp_path / "reel.jpg")
+    assert mine.read_text() == "mine"
+    assert is_near(watch(tmp_path / "reel.jpg").colour_at(0), RED)
+
+
+@pytest.mark.parametrize("name", ["a%03d.jpg", "-y.jpg", "pipe:1.jpg", "it's [a];b,c=d.jpg"])
+async def test_no_name_of_a_file_means_more_than_itself(film, tmp_path, name):
+    source = tmp_path / name.replace(".jpg", ".mkv")
+    source.write_bytes(film.read_bytes())
+    await maker().make_poster(LocalFile(path=source), 1.0, tmp_path / name)
+    assert set(names_in(tmp_path)) == {source.name, name}
+
+
+async def test_a_folder_that_cannot_be_written_is_told(film, tmp_path):
+    with pytest.raises(PermanentError, match=r"reel\.jpg cannot be written: No such file"):
+        await maker().make_poster(LocalFile(path=film), 1.0, tmp_path / "nowhere" / "reel.jpg")
+
+
 # FFmpeg -----------------------------------------------------------------------------------------
 
 
@@ -266,10 +290,7 @@ async def test_an_ffmpeg_that_hangs_is_killed(film, tmp_path, program):
 
 
 async def test_a_reel_that_nobody_waits_for_is_ended_and_removed(film, tmp_path, program):
-    program(
-        f"echo $$ > {tmp_path}/pid; touch {tmp_path}/.reel.mp4.part; touch {tmp_path}/up;"
-        "exec sleep 100"
-    )
+    program(f"echo $$ > {tmp_path}/pid; touch {tmp_path}/up;exec sleep 100")
     task = asyncio.create_task(make(LocalFile(path=film), tmp_path / "reel.mp4"))
     await asyncio.to_thread(wait_for, tmp_path / "up")
     task.cancel()
@@ -452,6 +473,36 @@ def test_reel_makes_an_excerpt_of_a_song(home, tmp_path):
     assert watch(tmp_path / "out" / "Song - highlights.m4a").duration_s == pytest.approx(5, abs=0.2)
     assert invoke("reel", str(refs["Song"]), "-o", "song.mp3", env=env)[0] == 0
     assert watch(tmp_path / "out" / "song.mp3").codecs == {"mp3float"}
+
+
+def test_nothing_is_written_through_a_link_to_nothing(home, tmp_path):
+    env, refs = home
+    target, link = tmp_path / "out" / "elsewhere.edl", tmp_path / "out" / "Colours.edl"
+    link.symlink_to(target)
+    status, _, err = invoke(
+        "highlights", str(refs["Colours"]), "--format", "edl", "-o", str(link), env=env
+    )
+    assert (status, "--force" in err) == (2, True)
+    assert not target.exists()
+
+
+def test_a_name_that_no_file_system_takes_is_refused_with_a_sentence(home):
+    env, refs = home
+    status, _, err = invoke("reel", str(refs["Colours"]), "-o", "x" * 300 + ".mp4", env=env)
+    assert status == 2
+    assert "File name too long" in " ".join(err.split())
+
+
+LONG = {"chinese": "\u6f22" * 200, "signs": "\U0001f3ac" * 99, "latin": "a" * 400}
+
+
+@pytest.mark.parametrize("title", [*LONG.values(), "../../etc/x", ". "], ids=[*LONG, "up", "dot"])
+def test_any_title_makes_a_files_name(tmp_path, title):
+    item = MediaItem(ref=ItemRef(server="a", item_id="1"), kind=MediaKind.MOVIE, title=title)
+    name = name_file(Analysis(item=item, duration_s=1.0), is_sound=False)
+    assert name.parent == Path()
+    (tmp_path / name).write_text("whole")
+    assert name.name.endswith(" - highlights.mp4")
 
 
 REFUSALS = {
