@@ -94,7 +94,8 @@ async def replay(
 ) -> int:
     """Say what a recorded webhook would do, or send it once more."""
     settings = _quietly()
-    body = file.read_bytes()
+    with file.open("rb") as recorded:
+        body = recorded.read(BODY_LIMIT + 1)
     if len(body) > BODY_LIMIT:
         raise ConfigurationError(f"{file} is too long for a webhook's body")
     if send:

@@ -237,6 +237,11 @@ def test_what_would_be_refused_says_why(env, tmp_path):
     assert invoke(*arguments, env=env)[0] == 1
 
 
+def test_a_recording_without_end_is_refused(env):
+    status, _, err = invoke("doctor", "replay", "/dev/zero", env=env)
+    assert (status, "too long" in err) == (2, True)
+
+
 def test_of_every_recorded_body_it_is_found_out_whose_it_is(env):
     env = {
         **with_jellyfin(env, "http://127.0.0.1:1"),
