@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from service.configuration import check_names
-from service.errors import ConfigurationError, MoodreelError, PermanentError
+from service.errors import ConfigurationError, MoodreelError, PermanentError, TransientError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -43,12 +43,12 @@ def command(function: Callable[P, Coroutine[Any, Any, int | None]]) -> Callable[
             check_names()
             status = asyncio.run(function(*args, **kwargs))
         except MoodreelError as error:
-            fail(str(error), status_of(error))
+            fail(_told(error), status_of(error))
         except ExceptionGroup as group:
             reason = _reason(group)
             if reason is None:
                 raise
-            fail(str(reason), status_of(reason))
+            fail(_told(reason), status_of(reason))
         except KeyboardInterrupt:
             raise typer.Exit(128 + signal.SIGINT) from None
         raise typer.Exit(status or 0)
@@ -65,6 +65,14 @@ def _reason(group: ExceptionGroup[Exception]) -> MoodreelError | None:
     return None
 
 
+def _told(error: MoodreelError) -> str:
+    """What went wrong; who looks further, where something is away and names no command itself."""
+    text = str(error)
+    if not isinstance(error, TransientError) or "`" in text:
+        return text
+    return f"{text}{'' if text.endswith(('.', '?')) else '.'} `moodreel doctor` says what to do"
+
+
 def status_of(error: MoodreelError) -> int:
     """The exit status that an error deserves."""
     if isinstance(error, ConfigurationError):
@@ -73,8 +81,9 @@ def status_of(error: MoodreelError) -> int:
 
 
 def fail(message: str, status: int = EXIT_FAILED) -> None:
-    """Say why on standard error, and leave."""
-    err.print(f"[red]moodreel:[/] {_plain(message)}", highlight=False)
+    """Say why on standard error, and leave. In a log it stays on its line."""
+    told = f"[red]moodreel:[/] {_plain(message)}"
+    err.print(told, highlight=False, soft_wrap=not err.is_terminal)
     raise typer.Exit(status)
 
 

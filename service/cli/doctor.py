@@ -111,11 +111,11 @@ async def replay(
 
 def _show(finding: Finding) -> None:
     """On lines that nothing breaks: there are addresses and commands to copy."""
-    message = escape(shown(finding.message))
+    message = escape(shown(" ".join(finding.message.split())))
     line = f"{MARKS[finding.severity]} [bold]{escape(finding.subject)}[/]  {message}"
-    out.print(line, soft_wrap=True)
+    out.print(line, soft_wrap=True, highlight=False)
     if finding.fix:
-        out.print(f"       [cyan]{escape(shown(finding.fix))}[/]", soft_wrap=True)
+        out.print(f"       [cyan]{escape(shown(finding.fix))}[/]", soft_wrap=True, highlight=False)
 
 
 def _tell(replayed: Replayed, *, is_done: bool) -> None:

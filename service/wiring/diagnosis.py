@@ -18,12 +18,12 @@ from adapters.models.shelf import Shelf
 from adapters.queue import ProcrastinateQueue
 from publisher import open_channels
 from service.domain import Finding, Severity
-from service.errors import MoodreelError
+from service.errors import MoodreelError, TransientError
 from service.ports import MediaServer, Store
 from service.settings import DetectionSettings, ServiceSettings, prepare_data_dir, webhook_token
 from service.vocabulary import load_vocabulary
 from service.wiring.database import start_embedded
-from service.wiring.house import tag_keepers
+from service.wiring.house import open_servers, tag_keepers
 from service.wiring.surroundings import (
     check_data_dir,
     check_service,
@@ -64,6 +64,7 @@ async def diagnose(
         "captioner": _check_captioner,
         "vision": _check_picture_captioner,
         **{name: _server_check(name, settings, base, fix=fix) for name in MEDIA_SERVERS},
+        "servers": _check_servers,
         "webhooks": lambda stack: _check_webhooks(stack, settings, base),
         "database": lambda stack: _check_database(stack, settings),
         "channels": lambda stack: _check_channels(stack, settings),
@@ -75,13 +76,45 @@ async def diagnose(
                 findings += await check(stack)
             except MoodreelError as error:
                 findings.append(
-                    Finding(subject=subject, severity=Severity.ERROR, message=str(error))
+                    Finding(
+                        subject=subject,
+                        severity=Severity.ERROR,
+                        message=str(error),
+                        fix=_next_step(subject, error),
+                    )
                 )
     return findings
 
 
+def _next_step(subject: str, error: MoodreelError) -> str:
+    """Where the error does not say it itself, as a wrong setting does."""
+    if subject != "database" or not isinstance(error, TransientError):
+        return ""
+    if not DatabaseSettings.read().dsn:
+        return "See postgres/postgres.log in MOODREEL_DATA_DIR."
+    return "Start that Postgres or correct DATABASE_URL; without it Moodreel brings its own along."
+
+
 async def _check_data(settings: ServiceSettings) -> Sequence[Finding]:
     return await asyncio.to_thread(check_data_dir, prepare_data_dir(settings))
+
+
+async def _check_servers(stack: AsyncExitStack) -> Sequence[Finding]:
+    """Whether there is one at all; of each its own check tells."""
+    try:
+        if open_servers(stack):
+            return []
+    except MoodreelError:
+        return []
+    return [
+        Finding(
+            subject="servers",
+            severity=Severity.WARNING,
+            message="no media server is configured, and no directory is watched",
+            fix="Set JELLYFIN_URL and JELLYFIN_API_KEY (EMBY_URL and EMBY_API_KEY, PLEX_URL and "
+            "PLEX_TOKEN), or MOODREEL_MEDIA_DIRS to your directories.",
+        )
+    ]
 
 
 async def _check_webhooks(
@@ -173,7 +206,11 @@ async def _check_database(stack: AsyncExitStack, settings: ServiceSettings) -> S
 
 async def _check_channels(stack: AsyncExitStack, settings: ServiceSettings) -> Sequence[Finding]:
     findings: list[Finding] = []
-    store, _ = await _open_store(stack, settings)
+    try:
+        store, _ = await _open_store(stack, settings)
+    except TransientError:
+        message = "not asked: they keep their ledger in the database, which is away"
+        return [Finding(subject="channels", severity=Severity.WARNING, message=message)]
     for channel in open_channels(store, tag_keepers(_open_sound_servers(stack))).values():
         stack.push_async_callback(channel.aclose)
         findings += await channel.check()

@@ -15,7 +15,7 @@ import pytest
 from tests.support import models
 from tests.support.cli import invoke, invoke_json
 from tests.support.media import BLUE, GREEN, RED, SceneSpec, write_film, write_song
-from tests.support.service import ROOT, call, environment
+from tests.support.service import ROOT, call, environment, free_port
 
 KEYS = {
     "item": {"ref", "kind", "title"},
@@ -159,6 +159,16 @@ def test_usage_errors_end_with_2_and_name_the_culprit(tmp_path, env, arguments, 
     assert status == 2
     assert said in err
     assert "Traceback" not in err
+
+
+def test_what_is_away_is_told_on_one_line_with_the_next_step(env):
+    away = f"postgresql://moodreel:geheim@127.0.0.1:{free_port()}/films"
+    status, out, err = invoke("status", env=env | {"DATABASE_URL": away})
+    assert (status, out) == (1, "")
+    assert err.rstrip().endswith("`moodreel doctor` says what to do")
+    assert "geheim" not in err
+    status, _, err = invoke("highlights", "folder/" + 3 * "a-long-name-", env=env)
+    assert (status, len(err.splitlines())) == (3, 1)
 
 
 async def test_a_wrong_setting_ends_with_2_and_is_not_shown(tmp_path, env):

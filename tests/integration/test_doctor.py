@@ -76,7 +76,26 @@ async def test_a_house_without_a_server_or_a_service_is_told_the_next_steps(env)
     assert found["service"]["severity"] == "warning"
     assert found["service"]["fix"] == "Start it: `moodreel run`"
     assert found["queue"]["severity"] == "ok"
+    assert found["servers"]["severity"] == "warning"
+    assert "MOODREEL_MEDIA_DIRS" in found["servers"]["fix"]
     assert not any(subject.startswith("webhooks") for subject in found)
+
+
+async def test_a_database_that_is_away_is_told_once_with_the_next_step(env, tmp_path):
+    away = f"postgresql://moodreel:geheim@127.0.0.1:{free_port()}/films"
+    watched = {"DATABASE_URL": away, "MOODREEL_MEDIA_DIRS": str(tmp_path)}
+    status, found = await ask(env=env | watched)
+    assert status == 1
+    assert [finding["subject"] for finding in found.values() if finding["severity"] == "error"] == [
+        "database"
+    ]
+    assert "DATABASE_URL" in found["database"]["fix"]
+    assert "database" in found["channels"]["message"]
+    assert "servers" not in found
+    assert "geheim" not in json.dumps(found)
+    _, out, _ = await asyncio.to_thread(invoke, "doctor", env=env | watched)
+    marks = ("ok ", "note ", "bad ", "       ")
+    assert all(line.startswith(marks) for line in out.splitlines())
 
 
 async def test_a_data_directory_that_cannot_be_written_is_an_error(env, tmp_path):
