@@ -23,6 +23,8 @@ from service.settings import ServiceSettings
 from service.wanted import Choice, Reprocess
 from service.wiring import Moodreel, has_sound_captioner, open_moodreel
 
+INTERRUPTED = "interrupted"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manner:
@@ -104,7 +106,7 @@ async def backfill(
         await following.begin()
         status = await _walk_all(moodreel, names, choice, manner)
         if follow and not dry_run:
-            await _follow(following, as_json=as_json)
+            await follow_queue(following, as_json=as_json)
     return status
 
 
@@ -157,7 +159,7 @@ async def walk_library(
     """Walk one library and tell what came of it, also when it is broken off."""
     report = BackfillReport()
     error: MoodreelError | None = None
-    ending = "interrupted"
+    ending = INTERRUPTED
     try:
         with _progress(name, limit) as show:
 
@@ -219,11 +221,18 @@ def _tell(name: str, report: BackfillReport, manner: Manner, ending: str) -> Non
             out.print(f"  left out: {escape(shown(f'{what}: {entry.reason}'))}", soft_wrap=True)
     if ending:
         err.print(
-            f"[red]moodreel:[/] {name}: {escape(shown(ending))}. What is enqueued stays so; "
-            "the same command goes on where this one ended.",
+            f"[red]moodreel:[/] {name}: {escape(shown(ending))}. {_next_step(report, ending)}",
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _next_step(report: BackfillReport, ending: str) -> str:
+    if report.enqueued_count:
+        return "What is enqueued stays so; the same command goes on where this one ended."
+    return "Nothing was enqueued" + (
+        "." if ending == INTERRUPTED else "; `moodreel doctor` says what to do."
+    )
 
 
 def _report_json(
@@ -255,19 +264,25 @@ def _name_absent(choice: Choice, libraries: set[str]) -> None:
             err.print(f"[yellow]moodreel:[/] {escape(shown(text))}", highlight=False)
 
 
-async def _follow(following: Following, *, as_json: bool) -> None:
+async def follow_queue(following: Following, *, as_json: bool) -> None:
     """Show how the queue empties; then what failed, also when the operator does not wait."""
     try:
         with queue_bar() as show:
             await following.until_empty(show, _say_idle)
     except asyncio.CancelledError:
         err.print("[yellow]moodreel:[/] not waited for; the queue goes on without this command")
+        await _sum_up(following, as_json=as_json)
         raise
+    if not as_json:
+        out.print("the queue is empty")
+    await _sum_up(following, as_json=as_json)
+
+
+async def _sum_up(following: Following, *, as_json: bool) -> None:
     failures = await following.failures()
     if as_json:
         print_json({"failed": len(failures), "failures": [*map(_failure_json, failures)]})
     else:
-        out.print("the queue is empty")
         print_failures(failures, len(failures))
 
 

@@ -1,14 +1,20 @@
-"""Bars on a terminal of 80 columns: a rate, the time left, and one line whatever happens."""
+"""Following a queue on a terminal of 80 columns, and what is told when nobody waits longer."""
 
 from __future__ import annotations
 
+import asyncio
 import io
 import re
+from datetime import UTC, datetime
+from typing import cast
 
 import pytest
 from rich.console import Console
 
-from service.cli.following import Progressed, queue_bar
+from service.cli.backfill import follow_queue
+from service.cli.following import Following, Progressed, queue_bar
+from service.domain import FailedJob
+from service.ports import JobQueue
 
 COLUMNS = 80
 
@@ -61,3 +67,44 @@ def test_the_bar_stays_on_one_line_of_eighty_columns(every_s):
     assert max(map(len, lines)) <= COLUMNS
     assert all(line.startswith("queue") for line in lines)
     assert "51234/100000" in lines[-1]
+
+
+class BusyQueue:
+    """Never done; one of its jobs fails after it was looked at first."""
+
+    def __init__(self) -> None:
+        self.look_count = 0
+        self.is_looked_at = asyncio.Event()
+
+    async def counts(self) -> dict[str, int]:
+        self.look_count += 1
+        if self.look_count > 2:
+            self.is_looked_at.set()
+        return {"waiting": 3, "running": 1, "failed": 0, "done": 0}
+
+    async def failures(self, *, limit: int) -> list[FailedJob]:
+        failure = FailedJob(
+            kind="analyze",
+            ref="jellyfin/1",
+            attempts=5,
+            error="UnreadableMediaError",
+            message="jellyfin/1: no picture and no sound",
+            failed_at=datetime.now(UTC),
+        )
+        return [failure][:limit] if self.look_count > 1 else []
+
+
+async def test_who_waits_no_longer_is_told_what_failed_so_far(capsys):
+    queue = BusyQueue()
+    following = Following(cast("JobQueue", queue), look_every_s=0.01)
+    await following.begin()
+    waiting = asyncio.create_task(follow_queue(following, as_json=False))
+    async with asyncio.timeout(10):
+        await queue.is_looked_at.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    told = capsys.readouterr()
+    assert "the queue goes on without this command" in told.err
+    assert "1 x analyze: no picture and no sound" in told.out
+    assert "the queue is empty" not in told.out
