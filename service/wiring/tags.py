@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from publisher.library import LibraryChannel, LibrarySettings, TagChange
 from service.domain import ItemRef, ItemState
-from service.errors import ConfigurationError, PermanentError
+from service.errors import ConfigurationError, NotFoundError, PermanentError
 from service.ports import Store, TagKeeper
 from service.settings import ServiceSettings
 from service.wiring.house import Moodreel, open_moodreel, tag_keepers
@@ -67,15 +67,21 @@ class LibraryTags:
         return sum([len(await self.store.list_tag_edits(server)) for server in self.servers])
 
     async def _changes(self, only: ItemRef | None) -> AsyncIterator[TagChange | Edited]:
+        is_known = only is None
         for server in self.servers:
             async for ref in self._analyzed(server, only):
                 analysis = await self.store.load(ref)
                 if analysis is None:
                     continue
+                is_known = True
                 try:
                     yield await self.channel.look(analysis)
                 except PermanentError as error:
                     yield Edited(ref=ref, title=analysis.item.title, error=str(error))
+        if not is_known:
+            raise NotFoundError(
+                f"{only} has not been analysed; `moodreel status` shows what has been"
+            )
 
     async def _analyzed(self, server: str, only: ItemRef | None) -> AsyncIterator[ItemRef]:
         page: list[ItemRef] = []
@@ -126,9 +132,14 @@ def _choose(moodreel: Moodreel, keepers: Mapping[str, TagKeeper], name: str | No
     if name is not None:
         moodreel.server(name)
     chosen = [name] if name is not None else list(keepers)
-    if not chosen or chosen[0] not in keepers:
+    if not chosen:
+        raise ConfigurationError(
+            "no media server that takes tags is configured: set JELLYFIN_URL and "
+            "JELLYFIN_API_KEY, EMBY_URL and EMBY_API_KEY, or PLEX_URL and PLEX_TOKEN"
+        )
+    if chosen[0] not in keepers:
         takers = ", ".join(keepers) or "none"
-        raise ConfigurationError(f"no tags can be written there; servers that take tags: {takers}")
+        raise ConfigurationError(f"{chosen[0]} takes no tags; servers that do: {takers}")
     return chosen
 
 

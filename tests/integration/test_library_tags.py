@@ -438,9 +438,17 @@ async def test_a_server_that_is_away_ends_the_walk_and_the_next_goes_on(jellyfin
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--server", "folder"), ("--item", "nonsense"), ("--item", "plex/1")], ids=str
+    ("arguments", "expected", "said"),
+    [
+        (("--server", "folder"), 2, "folder"),
+        (("--item", "nonsense"), 2, "nonsense"),
+        (("--item", "plex/1"), 2, "plex"),
+        (("--item", "jellyfin/1"), 3, "jellyfin/1 has not been analysed"),
+    ],
+    ids=str,
 )
-async def test_what_takes_no_tags_is_named(command, arguments):
-    status, _, err = await command("preview", *arguments)
-    assert status == 2
-    assert err
+async def test_what_takes_no_tags_is_named(command, arguments, expected, said):
+    for action in ("preview", "write"):
+        status, out, err = await command(action, *arguments)
+        assert (status, out) == (expected, "")
+        assert said in err
