@@ -1,5 +1,36 @@
+import re
+from pathlib import Path
+
+import pytest
+
 from tests.support import commands_reference
 from tests.support.settings_reference import PAGE, own_fields, render, settings_classes
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("service/**/*.md")]
+SETTING = re.compile(r"\b(?:MOODREEL|DISCORD|LIBRARY|EVENT|NATS|JELLYFIN|EMBY|PLEX)_[A-Z_]+")
+ELSEWHERE = {"MOODREEL_CONFIG"}
+"""Says where the other settings are."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file_and_a_heading_that_are_there(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        goal = (page.parent / path).resolve() if path else page
+        assert goal.exists(), link
+        headings = re.findall(r"^#+ (.*)", goal.read_text(), re.MULTILINE) if anchor else []
+        names = [re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings]
+        assert not anchor or anchor in names, link
+
+
+def test_every_setting_that_a_page_names_is_there():
+    known = {field.alias for cls in settings_classes() for field in own_fields(cls).values()}
+    for page in PAGES:
+        named = set(SETTING.findall(page.read_text()))
+        assert named <= known | ELSEWHERE, page
 
 
 def test_the_settings_page_says_what_the_code_does():
