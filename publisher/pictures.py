@@ -21,8 +21,9 @@ POINT_COUNT = 160
 """Of a drawn curve: one for every fourth pixel; with more, noise hides the course."""
 POSTER_SIDE = 480
 """Pixels; a thumbnail is shown with 80, and large when it is clicked."""
-POSTER_PIXELS_LIMIT = 50_000_000
-"""Of a picture that is opened at all: decoded it takes 150 MB."""
+POSTER_PIXELS_LIMIT = 25_000_000
+"""Of a picture that is opened at all, 4,000 x 6,000: to decode a PNG of them takes up to 200 MB, a
+WebP 390 MB, and the file may have but 46 kB."""
 JPEG_QUALITY = 85
 
 _GROUND, _GRID, _VALENCE, _AROUSAL = "#2b2d31", "#4e5058", "#f59e0b", "#38bdf8"
@@ -58,9 +59,8 @@ def shrink_poster(data: bytes) -> bytes:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as picture:
             if picture.width * picture.height > POSTER_PIXELS_LIMIT:
                 return b""
-            picture.draft("RGB", (POSTER_SIDE, POSTER_SIDE))
+            picture.thumbnail((POSTER_SIDE, POSTER_SIDE))  # a JPEG is not even decoded whole
             upright = ImageOps.exif_transpose(picture)
-            upright.thumbnail((POSTER_SIDE, POSTER_SIDE))
             # Its metadata stays behind.
             plain = Image.new("RGB", upright.size)
             plain.paste(upright.convert("RGB"))

@@ -104,8 +104,9 @@ def test_what_is_no_poster_is_left_out(data):
     assert shrink_poster(data) == b""
 
 
-def test_a_picture_that_would_fill_the_memory_is_not_opened():
-    assert shrink_poster(encode(Image.new("1", (9000, 9000)))) == b""
+@pytest.mark.parametrize("side_px", [5001, 9000])
+def test_a_picture_that_would_fill_the_memory_is_not_opened(side_px):
+    assert shrink_poster(encode(Image.new("1", (side_px, side_px)))) == b""
 
 
 @settings(max_examples=150, deadline=None)
