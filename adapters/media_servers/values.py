@@ -74,9 +74,14 @@ def _require_plain_address(value: str) -> str:
     if not value:
         return value
     url = URL(value.strip())
-    if url.scheme not in {"http", "https"} or not url.host or url.user or url.query_string:
+    if url.scheme not in {"http", "https"} or not url.host or url.query_string or _has_login(url):
         raise ValueError("must be an address like http://server:8096, without user or query")
     return str(url.with_fragment(None)).rstrip("/")
+
+
+def _has_login(url: URL) -> bool:
+    """Even one of a password alone: addresses are shown in messages."""
+    return url.raw_user is not None or url.raw_password is not None
 
 
 Address = Annotated[str, AfterValidator(_require_plain_address)]

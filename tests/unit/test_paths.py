@@ -185,7 +185,15 @@ def test_directories_are_separated_by_commas_or_as_the_system_does(monkeypatch, 
 
 
 @pytest.mark.parametrize(
-    "url", ["jellyfin:8096", "ftp://x", "http://", "http://u:p@x", "http://x?a=1"]
+    "url",
+    [
+        "jellyfin:8096",
+        "ftp://x",
+        "http://",
+        "http://u:p@x",
+        "http://:p@x",
+        "http://x?a=1",
+    ],
 )
 def test_an_address_that_is_none_is_refused(url):
     with pytest.raises(ValidationError):
