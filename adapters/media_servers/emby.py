@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
+from urllib.parse import quote
 
 from adapters.media_servers import emby_parsers as parsers
 from adapters.media_servers import emby_webhooks as webhooks
@@ -206,7 +207,7 @@ class EmbyServer:
 
     def _completed(self, item: MediaItem, dto: Json) -> MediaItem:
         """With its library's name, and a link where the owner configured a public address."""
-        base, server_id = self._settings.public_base_url, text(dto.get("ServerId"))
+        base, server_id = self._settings.public_base_url, quote(text(dto.get("ServerId")), safe="")
         link = f"{base}/web/index.html#!/item?id={item.ref.item_id}&serverId={server_id}"
         library = parsers.library_of(text(dto.get("Path")), self._libraries)
         return replace(item, library=library, url=link if base else "")

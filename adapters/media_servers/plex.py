@@ -229,7 +229,7 @@ class PlexServer:
     def _with_link(self, item: MediaItem, machine_id: str) -> MediaItem:
         key = quote(f"/library/metadata/{item.ref.item_id}", safe="")
         base = self._settings.public_base_url
-        return replace(item, url=f"{base}/#!/server/{machine_id}/details?key={key}")
+        return replace(item, url=f"{base}/#!/server/{quote(machine_id, safe='')}/details?key={key}")
 
     async def _locate(self, part: Json, ref: ItemRef) -> MediaLocation:
         """The file itself where it can be seen, else its stream, with the token in a header."""

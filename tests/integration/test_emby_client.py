@@ -136,6 +136,13 @@ async def test_a_webhook_names_the_item_that_is_then_asked_for(connect, stand_in
 # Items ------------------------------------------------------------------------------------------
 
 
+async def test_no_servers_id_adds_a_line_or_a_host_to_a_link(connect, ref, monkeypatch):
+    monkeypatch.setattr("tests.support.emby.SERVER_ID", "a\nb/?x=@evil.test")
+    item = await connect(public_base_url="https://films.example.org/").get_item(ref)
+
+    assert item.url.endswith("&serverId=a%0Ab%2F%3Fx%3D%40evil.test")
+
+
 async def test_an_item_comes_with_all_that_is_asked_for(connect, stand_in, ref):
     item = await connect(public_base_url="https://films.example.org/").get_item(ref)
 

@@ -187,6 +187,13 @@ async def test_an_item_comes_with_all_that_is_known_of_it(connect, ref):
     assert (item.duration_s, item.library, item.added_at) == (60.0, "Films", NOW)
 
 
+async def test_no_servers_id_adds_a_line_or_a_host_to_a_link(connect, ref, monkeypatch):
+    monkeypatch.setattr("tests.support.plex.MACHINE_ID", "a\nb/?x=@evil.test")
+    item = await connect().get_item(ref)
+
+    assert "/#!/server/a%0Ab%2F%3Fx%3D%40evil.test/details?key=" in item.url
+
+
 @pytest.mark.parametrize(
     ("changes", "base"),
     [
