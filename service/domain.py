@@ -776,6 +776,8 @@ class ItemStatus:
     pipeline: str = ""
     reason: str = ""
     """Why it failed."""
+    added_at: datetime | None = None
+    """The earliest that its server said of this content, under any of its names."""
     updated_at: datetime | None = None
 
 
