@@ -161,8 +161,19 @@ class Announcer:
         news = await self._announce(event, _in_order(members), channel)
         settle = partial(self._store.settle_group, job.channel, job.group, event)
         claim = await self._store.claim_group(job.channel, job.group, event)
-        if _may_tell(claim, channel, " and ".join(str(each.item.ref) for each in members[:3])):
+        try:
+            is_ours = _may_tell(claim, channel, " and ".join(str(m.item.ref) for m in members[:3]))
+        except UnknownOutcomeError:
+            await self._have_the_rest_told(job)
+            raise
+        if is_ours:
             await _tell(channel, news, claim.receipt, settle)
+
+    async def _have_the_rest_told(self, job: PublishJob) -> None:
+        """What came after a message in doubt was not told with it, and is not held back by it."""
+        rest = await self._store.split_group(job.channel, job.group)
+        if rest:
+            await self._queue.enqueue([replace(job, group=rest, after_s=0.0)])
 
     async def _publish_failure(self, job: PublishJob, failure: Failure) -> None:
         channel, ledger = self._channel(job.channel), f"{job.channel}#failed"

@@ -455,12 +455,20 @@ class Store(Protocol):
     ) -> str:
         """Note that an item is to be told of in a group's message; return the group's full key.
 
+        An item that a message names already stays with it, whatever its group is called by now;
+        and the key is empty for one that was told by itself: that is amended.
         A group of that name whose last message is older than ``open_for_s`` is over: a new one
         begins. May run twice.
         """
 
     async def list_gathered(self, channel: str, group: str) -> Sequence[Gathered]:
         """What a group's message is about so far, in the order in which it was gathered."""
+
+    async def split_group(self, channel: str, group: str) -> str:
+        """Move what joined a message in doubt after its claim into another; return that one's key.
+
+        Empty where nothing waits there to be told. May run twice.
+        """
 
     async def claim_group(self, channel: str, group: str, event_id: str) -> Claim:
         """As ``claim_publication``, for a group's message; the id is that of its contents."""

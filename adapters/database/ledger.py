@@ -54,6 +54,11 @@ class DatabaseLedger:
         request = _group(channel, group)
         return load_gathered(await self._transport.call("moodreel_list_gathered", request))
 
+    async def split_group(self, channel: str, group: str) -> str:
+        request = _group(channel, group)
+        key: str = await self._transport.call("moodreel_split_group", request)
+        return key
+
     async def claim_group(self, channel: str, group: str, event_id: str) -> Claim:
         request = {**_group(channel, group), "event_id": event_id}
         return load_claim(await self._transport.call("moodreel_claim_group", request))

@@ -176,6 +176,143 @@ async def test_two_that_begin_another_group_at_once_begin_the_same(pair):
     assert second == third != first
 
 
+async def test_an_item_stays_with_its_message_whatever_its_season_is_called_by_now(store):
+    await begun(store, "1")
+    key = await gather(store, "1")
+    await told(store, key, "of 1", "message 5")
+    for event_id in ("news of 1", "upgraded"):
+        renamed = Gathered(ref=make_item("1").ref, event_id=event_id)
+        assert await store.gather_publication(renamed, CHANNEL, "other", open_for_s=0.0) == key
+    assert await members(store, key) == {"1": "upgraded"}
+
+
+async def test_an_item_that_nobody_was_told_of_goes_where_its_season_is_called_now(store):
+    await begun(store, "1")
+    former = await gather(store, "1")
+    renamed = Gathered(ref=make_item("1").ref, event_id="news of 1")
+    key = await store.gather_publication(renamed, CHANNEL, "other", open_for_s=LONG)
+    assert key == "other#1"
+    assert await members(store, former) == {}
+    assert await members(store, key) == {"1": "news of 1"}
+
+
+async def test_an_item_that_was_told_by_itself_is_amended_by_itself(store):
+    await begun(store, "1", "2")
+    ref = make_item("1").ref
+    await store.claim_publication(ref, CHANNEL, "news of 1")
+    assert await gather(store, "1") == "", "it is being told"
+    await store.settle_publication(ref, CHANNEL, "news of 1", receipt="5")
+    assert await gather(store, "1") == ""
+    assert await gather(store, "1", "upgraded") == ""
+    assert await gather(store, "2") == "season#1"
+    assert await members(store, "season#1") == {"2": "news of 2"}
+
+
+async def test_an_item_of_which_telling_was_refused_is_gathered_with_the_others(store):
+    await begun(store, "1")
+    ref = make_item("1").ref
+    await store.claim_publication(ref, CHANNEL, "news of 1")
+    await store.settle_publication(ref, CHANNEL, "news of 1", error="503")
+    assert await gather(store, "1") == "season#1"
+
+
+async def test_an_amended_message_that_names_nobody_new_is_as_old_as_it_was(store, database):
+    """An upgrade of last week's episode does not draw this week's into a message nobody reads."""
+    await begun(store, "1", "2")
+    key = await gather(store, "1")
+    await told(store, key, "of 1", "message 5")
+    with psycopg.connect(database.dsn) as admin:
+        admin.execute(
+            "update publication_groups set told_at = told_at - interval '7 days'; "
+            "update gathered_publications set joined_at = joined_at - interval '7 days 1 minute'"
+        )
+    await gather(store, "1", "upgraded")
+    await told(store, key, "of upgraded 1", "message 5")
+    assert await gather(store, "2", open_for_s=6 * 3600.0) != key
+
+
+# A message in doubt -----------------------------------------------------------------------------
+
+
+def pass_time(database, interval: str) -> None:
+    with psycopg.connect(database.dsn) as admin:
+        admin.execute(
+            "update publication_groups set claimed_at = claimed_at - %s::interval", [interval]
+        )
+
+
+async def test_what_comes_soon_after_the_claim_of_a_message_joins_it(store, database):
+    await begun(store, "1", "2")
+    key = await gather(store, "1")
+    await store.claim_group(CHANNEL, key, "of 1")
+    pass_time(database, "9 minutes")
+    assert await gather(store, "2") == key, "it may be on its way still"
+
+
+async def test_what_comes_long_after_the_claim_of_a_message_in_doubt_begins_another(
+    store, database
+):
+    await begun(store, "1", "2")
+    first = await gather(store, "1")
+    await store.claim_group(CHANNEL, first, "of 1")
+    pass_time(database, "9 minutes")
+    assert await claim(store, first, "of 1") == ("unknown", ""), "asking does not renew it"
+    pass_time(database, "2 minutes")
+    second = await gather(store, "2")
+    assert await members(store, second) == {"2": "news of 2"}
+    assert await gather(store, "1") == first, "it may have been told there"
+    assert await claim(store, second, "of 2") == ("claimed", "")
+
+
+async def test_a_known_message_in_doubt_is_amended_however_late(store, database):
+    await begun(store, "1", "2")
+    key = await gather(store, "1")
+    await told(store, key, "of 1", "message 5")
+    await store.claim_group(CHANNEL, key, "of upgraded 1")
+    pass_time(database, "1 day")
+    assert await gather(store, "2") == key
+
+
+async def test_what_joined_a_message_in_doubt_is_told_in_another(store):
+    await begun(store, "1", "2", "3")
+    first = await gather(store, "1")
+    await store.claim_group(CHANNEL, first, "of 1")
+    for item_id in ("2", "3"):
+        await gather(store, item_id)
+    await gather(store, "1", "upgraded")  # of which it is in doubt whether it was told
+    assert await claim(store, first, "of all") == ("unknown", "")
+    second = await store.split_group(CHANNEL, first)
+    assert await store.split_group(CHANNEL, first) == second != first
+    assert await members(store, first) == {"1": "upgraded"}
+    assert await members(store, second) == {"2": "news of 2", "3": "news of 3"}
+    assert await claim(store, second, "of both") == ("claimed", "")
+    assert await store.split_group(CHANNEL, first) == "", "whoever claimed it tells it"
+
+
+@pytest.mark.parametrize("receipt", ["", "5"])
+async def test_a_message_that_went_out_or_can_be_amended_is_not_split(store, receipt):
+    await begun(store, "1", "2", "3")
+    key = await gather(store, "1")
+    await told(store, key, "of 1", receipt)
+    await gather(store, "2")
+    assert await store.split_group(CHANNEL, key) == ""
+    if receipt:
+        await store.claim_group(CHANNEL, key, "of both")
+        await gather(store, "3")
+        assert await store.split_group(CHANNEL, key) == ""
+    with pytest.raises(NotFoundError):
+        await store.split_group(CHANNEL, "season#9")
+
+
+async def test_two_that_split_a_message_at_once_end_with_one_other(pair):
+    await begun(pair[0], "1", "2")
+    first = await gather(pair[0], "1")
+    await pair[0].claim_group(CHANNEL, first, "of 1")
+    await gather(pair[0], "2")
+    keys = await asyncio.gather(*(store.split_group(CHANNEL, first) for store in pair))
+    assert keys == ["season#2", "season#2"]
+
+
 # The ledger -------------------------------------------------------------------------------------
 
 
@@ -291,6 +428,7 @@ class Generation:
 
     members: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Event and moment of each."""
+    joined: dict[str, int] = field(default_factory=dict)
     state: str = "gathering"
     event: str = ""
     receipt: str = ""
@@ -319,6 +457,7 @@ class Model:
             goal = self.generations[-1]
         if goal.members.get(item, ("", 0))[0] != event:
             goal.members[item] = (event, self.clock)
+        goal.joined.setdefault(item, self.clock)
         return self.generations.index(goal) + 1
 
     def claim(self, group: Generation, event: str) -> tuple[str, str]:
@@ -326,8 +465,23 @@ class Model:
         if (group.state, group.event) == ("sent", event):
             return "sent", group.receipt
         is_doubtful = group.state == "sending" and (group.event == event or not group.receipt)
-        group.state, group.event, group.claimed_at = "sending", event, self.clock
+        if group.state != "sending" or group.receipt:
+            group.claimed_at = self.clock
+        group.state, group.event = "sending", event
         return ("unknown" if is_doubtful else "claimed"), group.receipt
+
+    def split(self, group: Generation) -> int:
+        """The number of the generation that the rest is in; 0: none."""
+        later = self.generations[self.generations.index(group) + 1 :]
+        goal = later[-1] if later and later[-1].state == "gathering" else None
+        late = [item for item, at in group.joined.items() if at > (group.claimed_at or 0)]
+        if group.state == "sending" and not group.receipt and late:
+            if goal is None:
+                self.generations.append(goal := Generation())
+            for item in late:
+                goal.members[item] = group.members.pop(item)
+                goal.joined[item] = group.joined.pop(item)
+        return self.generations.index(goal) + 1 if goal and goal.members else 0
 
     def settle(self, group: Generation, event: str, receipt: str, error: str) -> bool:
         """Whether it is allowed to."""
@@ -350,6 +504,7 @@ steps = st.lists(
     st.one_of(
         st.tuples(st.just("gather"), names, events, st.booleans()),
         st.tuples(st.just("claim"), st.integers(0, 2), events),
+        st.tuples(st.just("split"), st.integers(0, 2)),
         st.tuples(
             st.just("settle"), st.integers(0, 2), events, st.sampled_from(["", "5"]), st.booleans()
         ),
@@ -365,7 +520,7 @@ steps = st.lists(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(steps=steps)
-async def test_any_sequence_of_gathering_claiming_and_settling_ends_as_by_hand(
+async def test_any_sequence_of_gathering_claiming_splitting_and_settling_ends_as_by_hand(
     store, database, steps
 ):
     await begun(store, "1", "2", "3")
@@ -376,7 +531,6 @@ async def test_any_sequence_of_gathering_claiming_and_settling_ends_as_by_hand(
         gathered = await store.list_gathered(channel, f"season#{number}")
         kept = {one.ref.item_id: one.event_id for one in gathered}
         assert kept == {item: event for item, (event, _) in group.members.items()}
-        assert list(kept) == list(group.members)
     with psycopg.connect(database.dsn) as admin:
         rows = admin.execute(
             "select item_id, p.state, event_id from publications p "
@@ -400,8 +554,12 @@ async def take_step(
             pass
         case ("claim", index, event):
             found = await store.claim_group(channel, f"season#{index + 1}", event)
-            expected = model.claim(model.generations[index], event)
-            assert (found.state.value, found.receipt) == expected
+            outcome = model.claim(model.generations[index], event)
+            assert (found.state.value, found.receipt) == outcome
+        case ("split", index):
+            number = model.split(model.generations[index])
+            expected = f"season#{number}" if number else ""
+            assert await store.split_group(channel, f"season#{index + 1}") == expected
         case ("settle", index, event, receipt, is_refused):
             key, error = f"season#{index + 1}", "503" if is_refused else ""
             if model.settle(model.generations[index], event, receipt, error):

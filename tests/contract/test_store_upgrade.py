@@ -175,8 +175,10 @@ async def test_what_a_released_version_saved_can_be_renamed_and_gathered(databas
         assert loaded is not None
         assert fields(loaded) == fields(replace(old_analysis(), item=renamed))
         gathered = Gathered(ref=renamed.ref, event_id="e2")
-        key = await store.gather_publication(gathered, "discord", "all", open_for_s=60.0)
-        assert (await store.claim_group("discord", key, "e")).state is ClaimState.CLAIMED
+        key = await store.gather_publication(gathered, "forum", "all", open_for_s=60.0)
+        assert (await store.claim_group("forum", key, "e")).state is ClaimState.CLAIMED
+        told = await store.gather_publication(gathered, "discord", "all", open_for_s=60.0)
+        assert told == "", "it was told there by itself"
 
 
 async def test_a_worker_of_the_released_version_begins_as_before(database_dsn):

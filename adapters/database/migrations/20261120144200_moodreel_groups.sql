@@ -44,17 +44,20 @@ comment on column publication_groups.generation is
 comment on column publication_groups.event_id is 'Of the contents that were told, or are being.';
 comment on column publication_groups.receipt is
   'What the channel returned: the message that is amended when more comes.';
-comment on column publication_groups.told_at is 'When its message went out last.';
+comment on column publication_groups.told_at is 'When its message named another item last.';
 
 create table gathered_publications (
   group_id bigint not null references publication_groups on delete cascade,
   media_item_id bigint not null references media_items on delete cascade,
   position bigint generated always as identity,
   event_id text not null,
+  joined_at timestamptz not null default clock_timestamp(),
   gathered_at timestamptz not null default clock_timestamp(),
   primary key (group_id, media_item_id)
 );
 comment on table gathered_publications is 'Which items a group''s message is about.';
+comment on column gathered_publications.joined_at is 'When the item came into it.';
+comment on column gathered_publications.gathered_at is 'When the present news of the item did.';
 create index gathered_publications_item on gathered_publications (media_item_id);
 
 create table reconciliations (
@@ -116,7 +119,10 @@ language sql as $$
     excluded.kind, excluded.title, excluded.revision, excluded.overview, excluded.year,
     excluded.genres, excluded.keywords, excluded.series, excluded.season_number,
     excluded.episode_number, excluded.artist, excluded.album, excluded.duration_s,
-    excluded.added_at, excluded.url, excluded.library, excluded.series_id,
+    -- What is scanned anew, or comes back from a backup, is not new.
+    case when excluded.revision = m.revision
+      then least(m.added_at, excluded.added_at) else excluded.added_at end,
+    excluded.url, excluded.library, excluded.series_id,
     -- Known once, it need not be read again for the same content.
     case when excluded.fingerprint = '' and excluded.revision = m.revision
       then m.fingerprint else excluded.fingerprint end,
@@ -157,6 +163,26 @@ begin
   perform moodreel.add_tag_edit(kept, t.added) from tag_edits t where t.media_item_id = other;
   delete from media_items where id = other;
 end $$;
+
+create or replace function moodreel.status_json(item media_items) returns jsonb
+language sql stable as $$
+  select jsonb_build_object(
+    'ref', moodreel.ref_json(item),
+    'title', item.title,
+    'state', item.state,
+    'revision', item.revision,
+    'pipeline', coalesce(
+      (select pipeline from media_analyses a where a.media_item_id = item.id), ''),
+    'reason', item.reason,
+    'added_at', item.added_at,
+    'updated_at', item.updated_at)
+$$;
+
+create function moodreel.lock_group(channel text, name text) returns void
+language sql as $$
+  select pg_advisory_xact_lock(
+    hashtextextended(format('moodreel group %s %s', channel, name), 0))
+$$;
 
 create function moodreel.find_group(request jsonb) returns publication_groups
 language plpgsql as $$
@@ -304,7 +330,10 @@ begin
   set server = item->'ref'->>'server', item_id = item->'ref'->>'item_id', token = new_token,
     state = 'analyzed', reason = ''
   where id = kept;
-  perform moodreel.put_item(item || jsonb_build_object('fingerprint', content));
+  -- It was there since the former was added.
+  perform moodreel.put_item(item || jsonb_build_object('fingerprint', content, 'added_at', (
+    select least(m.added_at, (item->>'added_at')::timestamptz)
+    from media_items m where m.id = kept)));
   update media_analyses set revision = item->>'revision', fingerprint = content
   where media_item_id = kept;
   -- What was told of it, or is to be, is known by the item's name.
@@ -409,25 +438,41 @@ declare
   item bigint := moodreel.require_item(request);
   goal publication_groups;
 begin
-  perform pg_advisory_xact_lock(
-    hashtextextended(format('moodreel group %s %s', request->>'channel', request->>'name'), 0));
-  -- An item that a message names already is amended there, however old the message is; others
-  -- come into the latest, unless nobody knows whether that one was told: it cannot be amended.
+  perform moodreel.lock_group(request->>'channel', request->>'name');
+  -- An item that a message names already is amended there, however old the message is, and
+  -- whatever its season is called by now.
   select g.* into goal from publication_groups g
-  left join gathered_publications m on m.group_id = g.id and m.media_item_id = item
-  where g.channel = request->>'channel' and g.name = request->>'name'
-  order by m.group_id is null, g.generation desc limit 1
+  join gathered_publications m on m.group_id = g.id and m.media_item_id = item
+  where g.channel = request->>'channel'
+    and (g.name = request->>'name' or g.state <> 'gathering')
+  order by g.state = 'gathering', g.id desc limit 1
   for update of g;
-  if goal.id is null
-    or (extract(epoch from clock_timestamp() - goal.told_at) > (request->>'open_for_s')::float8
-        or goal.state = 'sending' and goal.receipt = ''
-          and goal.claimed_at < clock_timestamp() - interval '10 minutes')
-      and not exists (
-        select from gathered_publications m where m.group_id = goal.id and m.media_item_id = item)
-  then
-    insert into publication_groups (channel, name, generation)
-    values (request->>'channel', request->>'name', coalesce(goal.generation, 0) + 1)
-    returning * into goal;
+  if goal.id is null then
+    -- What was told by itself is amended there.
+    if exists (
+      select from publications p
+      where p.media_item_id = item and p.channel = request->>'channel'
+        and (p.state <> 'failed' or p.receipt <> ''))
+    then
+      return to_jsonb(''::text);
+    end if;
+    delete from gathered_publications m using publication_groups g
+    where m.media_item_id = item and g.id = m.group_id and g.channel = request->>'channel';
+    -- Others come into the latest, unless that one is over, or nobody knows whether it was told:
+    -- it cannot be amended.
+    select g.* into goal from publication_groups g
+    where g.channel = request->>'channel' and g.name = request->>'name'
+    order by g.generation desc limit 1
+    for update;
+    if goal.id is null
+      or extract(epoch from clock_timestamp() - goal.told_at) > (request->>'open_for_s')::float8
+      or goal.state = 'sending' and goal.receipt = ''
+        and goal.claimed_at < clock_timestamp() - interval '10 minutes'
+    then
+      insert into publication_groups (channel, name, generation)
+      values (request->>'channel', request->>'name', coalesce(goal.generation, 0) + 1)
+      returning * into goal;
+    end if;
   end if;
   insert into gathered_publications as m (group_id, media_item_id, event_id)
   values (goal.id, item, request->>'event_id')
@@ -435,6 +480,36 @@ begin
     event_id = excluded.event_id, gathered_at = excluded.gathered_at
   where m.event_id <> excluded.event_id;
   return to_jsonb(goal.key);
+end $$;
+
+-- What joined after the claim of a message in doubt was not told with it: it comes into another.
+-- Returns the key of that one, as long as nobody claimed it; empty where there is none.
+create function moodreel_split_group(request jsonb) returns jsonb
+language plpgsql security definer set search_path = public, extensions, pg_temp as $$
+declare
+  doubtful publication_groups := moodreel.find_group(request);
+  goal publication_groups;
+begin
+  perform moodreel.lock_group(doubtful.channel, doubtful.name);
+  select * into goal from publication_groups g
+  where g.channel = doubtful.channel and g.name = doubtful.name
+    and g.generation > doubtful.generation
+  order by g.generation desc limit 1;
+  if doubtful.state = 'sending' and doubtful.receipt = '' and exists (
+    select from gathered_publications m
+    where m.group_id = doubtful.id and m.joined_at > doubtful.claimed_at)
+  then
+    if goal.state is distinct from 'gathering' then
+      insert into publication_groups (channel, name, generation)
+      values (doubtful.channel, doubtful.name,
+        coalesce(goal.generation, doubtful.generation) + 1)
+      returning * into goal;
+    end if;
+    update gathered_publications m set group_id = goal.id
+    where m.group_id = doubtful.id and m.joined_at > doubtful.claimed_at;
+  end if;
+  return to_jsonb(case when goal.state = 'gathering' and exists (
+    select from gathered_publications m where m.group_id = goal.id) then goal.key else '' end);
 end $$;
 
 create function moodreel_list_gathered(request jsonb) returns jsonb
@@ -458,8 +533,10 @@ begin
     return jsonb_build_object('state', 'sent', 'receipt', entry.receipt);
   end if;
   update publication_groups
-  set event_id = request->>'event_id', state = 'sending', error = '',
-    claimed_at = clock_timestamp(), settled_at = null
+  set event_id = request->>'event_id', state = 'sending', error = '', settled_at = null,
+    -- Since then it is in doubt: asking again does not renew that.
+    claimed_at = case when entry.state = 'sending' and entry.receipt = ''
+      then entry.claimed_at else clock_timestamp() end
   where id = entry.id;
   return jsonb_build_object(
     'state',
@@ -487,7 +564,11 @@ begin
     receipt = coalesce(nullif(request->>'receipt', ''), receipt),
     error = request->>'error',
     settled_at = now(),
-    told_at = case when request->>'error' = '' then clock_timestamp() else told_at end
+    -- An amended message that names nobody new lets nobody else in.
+    told_at = case when request->>'error' = '' and (entry.told_at is null or exists (
+        select from gathered_publications m
+        where m.group_id = entry.id and m.joined_at > entry.told_at))
+      then clock_timestamp() else told_at end
   where id = entry.id
   returning * into entry;
   insert into publications as p (media_item_id, channel, event_id, state, error, settled_at)
