@@ -86,14 +86,12 @@ class Pipeline:
         """Ask for the item, watch and listen to it, save what was found, have it told."""
         await self._politeness.wait_for_turn(job)
         item = await self._without_our_tags(await self._ask_for(job.ref))
-        was_renamed = False
         if job.force or not self._is_done(item, await self._status(item)):
-            item, was_renamed = await self._recognise(item)
+            item = await self._recognise(item)
             if job.force or not self._is_done(item, await self._status(item)):
                 await self._examine(item)
-        if not was_renamed:
-            is_news = job.announce and (job.even_history or await self._is_news(item))
-            await self._announcer.have_it_told(item, is_news=is_news)
+        is_news = job.announce and (job.even_history or await self._is_news(item))
+        await self._announcer.have_it_told(item, is_news=is_news)
 
     async def _examine(self, item: MediaItem) -> None:
         token = self._tokens[item.ref] = await self._store.begin(item)
@@ -141,19 +139,18 @@ class Pipeline:
         kept = tuple(word for word in item.keywords if word.casefold() not in ours)
         return replace(item, keywords=kept)
 
-    async def _recognise(self, item: MediaItem) -> tuple[MediaItem, bool]:
+    async def _recognise(self, item: MediaItem) -> MediaItem:
         """Know an item again that was renamed, moved or only touched: it keeps its analysis.
 
-        Returns:
-            The item with its fingerprint, and whether it is another name for what was known.
+        And what was told of it stays told. Returns it with its fingerprint.
         """
         if item.location is None:
-            return item, False
+            return item
         item = replace(item, fingerprint=await self._fingerprinter.fingerprint(item.location))
         status = await self._status(item)
         is_known = status is not None and is_current(item, status, status.pipeline)
         if is_known or not item.fingerprint:
-            return item, False
+            return item
         twins = await self._store.find_twins(item.fingerprint, exclude=NOBODY)
         for twin in twins[:MOST_TWINS]:
             is_same = twin == item.ref
@@ -162,8 +159,8 @@ class Pipeline:
                     await self._adopt(twin, item)
                 except NotFoundError:
                     continue  # another copy was faster
-                return item, True
-        return item, False
+                return item
+        return item
 
     async def _adopt(self, former: ItemRef, item: MediaItem) -> None:
         """Keep what was found, and told, under the new name."""
@@ -212,10 +209,16 @@ class Pipeline:
         return is_current(item, status and replace(status, pipeline=made_by), self.version)
 
     async def _is_news(self, item: MediaItem) -> bool:
-        """Whether it was added since the installation, as far as its server can say."""
+        """Whether it was added since the installation, as far as its server can say.
+
+        What was renamed, restored or scanned anew has a new date there: the earliest counts.
+        """
         if self._installed_at is None:
             self._installed_at = await self._store.installed_at()
-        return item.added_at is None or item.added_at >= self._installed_at
+        status = await self._status(item)
+        dates = [item.added_at, status.added_at if status else None]
+        known = [date for date in dates if date is not None]
+        return not known or min(known) >= self._installed_at
 
     async def _find_match(self, analysis: Analysis) -> ItemMatch | None:
         """The other item with the most similar scene."""
