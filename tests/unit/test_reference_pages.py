@@ -1,4 +1,5 @@
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,16 @@ def test_every_setting_that_a_page_names_is_there():
     for page in PAGES:
         named = set(SETTING.findall(page.read_text()))
         assert named <= known | ELSEWHERE, page
+
+
+def test_the_architecture_names_the_layers_that_imports_are_held_to():
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
+    (layers,) = (found["layers"] for found in contracts if found.get("containers") == ["service"])
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    assert f"`{' > '.join(layers)}`" in " ".join(page.split())
+    rooms = [*ROOT.glob("service/[!_]*.py"), *ROOT.glob("adapters/[!_]*/")]
+    assert [room.name for room in rooms if room.name not in page] == []
 
 
 def test_the_settings_page_says_what_the_code_does():
