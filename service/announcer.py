@@ -107,7 +107,9 @@ class Announcer:
             )
         await self._queue.enqueue(jobs)
 
-    async def have_failure_told(self, ref: ItemRef, failure: Failure) -> None:
+    async def have_failure_told(
+        self, ref: ItemRef, failure: Failure, *, is_news: bool = True
+    ) -> None:
         """Enqueue a job for each channel that takes failures, but for the one that failed."""
         bounded = replace(failure, reason=failure.reason[:REASON_LIMIT])
         event = _identity("failed", str(ref), bounded.stage, bounded.reason)
@@ -115,7 +117,9 @@ class Announcer:
             [
                 PublishJob(ref=ref, channel=name, event_id=event, failure=bounded)
                 for name, channel in self._channels.items()
-                if channel.takes_failures and failure.stage != f"publish/{name}"
+                if channel.takes_failures
+                and failure.stage != f"publish/{name}"
+                and (is_news or name == KEPT_CHANNEL)
             ]
         )
 

@@ -90,7 +90,9 @@ class Pipeline:
             item = await self._recognise(item)
             if job.force or not self._is_done(item, await self._status(item)):
                 await self._examine(item)
-        is_news = job.announce and (job.even_history or await self._is_news(item))
+        is_news = job.announce and (
+            job.even_history or await self._is_news(item.ref, item.added_at)
+        )
         await self._announcer.have_it_told(item, is_news=is_news)
 
     async def _examine(self, item: MediaItem) -> None:
@@ -118,7 +120,8 @@ class Pipeline:
         if isinstance(job, AnalyzeJob):
             await self._store.fail(job.ref, reason, self._tokens.pop(job.ref, None))
             failure = Failure(stage="analyze", reason=reason, is_retryable=True)
-            await self._announcer.have_failure_told(job.ref, failure)
+            is_news = job.announce and (job.even_history or await self._is_news(job.ref))
+            await self._announcer.have_failure_told(job.ref, failure, is_news=is_news)
         elif isinstance(job, PublishJob) and job.failure is None:
             failure = Failure(stage=f"publish/{job.channel}", reason=reason, is_partial=True)
             await self._announcer.have_failure_told(job.ref, failure)
@@ -208,15 +211,15 @@ class Pipeline:
         made_by = status.pipeline.partition(WITHOUT)[0] if status else ""
         return is_current(item, status and replace(status, pipeline=made_by), self.version)
 
-    async def _is_news(self, item: MediaItem) -> bool:
+    async def _is_news(self, ref: ItemRef, added_at: datetime | None = None) -> bool:
         """Whether it was added since the installation, as far as its server can say.
 
         What was renamed, restored or scanned anew has a new date there: the earliest counts.
         """
         if self._installed_at is None:
             self._installed_at = await self._store.installed_at()
-        status = await self._status(item)
-        dates = [item.added_at, status.added_at if status else None]
+        status = (await self._store.statuses([ref])).get(ref)
+        dates = [added_at, status.added_at if status else None]
         known = [date for date in dates if date is not None]
         return not known or min(known) >= self._installed_at
 

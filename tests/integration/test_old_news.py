@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from service.domain import AnalyzeJob, ItemRef, PublishJob
-from service.errors import NotFoundError, UnknownOutcomeError
+from service.errors import NotFoundError, UnknownOutcomeError, UnreadableMediaError
 from tests.integration.conftest import drain
 from tests.support.media import BLUE, RED, SceneSpec, write_film
 
@@ -154,3 +154,18 @@ async def test_an_episode_that_follows_one_in_doubt_is_told_in_another_message(h
     await house.moodreel.pipeline.analyze(AnalyzeJob(ref=await ref_of(house, second)))
     await do_all(house)
     assert len(house.discord.messages) == 1
+
+
+@pytest.mark.parametrize("is_quiet", [True, False])
+async def test_history_that_cannot_be_analysed_is_kept_but_not_announced(house, is_quiet):
+    path = house.library / "Old (1995).mp4"
+    path.write_bytes(b"no film")
+    install_now(house)
+    job = AnalyzeJob(ref=await ref_of(house, path), announce=not is_quiet)
+    with pytest.raises(UnreadableMediaError) as caught:
+        await house.moodreel.pipeline.analyze(job)
+    await house.moodreel.pipeline.keep_failure(job, str(caught.value))
+    await do_all(house)
+    assert not house.receiver.deliveries
+    (event,) = await house.moodreel.store.list_events()
+    assert event["topic"] == "content.publish.failed.v1"
