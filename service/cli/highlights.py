@@ -92,8 +92,7 @@ async def _render(screening: Screening, analysis: Analysis, form: Format) -> str
         case Format.LINKS:
             if not item.url:
                 raise PermanentError(
-                    f"{line_of(item.title)} has no page to link to: set its server's public "
-                    "address (such as JELLYFIN_PUBLIC_BASE_URL), then analyse it again"
+                    f"{line_of(item.title)} has no page to link to" + _next_step(item.ref.server)
                 )
             return render_links(found, url=item.url)
         case Format.M3U:
@@ -101,6 +100,13 @@ async def _render(screening: Screening, analysis: Analysis, form: Format) -> str
             address = location.path.as_uri() if isinstance(location, LocalFile) else location.url
             return render_m3u(found, title=item.title, address=address)
     return json.dumps(_json(analysis), ensure_ascii=False, indent=2) + "\n"
+
+
+def _next_step(server: str) -> str:
+    if server == "folder":
+        return ": files of a directory have none"
+    setting = f"{server.upper()}_PUBLIC_BASE_URL"
+    return f": set {setting}, then `moodreel backfill --reprocess all --server {server}`"
 
 
 def _write(text: str, output: Path | None, *, force: bool) -> None:

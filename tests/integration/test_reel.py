@@ -423,11 +423,12 @@ async def analyse_by_hand() -> dict[str, ItemRef]:
 
 
 def by_hand(item: MediaItem) -> Analysis:
-    page = replace(item, url=f"https://films.example/web/#/details?id={item.ref.item_id}")
+    has_page = item.title != "Song"
+    page = f"https://films.example/web/#/details?id={item.ref.item_id}" if has_page else ""
     song = Highlight(start_s=1, end_s=6, peak_s=2, score=0.5)
     found = {"Colours": FOUND, "Song": (song,)}.get(item.title, ())
     kind = MediaKind.SONG if item.title == "Song" else item.kind
-    return Analysis(item=replace(page, kind=kind), duration_s=18.0, highlights=found)
+    return Analysis(item=replace(item, url=page, kind=kind), duration_s=18.0, highlights=found)
 
 
 def test_highlights_are_listed_for_people_and_players(home, tmp_path):
@@ -444,6 +445,8 @@ def test_highlights_are_listed_for_people_and_players(home, tmp_path):
     assert "\nfile:///" in out
     _, out, _ = invoke("highlights", ref, "--format", "links", env=env)
     assert out.count("https://films.example/web/#/details?id=") == 2
+    status, _, err = invoke("highlights", str(refs["Song"]), "--format", "links", env=env)
+    assert (status, "files of a directory have none" in err) == (3, True)
     target = tmp_path / "out" / "Colours.edl"
     arguments = ("highlights", ref, "--format", "edl", "--output", str(target))
     assert invoke(*arguments, env=env)[0] == 0
