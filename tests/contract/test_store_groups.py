@@ -313,6 +313,20 @@ async def test_two_that_split_a_message_at_once_end_with_one_other(pair):
     assert keys == ["season#2", "season#2"]
 
 
+async def test_whoever_gathers_and_whoever_splits_do_not_wait_for_each_other(pair):
+    numbers = list(map(str, range(12)))
+    await begun(pair[0], *numbers)
+    first = await gather(pair[0], "0")
+    await pair[0].claim_group(CHANNEL, first, "of 0")
+    await asyncio.gather(
+        *(gather(pair[0], number, f"again {turn}") for turn in range(4) for number in numbers),
+        *(pair[1].split_group(CHANNEL, first) for _ in range(40)),
+    )
+    second = await pair[0].split_group(CHANNEL, first)
+    assert set(await members(pair[0], first)) == {"0"}
+    assert set(await members(pair[0], second)) == set(numbers) - {"0"}
+
+
 # The ledger -------------------------------------------------------------------------------------
 
 

@@ -487,10 +487,13 @@ end $$;
 create function moodreel_split_group(request jsonb) returns jsonb
 language plpgsql security definer set search_path = public, extensions, pg_temp as $$
 declare
-  doubtful publication_groups := moodreel.find_group(request);
+  doubtful publication_groups;
   goal publication_groups;
 begin
-  perform moodreel.lock_group(doubtful.channel, doubtful.name);
+  -- Before the row, as whoever gathers does it.
+  perform moodreel.lock_group(g.channel, g.name) from publication_groups g
+  where g.channel = request->>'channel' and g.key = request->>'group';
+  doubtful := moodreel.find_group(request);
   select * into goal from publication_groups g
   where g.channel = doubtful.channel and g.name = doubtful.name
     and g.generation > doubtful.generation
