@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from adapters.media_servers.artwork import MAX_POSTER_BYTES, accept_picture
@@ -34,4 +35,6 @@ async def fetch_transcript(http: JsonClient, path: str) -> Sequence[TranscriptLi
         answer = await http.read(path, max_bytes=MAX_BYTES)
     except PermanentError:  # it cannot be extracted: as good as none
         return ()
-    return parse_text(answer.body, ".lrc" if path.endswith(".lrc") else ".srt")
+    # Of the largest text it takes 2 s, in which nothing else would be done.
+    extension = ".lrc" if path.endswith(".lrc") else ".srt"
+    return await asyncio.to_thread(parse_text, answer.body, extension)
