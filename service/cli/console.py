@@ -70,6 +70,7 @@ def _told(error: MoodreelError) -> str:
     text = str(error)
     if not isinstance(error, TransientError) or "`" in text:
         return text
+    text = " ".join(text.split())  # libraries break lines where they like
     return f"{text}{'' if text.endswith(('.', '?')) else '.'} `moodreel doctor` says what to do"
 
 

@@ -164,7 +164,7 @@ def test_usage_errors_end_with_2_and_name_the_culprit(tmp_path, env, arguments, 
 def test_what_is_away_is_told_on_one_line_with_the_next_step(env):
     away = f"postgresql://moodreel:geheim@127.0.0.1:{free_port()}/films"
     status, out, err = invoke("status", env=env | {"DATABASE_URL": away})
-    assert (status, out) == (1, "")
+    assert (status, out, len(err.splitlines())) == (1, "", 1)
     assert err.rstrip().endswith("`moodreel doctor` says what to do")
     assert "geheim" not in err
     status, _, err = invoke("highlights", "folder/" + 3 * "a-long-name-", env=env)
