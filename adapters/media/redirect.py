@@ -24,7 +24,8 @@ def redirect_host(url: str, headers: Mapping[str, str], *, timeout_s: float) -> 
     except urllib.error.HTTPError as error:
         with error:
             location = error.headers.get("Location") or ""
-            return urlsplit(urljoin(url, location)).netloc if location else ""
+            place = urlsplit(urljoin(url, location)).netloc if location else ""
+            return place.rpartition("@")[2]  # it may carry a password
     except (OSError, ValueError, HTTPException):
         return ""
     return ""

@@ -16,6 +16,8 @@ FOLDER_PICTURES = ("poster", "folder", "cover")
 TEXT_EXTENSIONS = (".srt", ".vtt", ".lrc")
 LESSER_TRACKS = frozenset({"forced", "sdh", "cc", "hi", "commentary"})
 """Parts of a subtitle file's name: a few lines only, or more than what is said."""
+MAX_TEXTS = 16
+"""Beside one film, that are tried until one can be read."""
 MAX_NEIGHBOURS = 10_000
 """Entries of a directory that are looked at: far more than a folder of films has."""
 
@@ -44,7 +46,7 @@ def read_poster(media: Path, *, root: Path, is_episode: bool, allowed: Sequence[
 
 def read_transcript(media: Path, *, allowed: Sequence[Path]) -> Sequence[TranscriptLine]:
     """The lines of the best text file beside a media file; empty without one."""
-    for place in sorted(_texts_beside(media), key=_text_rank):
+    for place in sorted(_texts_beside(media), key=_text_rank)[:MAX_TEXTS]:
         lines = parse_text(_read(place, allowed, MAX_BYTES), place.suffix)
         if lines:
             return lines

@@ -115,7 +115,7 @@ async def _post(
             client.post(address, data=body, headers=headers, allow_redirects=False) as response,
         ):
             answer = await response.json() if response.content_type == "application/json" else {}
-            return _read(response.status, answer)
+            return _read(response.status, answer if isinstance(answer, dict) else {})
     except (aiohttp.ClientError, TimeoutError) as error:
         raise TransientError(
             f"sending to {base}: {type(error).__name__}; is `moodreel run` running?"
