@@ -151,7 +151,7 @@ class Announcer:
         news = await self._announce(job.event_id, (analysis,), channel)
         settle = partial(self._store.settle_publication, job.ref, job.channel, job.event_id)
         claim = await self._store.claim_publication(job.ref, job.channel, job.event_id)
-        if _may_tell(claim, channel, str(job.ref)):
+        if _may_tell(claim, channel, job.ref):
             await _tell(channel, news, claim.receipt, settle)
 
     async def _publish_group(self, job: PublishJob) -> None:
@@ -166,7 +166,7 @@ class Announcer:
         settle = partial(self._store.settle_group, job.channel, job.group, event)
         claim = await self._store.claim_group(job.channel, job.group, event)
         try:
-            is_ours = _may_tell(claim, channel, " and ".join(str(m.item.ref) for m in members[:3]))
+            is_ours = _may_tell(claim, channel, *(member.item.ref for member in members))
         except UnknownOutcomeError:
             await self._have_the_rest_told(job)
             raise
@@ -185,7 +185,7 @@ class Announcer:
         if status is None:
             return  # never heard of: nobody to tell it of
         claim = await self._store.claim_publication(job.ref, ledger, job.event_id)
-        if not _may_tell(claim, channel, str(job.ref)):
+        if not _may_tell(claim, channel, job.ref):
             return
         title = status.title or job.ref.item_id
         item = MediaItem(ref=job.ref, kind=MediaKind.VIDEO, title=title, revision=status.revision)
@@ -229,16 +229,21 @@ class Announcer:
     async def _load(self, ref: ItemRef) -> Analysis:
         analysis = await self._store.load(ref)
         if analysis is None:
-            raise NotFoundError(f"{ref}: no analysis is stored (any more)")
+            raise NotFoundError(
+                f"{ref}: no analysis is stored (any more); `moodreel status` lists items"
+            )
         return analysis
 
     async def _load_current(self, gathered: Gathered) -> Analysis | None:
-        """None where it was replaced or removed since."""
+        """Without its scenes and shots: a season may have a thousand episodes, and no message
+        lists them. None where it was replaced or removed since.
+        """
         if await self._is_gone(gathered.ref):
             return None
         analysis = await self._store.load(gathered.ref)
-        is_current = analysis is not None and _news_id(analysis.item) == gathered.event_id
-        return analysis if is_current else None
+        if analysis is None or _news_id(analysis.item) != gathered.event_id:
+            return None
+        return replace(analysis, scenes=(), shots=())
 
     async def _is_gone(self, ref: ItemRef) -> bool:
         status = (await self._store.statuses([ref])).get(ref)
@@ -248,10 +253,13 @@ class Announcer:
         if name in self._channels:
             return self._channels[name]
         known = ", ".join(self._channels)
-        raise ConfigurationError(f"no channel is called {name!r}; configured: {known}")
+        raise ConfigurationError(
+            f"no channel is called {name!r}; configured: {known}. What configures the others: "
+            "docs/reference/settings.md"
+        )
 
 
-def _may_tell(claim: Claim, channel: Channel, what: str) -> bool:
+def _may_tell(claim: Claim, channel: Channel, *refs: ItemRef) -> bool:
     """Whether it is ours to tell. With a receipt a message is amended, and that may be done twice.
 
     Raises:
@@ -260,9 +268,10 @@ def _may_tell(claim: Claim, channel: Channel, what: str) -> bool:
     if claim.state is ClaimState.SENT:
         return False
     if claim.state is ClaimState.UNKNOWN and not (channel.is_repeatable or claim.receipt):
+        others = f" (and of {len(refs) - 1} more, each with its own command)" if refs[1:] else ""
         raise UnknownOutcomeError(
-            f"nobody knows whether {channel.name} was told of {what}: an earlier attempt died "
-            f"while telling. To tell again: moodreel publish {what} {channel.name}"
+            f"nobody knows whether {channel.name} was told of {refs[0]}: an earlier attempt died "
+            f"while telling. To tell again: moodreel publish {refs[0]} {channel.name}{others}"
         )
     return True
 

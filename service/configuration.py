@@ -57,7 +57,9 @@ class Configuration(BaseSettings):
             return cls()
         except ValidationError as error:
             problems = "; ".join(
-                f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in error.errors()
+                f"{'.'.join(map(str, detail['loc']))}: "
+                + detail["msg"].removeprefix("Value error, ")
+                for detail in error.errors()
             )
             raise ConfigurationError(f"settings: {problems}") from error
 

@@ -48,7 +48,7 @@ class Token:
         matches = [hmac.compare_digest(_digest(text.strip()), self._digest) for text in offered]
         if not any(matches):
             raise web.HTTPUnauthorized(
-                text="wrong or missing token; `moodreel doctor` shows the whole address",
+                text="wrong or missing token; `moodreel doctor` says where it is kept",
                 headers={"WWW-Authenticate": CHALLENGE},
             )
 

@@ -336,9 +336,11 @@ begin
     from media_items m where m.id = kept)));
   update media_analyses set revision = item->>'revision', fingerprint = content
   where media_item_id = kept;
-  -- What was told of it, or is to be, is known by the item's name.
+  -- What was told of it, or is to be, is known by the item's name. Its server has made a new item,
+  -- though, that bears no tags of ours yet.
   update publications set event_id = request->>'event_id'
-  where media_item_id = kept and event_id = nullif(request->>'former_event_id', '');
+  where media_item_id = kept and event_id = nullif(request->>'former_event_id', '')
+    and channel <> 'library';
   update gathered_publications set event_id = request->>'event_id'
   where media_item_id = kept and event_id = nullif(request->>'former_event_id', '');
   return 'true';
