@@ -53,7 +53,7 @@ $(NATS): scripts/install-nats.sh $(READY)
 	@mkdir -p $(@D) && touch $@
 
 test: $(READY) $(EXPORT) $(POSTGREST) $(NATS) check  ## everything that must hold
-	$(BIN)/pytest -q --numprocesses 2 --dist loadfile
+	$(BIN)/pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 bench: $(READY)  ## speed and memory, as ratios against a baseline of the same run
 	$(BIN)/python -m tests.benchmarks

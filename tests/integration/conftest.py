@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from service.domain import ItemRef, Job, PublishJob
 from service.announcer import event_id
+from service.domain import ItemRef, Job, PublishJob
 from service.settings import ServiceSettings
 from service.wiring import Moodreel, open_moodreel
 from tests.support.receivers import HttpReceiver, StandInDiscord, serve

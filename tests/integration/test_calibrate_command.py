@@ -125,7 +125,7 @@ def test_a_sound_model_is_calibrated_with_sounds_alone(tmp_path, env):
         pytest.param(["{tmp}/empty"], "no media", id="no media"),
         pytest.param(["{tmp}/empty", "--model", "clipp"], "clip-vit-b-32", id="no such model"),
         pytest.param(["{tmp}/empty", "--model", "{tmp}/tagger"], "sound tagger", id="a tagger"),
-        pytest.param(["{tmp}/nowhere"], "nowhere", id="no such directory"),
+        pytest.param(["{tmp}/nowhere"], "does not exist", id="no such directory"),
     ],
 )
 def test_usage_errors_end_with_2(tmp_path, env, arguments, said):
