@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -252,6 +253,8 @@ async def test_a_migrated_database_passes_the_check(store):
 )
 @given(analysis=analyses)
 async def test_any_analysis_survives_the_way_through_the_database(store, analysis):
+    # Of content that is known already, the earliest date of arrival is kept.
+    analysis = replace(analysis, item=replace(analysis.item, revision=uuid4().hex))
     await store.save(analysis, await store.begin(analysis.item))
     loaded = await store.load(analysis.item.ref)
     assert fields(loaded) == fields(analysis)
