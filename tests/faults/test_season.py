@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import signal
 from collections import Counter
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from service.domain import ItemRef, ItemState
 from service.settings import ServiceSettings
@@ -46,7 +48,8 @@ async def test_a_season_is_told_once_whatever_dies(tmp_path, database_dsn, monke
     library.mkdir()
     jellyfin, discord, receiver = StandInJellyfin(), StandInDiscord(), HttpReceiver()
     async with AsyncExitStack() as stack:
-        discord_url = await stack.enter_async_context(serve(discord.app))
+        door = await stack.enter_async_context(open_door(discord.app))
+        discord_url = await door.open()
         receiver_url = await stack.enter_async_context(serve(receiver.app))
         nats = await stack.enter_async_context(running_nats(tmp_path))
         port = free_port()
@@ -77,12 +80,15 @@ async def test_a_season_is_told_once_whatever_dies(tmp_path, database_dsn, monke
             for number, calls in enumerate(DEATHS):
                 async with jellyfin.serving(port):  # it restarts between any two of them
                     if number % 3 == 1:
-                        discord.script.answers.append(SLOW_DOWN)
+                        await door.close()
                         await nats.stop()
+                    else:
+                        discord.script.answers.append(SLOW_DOWN)
                     *said, status = await run(calls, ANY)
                     deaths.append((said, status))
                     if number % 3 == 1:
                         await nats.start()
+                        await door.open()
         async with jellyfin.serving(port), running("work", env=settings):
             await counts_become(moodreel.queue, waiting=0, running=0)
 
@@ -103,6 +109,34 @@ async def test_a_season_is_told_once_whatever_dies(tmp_path, database_dsn, monke
             (episode.item_id for episode in episodes), 1
         )
     assert len({delivery.webhook_id for delivery in receiver.deliveries}) == EPISODES
+
+
+class Door:
+    """Where a stand-in is found; while it is closed nobody answers there."""
+
+    def __init__(self, runner: web.AppRunner) -> None:
+        self._runner = runner
+        self._port = free_port()
+        self._site: web.TCPSite | None = None
+
+    async def open(self) -> str:
+        self._site = web.TCPSite(self._runner, "127.0.0.1", self._port)
+        await self._site.start()
+        return f"http://127.0.0.1:{self._port}"
+
+    async def close(self) -> None:
+        assert self._site is not None
+        await self._site.stop()
+
+
+@asynccontextmanager
+async def open_door(app: web.Application) -> AsyncIterator[Door]:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        yield Door(runner)
+    finally:
+        await runner.cleanup()
 
 
 def write_season(library: Path) -> list[StandInItem]:
