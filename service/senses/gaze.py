@@ -16,7 +16,7 @@ from service.detection.moments import (
     lend_moments,
 )
 from service.detection.novelty import Worth
-from service.detection.sampling import LOOK_S, Sampling, still
+from service.detection.sampling import EDGE_S, LOOK_S, Sampling, still
 from service.detection.signals import PictureMeter, PictureSignals
 from service.detection.views import VIEW_COUNT, CentreBudget, centre_view, full_view
 from service.domain import Float32, Frame, SamplePlan, UInt8
@@ -104,12 +104,12 @@ class Gaze:
         return is_worthy, self._scenes.find(frame.time_s, is_cut=is_cut)
 
     def _is_outdone(self, frame: Frame) -> bool:
-        """Whether a look will follow soon."""
+        """Whether a look will follow soon; it was planned by an index, which rounds."""
         if not frame.is_keyframe:
             return False
         index = bisect_right(self._looks_s, frame.time_s)
         following_s = self._looks_s[index] if index < len(self._looks_s) else np.inf
-        return bool(following_s - frame.time_s <= LOOK_S)
+        return bool(following_s - frame.time_s <= LOOK_S + EDGE_S)
 
     def plan_missed(self) -> SamplePlan:
         """Frames that were only measured, and look like nothing that was encoded."""

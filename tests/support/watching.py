@@ -38,10 +38,12 @@ class MadeMedia:
         keyframes_s: Sequence[float] = (0.0,),
         has_index: bool = False,
         has_storyboard: bool = False,
+        index_late_s: float = 0.0,
     ) -> None:
         self._picture_at = picture_at
         self._keyframes_s = keyframes_s
         self._has_index = has_index
+        self._index_late_s = index_late_s
         self.has_storyboard = has_storyboard
         self.looks = NO_LOOKS
         self.plans: list[SamplePlan] = []
@@ -51,7 +53,9 @@ class MadeMedia:
         self.info = MediaInfo(duration_s=duration_s, container="made", video=video)
 
     async def list_keyframes(self) -> Sequence[float]:
-        return self._keyframes_s if self._has_index else ()
+        if not self._has_index:
+            return ()
+        return [max(0.0, time_s + self._index_late_s) for time_s in self._keyframes_s]
 
     async def read_keyframes(
         self, *, max_gap_s: float = 12.0, looks: SamplePlan = NO_LOOKS

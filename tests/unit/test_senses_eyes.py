@@ -130,6 +130,23 @@ async def test_a_look_behind_a_keyframe_is_encoded_in_its_stead(pool):
     assert len(still) == 1
 
 
+@pytest.mark.parametrize("late_s", [0.0, 0.001, -0.08])
+async def test_a_keyframe_that_a_look_follows_is_not_encoded(pool, late_s):
+    """An index rounds, or says when frames are decoded: some frames before they are shown."""
+    keyframes_s = [round(0.2 + index * 9.973, 3) for index in range(30)]
+    media = MadeMedia(
+        lambda time_s: tinted(GREEN, time_s),
+        300.0,
+        keyframes_s=keyframes_s,
+        has_index=True,
+        index_late_s=late_s,
+    )
+    moments = await moments_of(Eyes(pool), media, ColourEncoder(), Sampling())
+    encoded_s = moments.times_s[moments.encode_ms > 0]
+    assert len(encoded_s) >= 30
+    assert not set(encoded_s.round(3)) & set(keyframes_s)
+
+
 async def test_a_keyframe_without_a_look_is_encoded_itself(pool):
     keyframes_s = np.arange(0.0, 590.0, 2.0).tolist()
     media = MadeMedia(
