@@ -7,10 +7,11 @@ import logging
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
 from service.domain import AnalyzeJob, ItemRef, ListedItem, MediaItem, Priority, ReconcileJob
 from service.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
-from service.ports import JobQueue, MediaServer, Store
+from service.ports import JobQueue, MediaServer, Store, Watcher
 from service.wanted import Page, enqueue_each, read_pages
 
 logger = logging.getLogger(__name__)
@@ -81,34 +82,32 @@ class Librarian:
         if is_full:
             await self._compare(source)
 
-    async def reconcile_forever(
-        self, every_s: float, full_every_s: float, stop: asyncio.Event
-    ) -> None:
-        """Have every server asked at once, and then again and again.
+    async def reconcile_forever(self, every_s: float, full_every_s: float) -> NoReturn:
+        """Have every server asked at once, and then again and again, until cancelled.
 
         The first full look comes with the second one: a service that starts anew every evening
-        has one, and one that starts anew every minute does not begin with the heaviest.
+        has one, and one that starts anew every minute does not begin with the heaviest. A server
+        that notices by itself what is new is asked for full looks only.
 
         Args:
             every_s: Seconds between two looks.
             full_every_s: Seconds between two full ones.
-            stop: Set when it is to end.
         """
         loop = asyncio.get_running_loop()
         full_at = loop.time() + every_s * (1 - JITTER)
-        while not stop.is_set():
+        while True:
             is_full = loop.time() >= full_at
             if await self._enqueue_looks(is_full=is_full) and is_full:
                 full_at = loop.time() + full_every_s
             pause_s = every_s * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  no secret
-            try:
-                async with asyncio.timeout(pause_s):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            await asyncio.sleep(pause_s)
 
     async def _enqueue_looks(self, *, is_full: bool) -> bool:
-        jobs = [ReconcileJob(server=name, is_full=is_full) for name in self._servers]
+        jobs = [
+            ReconcileJob(server=name, is_full=is_full)
+            for name, server in self._servers.items()
+            if is_full or not isinstance(server, Watcher)
+        ]
         try:
             await self._queue.enqueue(jobs)
         except TransientError as error:

@@ -77,9 +77,7 @@ class Moodreel:
         async with asyncio.TaskGroup() as group:
             if self.settings.reconcile_minutes:
                 looking = self.librarian.reconcile_forever(
-                    60 * self.settings.reconcile_minutes,
-                    3600 * self.settings.census_hours,
-                    asyncio.Event(),
+                    60 * self.settings.reconcile_minutes, 3600 * self.settings.census_hours
                 )
                 group.create_task(looking)
             for server in self.servers.values():

@@ -10,6 +10,7 @@ import pytest
 from service.domain import ItemState, MediaItem, Priority, ReconcileJob
 from service.errors import ConfigurationError, NotFoundError, TransientError
 from service.librarian import MAX_DOUBTS, OVERLAP, Librarian
+from service.ports import MediaServer
 from tests.support.libraries import GeneratedLibrary, numbers, open_archive
 from tests.support.stores import migrated_database
 
@@ -315,16 +316,32 @@ class Inbox:
     async def aclose(self) -> None: ...
 
 
-async def look_for(desk, inbox: Inbox, count: int, *, every_s: float) -> list[ReconcileJob]:
+class WatchedLibrary(GeneratedLibrary):
+    """It notices by itself what is new."""
+
+    def watch(self):
+        raise NotImplementedError
+
+
+async def look_for(
+    desk, inbox: Inbox, count: int, *, every_s: float, **further: MediaServer
+) -> list[ReconcileJob]:
     """The first so many jobs of a librarian that looks again and again, fully once a year."""
-    inbox.wanted_count, stop = count, asyncio.Event()
-    servers = {"attic": GeneratedLibrary(0), "shelf": GeneratedLibrary(0)}
+    inbox.wanted_count = count
+    servers = {"attic": GeneratedLibrary(0), "shelf": GeneratedLibrary(0), **further}
     librarian = Librarian(servers, desk.store, inbox)
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
-        tasks.create_task(librarian.reconcile_forever(every_s, 3e7, stop))
+        looking = tasks.create_task(librarian.reconcile_forever(every_s, 3e7))
         await inbox.is_full.wait()
-        stop.set()
+        looking.cancel()
     return inbox.jobs[:count]
+
+
+async def test_a_directory_that_is_watched_is_walked_for_full_looks_only(desk):
+    jobs = await look_for(desk, Inbox(), 7, every_s=0.01, folder=WatchedLibrary(0))
+    of_folder = [index for index, job in enumerate(jobs) if job.server == "folder"]
+    assert [jobs[index].is_full for index in of_folder] == [True]
+    assert of_folder == [4]  # after one look at the others, and with their first full one
 
 
 async def test_every_server_is_asked_at_once_when_the_service_starts(desk):
