@@ -66,6 +66,7 @@ jellyfin-qwen-smoke: $(READY)  ## captions of a song reach the database
 
 lock:  ## pin what pyproject.toml asks for (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --constraint requirements.lock --output-file requirements-run.lock
 	sed -E 's/ \\$$//; /--hash/d' requirements.lock > requirements-export.lock
 	uv pip compile pyproject.toml --extra export --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header --quiet --constraint requirements-export.lock | grep -vE '^(cuda|nvidia|triton)' > requirements-export.tmp
 	mv requirements-export.tmp requirements-export.lock

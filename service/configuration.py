@@ -1,7 +1,9 @@
 """Where settings come from: environment variables, then ``moodreel.toml``, then defaults.
 
 Each adapter keeps its own settings beside it, as a subclass of ``Configuration``. A field's alias
-is the variable's name (``JELLYFIN_URL``); in the file the same name is written in lower case.
+is the variable's name (``JELLYFIN_URL``); in the file the same name is written in lower case. A
+secret may also lie in a file of its own, named by the variable with ``_FILE`` behind it
+(``JELLYFIN_API_KEY_FILE``), as container engines hand them out.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ from service.errors import ConfigurationError
 
 CONFIG_FILE_VARIABLE = "MOODREEL_CONFIG"
 DEFAULT_CONFIG_FILE = "moodreel.toml"
+SECRET_FILE_SUFFIX = "_FILE"  # noqa: S105  part of a name
+SECRET_FILE_LIMIT = 64 * 1024
+"""Bytes; whatever is larger is no key, and may be a film."""
 
 
 class Configuration(BaseSettings):
@@ -43,6 +48,7 @@ class Configuration(BaseSettings):
         return (
             init_settings,
             _ByAlias(settings_cls, {name: text for name, text in os.environ.items() if text}),
+            _ByAlias(settings_cls, read_secret_files(settings_cls)),
             _ByAlias(settings_cls, {name.upper(): value for name, value in read_file().items()}),
         )
 
@@ -78,6 +84,48 @@ class _ByAlias(PydanticBaseSettingsSource):
         return {name: value for name, value in self._values.items() if name in aliases}
 
 
+def secret_names(cls: type[BaseSettings]) -> set[str]:
+    """The variables of a settings class that hold secrets."""
+    return {
+        field.alias or name
+        for name, field in cls.model_fields.items()
+        if "SecretStr" in str(field.annotation)
+    }
+
+
+def read_secret_files(cls: type[BaseSettings]) -> dict[str, str]:
+    """The secrets of a settings class that lie in files of their own, by variable.
+
+    Raises:
+        ConfigurationError: A file cannot be read, or the secret is given twice.
+    """
+    secrets: dict[str, str] = {}
+    for name in sorted(secret_names(cls)):
+        if path := os.environ.get(name + SECRET_FILE_SUFFIX):
+            if os.environ.get(name):
+                raise ConfigurationError(
+                    f"{name} and {name}{SECRET_FILE_SUFFIX} are both set: leave one out"
+                )
+            secrets[name] = _read_secret(name + SECRET_FILE_SUFFIX, Path(path))
+    return secrets
+
+
+def _read_secret(variable: str, path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(SECRET_FILE_LIMIT + 1)
+        secret = content.decode("utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(f"{variable} names {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{variable} names {path}, which is no text") from error
+    if len(content) > SECRET_FILE_LIMIT:
+        raise ConfigurationError(f"{variable} names {path}, which is too large for a secret")
+    if not secret:
+        raise ConfigurationError(f"{variable} names {path}, which is empty")
+    return secret
+
+
 def read_file() -> dict[str, Any]:
     """What ``moodreel.toml`` says, by names as it writes them; nothing where there is none.
 
@@ -107,8 +155,13 @@ def check_names() -> None:
         for cls in _subclasses(Configuration)
         for name, field in cls.model_fields.items()
     } | {CONFIG_FILE_VARIABLE.lower()}
+    files = {
+        (name + SECRET_FILE_SUFFIX).lower()
+        for cls in _subclasses(Configuration)
+        for name in secret_names(cls)
+    }
     ours = {name.lower() for name in os.environ if name.startswith("MOODREEL_")}
-    for name in sorted((read_file().keys() | ours) - known):
+    for name in sorted((read_file().keys() - known) | (ours - known - files)):
         near = get_close_matches(name, known, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "see docs/reference/settings.md"
         raise ConfigurationError(f"no setting is called {name}; {hint}")

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from service.configuration import Configuration
+from service.configuration import Configuration, secret_names
 
 EXPORT_EXTRA = {"torch", "transformers", "onnx", "onnxscript"}
 """What the optional extra ``export`` brings: what needs it has no settings, and is not imported."""
@@ -26,7 +26,9 @@ HEAD = """# Settings
 
 Environment variables, or the same names in lower case in `moodreel.toml` (in the working directory,
 or where `MOODREEL_CONFIG` says). The environment wins. An empty variable counts as absent. Nothing
-here is required. This page is made from the code.
+here is required. Settings marked *secret* may also lie in a file of their own, which the variable
+with `_FILE` behind its name points at (`JELLYFIN_API_KEY_FILE=/run/secrets/jellyfin`). This page is
+made from the code.
 
 """
 
@@ -80,7 +82,11 @@ def render() -> str:
 
 
 def _section(cls: type[Configuration]) -> str:
-    rows = [_row(name, field) for name, field in own_fields(cls).items()]
+    secrets = secret_names(cls)
+    rows = [
+        _row(name, field, is_secret=(field.alias or name) in secrets)
+        for name, field in own_fields(cls).items()
+    ]
     summary = (cls.__doc__ or "").strip().splitlines()[0]
     return "\n".join(
         [
@@ -96,8 +102,8 @@ def _section(cls: type[Configuration]) -> str:
     )
 
 
-def _row(name: str, field: FieldInfo) -> str:
-    description = (field.description or "").replace("|", "\\|")
+def _row(name: str, field: FieldInfo, *, is_secret: bool) -> str:
+    description = (field.description or "").replace("|", "\\|") + " *Secret.*" * is_secret
     return f"| `{field.alias or name}` | {_default(field)} | {description} |"
 
 

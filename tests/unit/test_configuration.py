@@ -68,3 +68,51 @@ def test_a_file_that_is_no_toml_is_a_clear_error(settings_file):
     settings_file.write_text("this is no toml")
     with pytest.raises(ConfigurationError, match=r"moodreel\.toml"):
         LampSettings.read()
+
+
+def test_a_secret_may_lie_in_a_file_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "key").write_text("  opensesame\n")
+    monkeypatch.setenv("TEST_LAMP_KEY_FILE", str(tmp_path / "key"))
+    assert LampSettings.read().key.get_secret_value() == "opensesame"
+
+
+def test_only_secrets_are_read_from_files(tmp_path, monkeypatch):
+    (tmp_path / "port").write_text("7")
+    monkeypatch.setenv("TEST_LAMP_PORT_FILE", str(tmp_path / "port"))
+    assert LampSettings.read().port == 1
+
+
+def test_a_secret_that_is_given_twice_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("TEST_LAMP_KEY", "one")
+    monkeypatch.setenv("TEST_LAMP_KEY_FILE", str(tmp_path / "key"))
+    with pytest.raises(ConfigurationError, match="TEST_LAMP_KEY and TEST_LAMP_KEY_FILE"):
+        LampSettings.read()
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "No such file"),
+        (b"", "empty"),
+        (b"\xff\xfe", "no text"),
+        (b"x" * 70_000, "too large"),
+    ],
+)
+def test_a_file_that_holds_no_secret_is_named_and_not_shown(
+    tmp_path, monkeypatch, content, complaint
+):
+    if content is not None:
+        (tmp_path / "key").write_bytes(content)
+    monkeypatch.setenv("TEST_LAMP_KEY_FILE", str(tmp_path / "key"))
+    with pytest.raises(ConfigurationError, match=complaint) as caught:
+        LampSettings.read()
+    assert "TEST_LAMP_KEY_FILE" in str(caught.value)
+    assert "xxxx" not in str(caught.value)
+
+
+def test_the_name_of_a_secrets_file_is_a_known_name(monkeypatch):
+    monkeypatch.setenv("MOODREEL_WEBHOOK_TOKEN_FILE", "/run/secrets/token")
+    check_names()
+    monkeypatch.setenv("MOODREEL_PORT_FILE", "/run/secrets/port")
+    with pytest.raises(ConfigurationError, match="moodreel_port_file"):
+        check_names()
