@@ -685,6 +685,22 @@ class FailedJob:
     failed_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What the queue holds of one kind of job."""
+
+    kind: str
+    """As in ``FailedJob``."""
+    waiting: int = 0
+    """Whose time has come."""
+    later: int = 0
+    """Whose time has not come: another attempt, or a quiet period."""
+    running: int = 0
+    failed: int = 0
+    oldest_s: float = 0.0
+    """How long the oldest of those that may start could have started; 0 where none may."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Announcement:
     """What a channel is given to tell."""

@@ -6,32 +6,122 @@ that comes in unlimited kinds; a server or a channel is called what the settings
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import product
+
+from prometheus_client import Counter, Gauge, Histogram, Info
+
+from service.errors import MoodreelError, TransientError, UnknownOutcomeError
 
 STAGE_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3600.0)
 """Upper bounds: telling takes a tenth of a second, watching a long film on a NAS half an hour."""
 
-EVENTS = Counter("moodreel_events_total", "Events that media servers sent.", ["server", "outcome"])
-JOBS = Counter("moodreel_jobs_total", "Jobs that ended or were tried again.", ["kind", "outcome"])
-QUEUE_JOBS = Gauge("moodreel_queue_jobs", "Jobs in the queue.", ["kind", "state"])
-QUEUE_OLDEST = Gauge(
-    "moodreel_queue_oldest_seconds", "How long the oldest job that may start has waited.", ["kind"]
+KINDS = ("analyze", "expand", "reconcile", "publish")
+JOB_OUTCOMES = ("done", "gone", "dropped", "retried", "postponed", "failed")
+EVENT_OUTCOMES = ("taken", "ignored", "unauthorized", "refused", "failed")
+PUBLICATION_OUTCOMES = ("sent", "retried", "refused", "doubtful")
+LOAD_OUTCOMES = ("loaded", "missing", "broken")
+CACHES = ("texts", "looks")
+STAGES = (
+    *("ask", "recognise", "probe", "words", "watch", "listen", "describe", "detect"),
+    *("match", "save", "publish"),
 )
+UNKNOWN = "unknown"
+"""The server of a webhook whose sender was not found out."""
+
+EVENTS = Counter(
+    "moodreel_events_total",
+    "Webhooks, and what watched folders noticed: taken, ignored (of no interest), unauthorized "
+    "(a wrong token), refused (not understood) or failed (the database was away).",
+    ["server", "outcome"],
+)
+JOBS = Counter(
+    "moodreel_jobs_total",
+    "Attempts at jobs: done, gone (the item is no more), dropped (somebody else has it), retried, "
+    "postponed (nothing was tried: it is not the hour, or the source is away) or failed for good.",
+    ["kind", "outcome"],
+)
+QUEUE_JOBS = Gauge(
+    "moodreel_queue_jobs",
+    "Jobs in the queue: waiting (may start), later (their time has not come), running, failed.",
+    ["kind", "state"],
+)
+QUEUE_OLDEST = Gauge(
+    "moodreel_queue_oldest_seconds",
+    "How long the oldest job that may start has waited; 0 where none may.",
+    ["kind"],
+)
+DATABASE_UP = Gauge("moodreel_database_up", "Whether the queue's database answered in time.")
 STAGE = Histogram(
     "moodreel_stage_seconds",
-    "Seconds per stage of an item's way.",
+    "Seconds that an item spent in a stage of its way.",
     ["stage"],
     buckets=STAGE_SECONDS,
 )
-FRAMES = Counter("moodreel_frames_total", "Pictures by what was done with them.", ["step"])
+FRAMES = Counter(
+    "moodreel_frames_total",
+    "Pictures that were decoded, embedded (by a picture model), or lost (it failed or was too "
+    "slow).",
+    ["step"],
+)
 MODEL_LOADS = Counter(
-    "moodreel_model_loads_total", "Models that were loaded.", ["model", "outcome"]
+    "moodreel_model_loads_total",
+    "Loads of a model's graphs: loaded, or broken; and missing where its files were not to be had.",
+    ["model", "outcome"],
 )
-CACHE = Counter("moodreel_cache_total", "Looks into a cache.", ["cache", "outcome"])
+CACHE = Counter(
+    "moodreel_cache_total",
+    "Vectors of texts that were kept (hit) or made (miss), and of pictures that look like the one "
+    "before (hit) or not (miss).",
+    ["cache", "outcome"],
+)
 PUBLICATIONS = Counter(
-    "moodreel_publications_total", "Announcements by what became of them.", ["channel", "outcome"]
+    "moodreel_publications_total",
+    "Tellings of a channel: sent, retried (nothing was delivered), refused for good, or doubtful "
+    "(nobody knows whether it arrived, so it is not sent again unasked).",
+    ["channel", "outcome"],
 )
-DISK_FREE = Gauge("moodreel_disk_free_bytes", "Free space where something is kept.", ["place"])
+DISK_FREE = Gauge(
+    "moodreel_disk_free_bytes", "Free space where the data directory lies.", ["place"]
+)
 MEMORY = Gauge(
-    "moodreel_memory_bytes", "Resident memory of the service and of its children.", ["process"]
+    "moodreel_memory_bytes",
+    "Resident memory of the service, of its decoders and other helpers, and of the embedded "
+    "Postgres; what processes of a group share counts once.",
+    ["process"],
 )
+BUILD = Info("moodreel_build", "Which Moodreel this is.")
+
+
+def begin_at_zero(metric: Counter | Histogram, *values: Iterable[str]) -> None:
+    """Have a series for each combination of label values from the start: rates need a zero."""
+    for labels in product(*values):
+        metric.labels(*labels)
+
+
+@contextmanager
+def telling(channel: str) -> Iterator[None]:
+    """Count how the telling of a channel within the block ends."""
+    outcome = ""
+    try:
+        yield
+        outcome = "sent"
+    except UnknownOutcomeError:
+        outcome = "doubtful"
+        raise
+    except TransientError:
+        outcome = "retried"
+        raise
+    except MoodreelError:
+        outcome = "refused"
+        raise
+    finally:
+        if outcome:  # else it was cancelled
+            PUBLICATIONS.labels(channel, outcome).inc()
+
+
+begin_at_zero(JOBS, KINDS, JOB_OUTCOMES)
+begin_at_zero(STAGE, STAGES)
+begin_at_zero(FRAMES, ("decoded", "embedded", "lost"))
+begin_at_zero(CACHE, CACHES, ("hit", "miss"))

@@ -16,6 +16,7 @@ from service.domain import (
     Analysis,
     Announcement,
     AudioWindow,
+    Backlog,
     Calibration,
     Claim,
     Delivery,
@@ -557,6 +558,9 @@ class JobQueue(Protocol):
 
     async def counts(self) -> Mapping[str, int]:
         """Jobs by state: waiting, running, failed, done."""
+
+    async def backlog(self) -> Sequence[Backlog]:
+        """What is there of each kind of job, and for how long; all kinds, those of none too."""
 
     async def failures(self, *, limit: int = 100) -> Sequence[FailedJob]:
         """Jobs that failed and why, the latest first."""

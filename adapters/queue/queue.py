@@ -17,7 +17,7 @@ from adapters.queue.rows import to_rows
 from adapters.queue.schema import USE_SCHEMA, apply_schema
 from adapters.queue.settings import QueueSettings
 from adapters.queue.table import JobTable, Pool
-from service.domain import FailedJob, Job
+from service.domain import Backlog, FailedJob, Job
 from service.errors import ConfigurationError
 from service.ports import Perform
 
@@ -102,6 +102,10 @@ class ProcrastinateQueue:
     async def counts(self) -> Mapping[str, int]:
         """Jobs by state: waiting, running, failed, done."""
         return await self._table.counts()
+
+    async def backlog(self) -> Sequence[Backlog]:
+        """What is there of each kind of job, and for how long; all kinds, those of none too."""
+        return await self._table.backlog()
 
     async def failures(self, *, limit: int = 100) -> Sequence[FailedJob]:
         """Jobs that failed and why, the latest first."""

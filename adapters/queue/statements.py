@@ -105,6 +105,43 @@ delete from procrastinate_jobs
 
 COUNT: LiteralString = "select status::text, count(*) from procrastinate_jobs group by status"
 
+BACKLOG: LiteralString = """
+select kind,
+       coalesce(held.waiting, 0) as waiting, coalesce(held.later, 0) as later,
+       coalesce(held.running, 0) as running, coalesce(held.failed, 0) as failed,
+       coalesce(extract(epoch from now() - least(fresh.since, due.since)), 0)::float8 as oldest_s
+  from unnest(%(kinds)s::text[]) as kind
+  left join (
+    select task_name,
+           count(*) filter (where status = 'todo' and scheduled_at is null
+                               or status = 'todo' and scheduled_at <= now()) as waiting,
+           count(*) filter (where status = 'todo' and scheduled_at > now()) as later,
+           count(*) filter (where status = 'doing') as running,
+           count(*) filter (where status not in ('todo', 'doing')) as failed
+      from procrastinate_jobs
+     where status <> 'succeeded'
+     group by task_name) as held on held.task_name = kind
+  -- Ids grow with time, and a job's first event says when it came.
+  left join lateral (
+    select (select min(at) from procrastinate_events where job_id = first.id) as since
+      from (select job.id
+              from procrastinate_jobs job
+             where held.waiting > 0 and job.status = 'todo' and job.task_name = kind
+               and job.scheduled_at is null
+               and not exists (select from procrastinate_jobs as holder
+                                where holder.lock = job.lock and holder.status = 'doing')
+             order by job.id
+             limit 1) as first) as fresh on true
+  left join lateral (
+    select min(job.scheduled_at) as since
+      from procrastinate_jobs job
+     where held.waiting > 0 and job.status = 'todo' and job.task_name = kind
+       and job.scheduled_at <= now()
+       and not exists (select from procrastinate_jobs as holder
+                        where holder.lock = job.lock and holder.status = 'doing')) as due on true
+ order by kind
+"""
+
 FAILURES: LiteralString = """
 select job.id, job.task_name, job.attempts, job.args, max(event.at) as failed_at
   from procrastinate_jobs job

@@ -18,8 +18,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from adapters.queue import statements
 from adapters.queue.errors import translated
-from adapters.queue.rows import JobRow, merge_flags
-from service.domain import FailedJob, Json
+from adapters.queue.rows import KINDS, JobRow, merge_flags
+from service.domain import Backlog, FailedJob, Json
 
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 
@@ -199,6 +199,13 @@ class JobTable:
                 for row in await (await connection.execute(statements.COUNT)).fetchall():
                     counts[STATES[row["status"]]] += row["count"]
         return counts
+
+    async def backlog(self) -> list[Backlog]:
+        """By kind."""
+        with translated("look at the backlog"):
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(statements.BACKLOG, {"kinds": list(KINDS)})
+                return [Backlog(**row) for row in await cursor.fetchall()]
 
     async def failures(self, limit: int) -> list[FailedJob]:
         """The latest first."""
