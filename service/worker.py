@@ -19,6 +19,8 @@ from service.errors import (
     StaleTokenError,
     TransientError,
 )
+from service.log_context import bind
+from service.metrics import JOBS
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +69,10 @@ class Worker:
             TransientError: To be called again.
             MoodreelError: The job's end; its reason has been kept.
         """
+        with bind(ref=str(job.ref)):
+            await self._perform(job, attempt)
+
+    async def _perform(self, job: Job, attempt: int) -> None:
         began_at = time.monotonic()
         try:
             await self._do(job, attempt)
@@ -167,12 +173,16 @@ def _log(
     level: int = logging.INFO,
 ) -> None:
     """One line of a job's story."""
+    outcome = action.removeprefix("job_")
+    # What cost no attempt is told apart: a backlog that waits all night is no trouble.
+    counted = "postponed" if level == logging.DEBUG else outcome
+    JOBS.labels(_name(job).partition(" ")[0], counted).inc()
     logger.log(
         logging.WARNING if action == "job_failed" else level,
         "%s %s: %s%s",
         _name(job),
         job.ref,
-        action.removeprefix("job_"),
+        outcome,
         f" ({reason})" if reason else "",
         extra=_extra(action, job, attempt) | {"seconds": round(seconds, 3)},
     )

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import tenacity
 from procrastinate import App, JobContext, PsycopgConnector
+from procrastinate.jobs import Job as TakenJob
 from procrastinate.worker import Worker
 
 from adapters.queue.manager import SteadyJobManager
@@ -19,6 +20,7 @@ from adapters.queue.settings import QueueSettings
 from adapters.queue.table import JobTable, Pool, Run
 from service.domain import Json
 from service.errors import MoodreelError, TransientError
+from service.log_context import bind
 from service.ports import Perform
 
 logger = logging.getLogger(__name__)
@@ -118,9 +120,13 @@ class Consumer:
         )
 
     async def _run(self, context: JobContext, /, **args: object) -> None:
-        """Do one job and settle it. A run that we cancel was not the job's fault: no cost."""
-        taken = context.job
-        run = Run(taken.id or 0, taken.attempts)
+        """Do one job and settle it; all that is logged meanwhile carries its id."""
+        run = Run(context.job.id or 0, context.job.attempts)
+        with bind(job_id=run.job_id):
+            await self._do(run, context.job, args)
+
+    async def _do(self, run: Run, taken: TakenJob, args: Json) -> None:
+        """A run that we cancel was not the job's fault: no cost."""
         try:
             await self._perform(to_job(taken.task_name, taken.priority, args), run.attempts + 1)
         except asyncio.CancelledError:

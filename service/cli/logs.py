@@ -6,6 +6,7 @@ import json
 import logging
 from datetime import UTC, datetime
 
+from service.log_context import bound
 from service.settings import ServiceSettings
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -31,7 +32,9 @@ def configure_logging(settings: ServiceSettings) -> None:
 
 
 def _extras(record: logging.LogRecord) -> dict[str, object]:
-    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    """What the line says of itself, then what it is about."""
+    own = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    return {**own, **{key: value for key, value in bound().items() if key not in own}}
 
 
 def _one_line(text: str) -> str:

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 
 from aiohttp import web
-from aiohttp.abc import AbstractAccessLogger
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler
 
 from service.errors import ConfigurationError, TransientError
 from service.ports import JobQueue, Store, WebhookSender
+from service.web.access import AccessLogger, name_requests, protocol_logger
 from service.web.health import Health
 from service.web.token import Token
 from service.web.webhooks import RETRY_AFTER_S, Limits, Webhooks
 
 logger = logging.getLogger(__name__)
-protocol_logger = logging.getLogger(f"{__name__}.protocol")
-"""What aiohttp itself says of connections."""
-
 IDLE_TIMEOUT_S = 75.0
 """A connection without a whole request line and headers is closed after this, so that nobody
 holds one open for nothing. Proxies keep theirs for 60 s or less."""
@@ -28,8 +25,6 @@ UNREAD_TIMEOUT_S = 2.0
 """How long the rest of a refused body is read (and dropped), so that its sender sees the answer."""
 DRAIN_TIMEOUT_S = 10.0
 """How long requests under way may take when the service stops."""
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def create_app(
@@ -63,7 +58,9 @@ def create_app(
         limits=limits,
     )
     health = Health(queue, store)
-    app = web.Application(client_max_size=limits.body_bytes, middlewares=[answer_errors_in_json])
+    app = web.Application(
+        client_max_size=limits.body_bytes, middlewares=[name_requests, answer_errors_in_json]
+    )
     app.add_routes(
         [
             web.post("/webhooks", webhooks.receive_any),
@@ -112,37 +109,6 @@ def _kept_headers(error: web.HTTPException) -> dict[str, str]:
     return {
         name: error.headers[name] for name in ("WWW-Authenticate", "Allow") if name in error.headers
     }
-
-
-class AccessLogger(AbstractAccessLogger):
-    """One line per request, without the query: it may hold the token."""
-
-    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        """Write the line; the path stays percent-encoded, so that it cannot break the line."""
-        self.logger.info(
-            "%s %s %d %.1f ms",
-            request.method,
-            request.rel_url.raw_path,
-            response.status,
-            time * 1000,
-            extra={"action": "request_answered", "peer": request.remote},
-        )
-
-
-def _withhold(record: logging.LogRecord) -> bool:
-    """Say of what is no HTTP only what is wrong with it: aiohttp quotes it, and with it the token.
-
-    Anybody may send such things at any rate, so they are neither errors of ours nor tracebacks.
-    """
-    error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
-        record.msg, record.exc_info = f"{record.msg}: {type(error).__name__}", None
-        record.levelno = min(record.levelno, logging.INFO)
-        record.levelname = logging.getLevelName(record.levelno)
-    return protocol_logger.isEnabledFor(record.levelno)
-
-
-protocol_logger.addFilter(_withhold)
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import aiohttp
 
@@ -79,16 +79,28 @@ async def call_json(*arguments: str, env: Mapping[str, str]) -> Any:
 
 @asynccontextmanager
 async def running(
-    *arguments: str, env: Mapping[str, str]
+    *arguments: str, env: Mapping[str, str], stderr: IO[bytes] | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A command that runs until the block ends; then it is asked to stop, as Docker does."""
-    process = await _start(*arguments, env=env, stdout=asyncio.subprocess.DEVNULL)
-    reader = asyncio.create_task(_collect(process))
+    """A command that runs until the block ends; then it is asked to stop, as Docker does.
+
+    Args:
+        arguments: Of the command.
+        env: Its whole environment.
+        stderr: Where its log goes; None: to ours.
+    """
+    process = await _start(
+        *arguments,
+        env=env,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE if stderr is None else stderr,
+    )
+    reader = asyncio.create_task(_collect(process)) if stderr is None else None
     try:
         yield process
     finally:
         await _end(process, signal.SIGTERM)
-        reader.cancel()
+        if reader is not None:
+            reader.cancel()
 
 
 @asynccontextmanager
@@ -118,7 +130,10 @@ async def until_ready(process: asyncio.subprocess.Process, address: str) -> None
 
 
 async def _start(
-    *arguments: str, env: Mapping[str, str], stdout: int = asyncio.subprocess.PIPE
+    *arguments: str,
+    env: Mapping[str, str],
+    stdout: int = asyncio.subprocess.PIPE,
+    stderr: int | IO[bytes] = asyncio.subprocess.PIPE,
 ) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -129,7 +144,7 @@ async def _start(
         env=dict(env),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=stdout,
-        stderr=asyncio.subprocess.PIPE,
+        stderr=stderr,
     )
 
 
