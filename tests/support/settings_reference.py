@@ -81,6 +81,11 @@ def render() -> str:
     return HEAD + "\n".join(_section(cls) for cls in settings_classes())
 
 
+def section_name(cls: type[Configuration]) -> str:
+    """What the page calls the settings of a class."""
+    return cls.__name__.removesuffix("Settings")
+
+
 def _section(cls: type[Configuration]) -> str:
     secrets = secret_names(cls)
     rows = [
@@ -90,7 +95,7 @@ def _section(cls: type[Configuration]) -> str:
     summary = (cls.__doc__ or "").strip().splitlines()[0]
     return "\n".join(
         [
-            f"## {cls.__name__.removesuffix('Settings')}",
+            f"## {section_name(cls)}",
             "",
             f"{summary} (`{cls.__module__}`)",
             "",
@@ -104,10 +109,11 @@ def _section(cls: type[Configuration]) -> str:
 
 def _row(name: str, field: FieldInfo, *, is_secret: bool) -> str:
     description = (field.description or "").replace("|", "\\|") + " *Secret.*" * is_secret
-    return f"| `{field.alias or name}` | {_default(field)} | {description} |"
+    return f"| `{field.alias or name}` | {describe_default(field)} | {description} |"
 
 
-def _default(field: FieldInfo) -> str:
+def describe_default(field: FieldInfo) -> str:
+    """A default as a table shows it; empty where there is none."""
     if field.default_factory is not None:
         return "see text"
     value = field.default

@@ -1,10 +1,12 @@
 import re
 import tomllib
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
-from tests.support import commands_reference
+from service.configuration import SECRET_FILE_SUFFIX, secret_names
+from tests.support import card_picture, commands_reference, tooling_reference
 from tests.support.settings_reference import PAGE, own_fields, render, settings_classes
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +30,11 @@ def test_every_link_leads_to_a_file_and_a_heading_that_are_there(page):
 
 
 def test_every_setting_that_a_page_names_is_there():
-    known = {field.alias for cls in settings_classes() for field in own_fields(cls).values()}
+    classes = settings_classes()
+    known = {field.alias for cls in classes for field in own_fields(cls).values()}
+    known |= {name + SECRET_FILE_SUFFIX for cls in classes for name in secret_names(cls)}
+    for stack in ROOT.glob("docker-compose*.yml"):  # which has variables of its own
+        known |= set(re.findall(r"\$\{(\w+)", stack.read_text()))
     for page in PAGES:
         named = set(SETTING.findall(page.read_text()))
         assert named <= known | ELSEWHERE, page
@@ -51,6 +57,25 @@ def test_the_settings_page_says_what_the_code_does():
 def test_the_commands_page_says_what_the_code_does():
     page = commands_reference.PAGE.read_text()
     assert page == commands_reference.render(), "run: python -m tests.support.commands_reference"
+
+
+def test_the_tooling_page_says_what_the_code_does_and_leaves_no_toggle_out():
+    page = tooling_reference.PAGE.read_text()
+    assert page == tooling_reference.render(), "run: make references"
+    known = {field.alias for cls in settings_classes() for field in own_fields(cls).values()}
+    assert [name for name in known if f"[`{name}`]" not in page] == []
+
+
+def test_the_picture_of_a_card_shows_what_a_card_says():
+    picture = card_picture.CARD.read_text()
+    drawn = card_picture.render(card_picture.CURVE.read_bytes())
+    assert _without_pixels(picture) == _without_pixels(drawn), "run: make references"
+    ET.fromstring(picture)
+
+
+def _without_pixels(svg: str) -> str:
+    """Other versions of the libraries that draw give other bytes."""
+    return re.sub(r"base64,[\w+/=]+", "", svg)
 
 
 def test_every_setting_has_a_name_and_a_description():
