@@ -8,7 +8,7 @@ POSTGREST := tests/postgrest/node_modules/.ready
 NATS := $(VENV)/nats/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check bench smoke-clip jellyfin-qwen-smoke lock clean
+.PHONY: help setup demo run test check docs references bench smoke-clip jellyfin-qwen-smoke lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 22
@@ -57,6 +57,13 @@ test: $(READY) $(EXPORT) $(POSTGREST) $(NATS) check  ## everything that must hol
 
 bench: $(READY)  ## speed and memory, as ratios against a baseline of the same run
 	$(BIN)/python -m tests.benchmarks
+
+docs: $(READY)  ## the documentation as a site, in build/docs: it needs no network to be read
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+references: $(READY)  ## write anew what the documentation shows of the code
+	for page in settings commands tooling tables; do $(BIN)/python -m tests.support.$${page}_reference || exit 1; done
+	$(BIN)/python -m tests.support.discord_cards && $(BIN)/python -m tests.support.card_picture
 
 smoke-clip: $(READY)  ## rerank a sample query with CLIP
 	$(BIN)/pytest -q tests/integration/test_smoke_clip.py
