@@ -21,6 +21,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """What an id from outside may look like: proxies send UUIDs and such. Others get one of ours."""
 
 _request_id = web.RequestKey("request_id", str)
+_reason = web.RequestKey("reason", str)
 
 
 @web.middleware
@@ -34,6 +35,11 @@ async def name_requests(request: web.Request, handler: Handler) -> web.StreamRes
     if not response.prepared:
         response.headers[REQUEST_ID_HEADER] = request_id
     return response
+
+
+def note_reason(request: web.Request, reason: str) -> None:
+    """Keep why a request is refused, for its line."""
+    request[_reason] = reason
 
 
 class AccessLogger(AbstractAccessLogger):
@@ -64,7 +70,8 @@ def _is_probe(request: web.BaseRequest, response: web.StreamResponse) -> bool:
 
 def _ids(request: web.BaseRequest) -> dict[str, object]:
     """None where no request was understood at all."""
-    return {"request_id": request[_request_id]} if _request_id in request else {}
+    known = {"request_id": _request_id, "reason": _reason}
+    return {name: request[key] for name, key in known.items() if key in request}
 
 
 def _withhold(record: logging.LogRecord) -> bool:

@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 
 from service.errors import ConfigurationError, TransientError
 from service.ports import JobQueue, Store, WebhookSender
-from service.web.access import AccessLogger, name_requests, protocol_logger
+from service.web.access import AccessLogger, name_requests, note_reason, protocol_logger
 from service.web.health import Health
 from service.web.token import Token
 from service.web.webhooks import RETRY_AFTER_S, Limits, Webhooks
@@ -82,7 +82,9 @@ async def answer_errors_in_json(request: web.Request, handler: Handler) -> web.S
     except web.HTTPException as error:
         if error.status < web.HTTPBadRequest.status_code:
             raise
-        return _error(error.status, error.text or error.reason, _kept_headers(error))
+        reason = error.text or error.reason
+        note_reason(request, reason)
+        return _error(error.status, reason, _kept_headers(error))
     except (TransientError, TimeoutError) as error:
         logger.warning(
             "cannot take a request at present",
