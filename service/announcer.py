@@ -23,6 +23,7 @@ from service.domain import (
     PublishJob,
 )
 from service.errors import ConfigurationError, MoodreelError, NotFoundError, UnknownOutcomeError
+from service.metrics import PUBLICATIONS, telling
 from service.ports import Channel, JobQueue, MediaServer, PosterSource, Store
 
 KEPT_CHANNEL = "store"
@@ -203,8 +204,7 @@ class Announcer:
         self, event: str, members: Sequence[Analysis], channel: Channel
     ) -> Announcement:
         first = members[0]
-        saved_at = [await self._store.saved_at(each.item.ref) for each in members]
-        times = [at for at in saved_at if at is not None]
+        times = [at for each in members if (at := await self._store.saved_at(each.item.ref))]
         if not times:
             raise NotFoundError(f"{first.item.ref}: no analysis is stored any more")
         return Announcement(
@@ -235,9 +235,7 @@ class Announcer:
         return analysis
 
     async def _load_current(self, gathered: Gathered) -> Analysis | None:
-        """Without its scenes and shots: a season may have a thousand episodes, and no message
-        lists them. None where it was replaced or removed since.
-        """
+        """None where it was replaced or removed; else without its scenes: a season has many."""
         if await self._is_gone(gathered.ref):
             return None
         analysis = await self._store.load(gathered.ref)
@@ -268,6 +266,7 @@ def _may_tell(claim: Claim, channel: Channel, *refs: ItemRef) -> bool:
     if claim.state is ClaimState.SENT:
         return False
     if claim.state is ClaimState.UNKNOWN and not (channel.is_repeatable or claim.receipt):
+        PUBLICATIONS.labels(channel.name, "doubtful").inc()
         others = f" (and of {len(refs) - 1} more, each with its own command)" if refs[1:] else ""
         raise UnknownOutcomeError(
             f"nobody knows whether {channel.name} was told of {refs[0]}: an earlier attempt died "
@@ -279,7 +278,8 @@ def _may_tell(claim: Claim, channel: Channel, *refs: ItemRef) -> bool:
 async def _tell(channel: Channel, news: Announcement, former: str, settle: Settle) -> str:
     """Send, and note in the ledger how it went."""
     try:
-        receipt = await channel.send(news, previous_receipt=former)
+        with telling(channel.name):
+            receipt = await channel.send(news, previous_receipt=former)
     except UnknownOutcomeError:
         raise  # and the ledger goes on saying that nobody knows
     except MoodreelError as error:

@@ -21,6 +21,7 @@ from service.domain import (
     Priority,
 )
 from service.errors import NotFoundError, PermanentError, TransientError
+from service.metrics import EVENTS
 from service.ports import JobQueue, MediaServer, Store, Watcher
 from service.wanted import (
     PAGE_SIZE,
@@ -197,6 +198,7 @@ class Follower:
     async def _listen(self, waiting: asyncio.Queue[LibraryEvent | None]) -> None:
         async for event in self._watcher.watch():
             await waiting.put(event)
+            EVENTS.labels(self._server.name, "taken").inc()
         await waiting.put(None)
 
     async def _take(self, events: Sequence[LibraryEvent]) -> None:

@@ -29,6 +29,7 @@ from service.errors import (
     TransientError,
     UnreadableMediaError,
 )
+from service.metrics import FRAMES
 from service.ports import (
     Encoder,
     MediaReader,
@@ -132,6 +133,7 @@ class Examiner:
         if wish is not None:
             vocabulary = look_for(vocabulary, wish.wanted, wish.unwanted)
         async with AsyncExitStack() as stack:
+            stack.callback(notes.measure)
             with notes.timed("probe"):
                 media = await stack.enter_async_context(
                     self._reader.open(item.location, storyboard=item.storyboard)
@@ -259,6 +261,7 @@ class Examiner:
         try:
             with notes.timed("describe"):
                 frames: list[Frame] = [frame async for frame in media.read_frames(plan)]
+                FRAMES.labels("decoded").inc(len(frames))
                 frames.sort(key=partial(_rank, times_s))
                 captions = await captioner.describe(frames, title=analysis.item.title)
         except (TransientError, PermanentError) as error:

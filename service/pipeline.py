@@ -26,6 +26,7 @@ from service.domain import (
 from service.errors import ConfigurationError, MoodreelError, NotFoundError, TransientError
 from service.examiner import WITHOUT, Examiner
 from service.librarian import Librarian
+from service.metrics import STAGE
 from service.politeness import Politeness
 from service.ports import Fingerprinter, MediaServer, Store, TranscriptSource
 from service.wanted import is_current
@@ -85,9 +86,11 @@ class Pipeline:
     async def analyze(self, job: AnalyzeJob) -> None:
         """Ask for the item, watch and listen to it, save what was found, have it told."""
         await self._politeness.wait_for_turn(job)
-        item = await self._without_our_tags(await self._ask_for(job.ref))
+        with STAGE.labels("ask").time():
+            item = await self._without_our_tags(await self._ask_for(job.ref))
         if job.force or not self._is_done(item, await self._status(item)):
-            item = await self._recognise(item)
+            with STAGE.labels("recognise").time():
+                item = await self._recognise(item)
             if job.force or not self._is_done(item, await self._status(item)):
                 await self._examine(item)
         is_news = job.announce and (
@@ -98,14 +101,17 @@ class Pipeline:
     async def _examine(self, item: MediaItem) -> None:
         token = self._tokens[item.ref] = await self._store.begin(item)
         analysis = await self._examiner.examine(item)
-        analysis = replace(analysis, best_match=await self._find_match(analysis))
-        await self._store.save(analysis, token)
+        with STAGE.labels("match").time():
+            analysis = replace(analysis, best_match=await self._find_match(analysis))
+        with STAGE.labels("save").time():
+            await self._store.save(analysis, token)
         del self._tokens[item.ref]
         await self._keep_transcript(item)
 
     async def publish(self, job: PublishJob) -> None:
         """Tell one channel, unless the ledger says that it was told."""
-        await self._announcer.publish(job)
+        with STAGE.labels("publish").time():
+            await self._announcer.publish(job)
 
     async def expand(self, job: ExpandJob) -> None:
         """Have analysed what a show, a season or an album holds."""

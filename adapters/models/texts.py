@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.domain import Float32
+from service.metrics import CACHE
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class TextMemory:
         Known texts do not wait for others that are being encoded.
         """
         keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
-        found = self._find(keys)
+        found, new = self._find(keys), {}
         if len(found) < len(set(keys)):
             # One at a time: the next one probably wants the same vocabulary.
             with self._encoding:
@@ -72,6 +73,8 @@ class TextMemory:
                     made = dict(zip(new, encode(list(new.values())), strict=True))
                     found |= made
                     self._learn(made)
+        CACHE.labels("texts", "hit").inc(len(found) - len(new))
+        CACHE.labels("texts", "miss").inc(len(new))
         return np.stack([found[key] for key in keys])
 
     def _find(self, keys: Sequence[bytes]) -> dict[bytes, Float32]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from service.domain import Float32
 from service.errors import ModelTimeoutError, TransientError
+from service.metrics import FRAMES
 from service.ports import Encoder, MotionEncoder
 
 T = TypeVar("T")
@@ -201,6 +202,7 @@ class EncodingLine:
         return self._scene_timeout_s - min(self._spent.seconds[scene] for scene in scenes)
 
     def _note_vectors(self, batch: Sequence[Sight], seconds: float, vectors: Float32) -> None:
+        FRAMES.labels("embedded").inc(len(batch))
         self._spent.failed_in_a_row.clear()
         per_view_s, start = seconds / len(vectors), 0
         for sight in batch:
@@ -226,6 +228,7 @@ def sees_movement(encoder: Encoder) -> TypeGuard[MotionEncoder]:
 
 
 def _fail(batch: Sequence[Sight], error: str) -> None:
+    FRAMES.labels("lost").inc(len(batch))
     for sight in batch:
         sight.error, sight.views = error, ()
 

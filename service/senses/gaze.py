@@ -20,6 +20,7 @@ from service.detection.sampling import EDGE_S, LOOK_S, Sampling, still
 from service.detection.signals import PictureMeter, PictureSignals
 from service.detection.views import VIEW_COUNT, CentreBudget, centre_view, full_view
 from service.domain import Float32, Frame, SamplePlan, UInt8
+from service.metrics import CACHE, FRAMES
 from service.ports import Encoder
 from service.senses.clips import ClipCutter
 from service.senses.encoding import EncodingLine, Sight, sees_movement
@@ -27,6 +28,8 @@ from service.senses.encoding import EncodingLine, Sight, sees_movement
 DENSE_GAP_S, SPARSE_GAP_S = 0.25, 2.0
 """Between two encoded frames of one shot: where everything is looked at closely, and in long media.
 Context is pooled over 3 s; a picture costs the model as much as two seconds of film the decoder."""
+DECODED = FRAMES.labels("decoded")
+KNOWN_LOOKS, NEW_LOOKS = CACHE.labels("looks", "hit"), CACHE.labels("looks", "miss")
 LONGEST_SCENE_S = 60.0
 """Frames further apart do not share a limit of time, although no cut was seen between them."""
 
@@ -97,6 +100,7 @@ class Gaze:
 
     def _measure(self, frame: Frame) -> tuple[bool, float]:
         """Whether a frame is worth encoding, and the scene that it lies in."""
+        DECODED.inc()
         is_worthy = self._meter.add(frame, is_candidate=not self._is_outdone(frame))
         if is_worthy:
             self._bars.add(frame.image)
@@ -155,7 +159,9 @@ class Gaze:
             self._latest = self._sights[key]  # the coarse pass has had it
         elif self._meter.worth is Worth.SAME and self._latest is not None:
             self._sights[key] = self._latest
+            KNOWN_LOOKS.inc()
         else:
+            NEW_LOOKS.inc()
             self._latest = self._sights[key] = Sight(time_s=key, scene_s=scene_s)
             self._send(frame, self._latest, line)
 

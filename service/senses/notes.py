@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from service.errors import MissingModelError
+from service.metrics import STAGE
 from service.ports import Encoder, SoundEncoder, SoundTagger
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,11 @@ class Notes:
             yield
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began_at
+
+    def measure(self) -> None:
+        """Let the monitors know how long the item was in each stage, however it ended."""
+        for stage, seconds in self.seconds.items():
+            STAGE.labels(stage).observe(seconds)
 
     async def open(self, open_model: Callable[[], Awaitable[Model]]) -> Model | None:
         """A model, or None and a note that it is missing; one that is turned off is not missed."""
