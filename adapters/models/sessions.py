@@ -228,12 +228,14 @@ class Session:
         try:
             loaded = start_graph(self._path, self._options, self._providers, self._start)
         except UNLOADABLE as error:
+            self._options.note_load(self._model, self._path, str(error))
             raise MissingModelError(
                 self._model,
                 f"{self._model}: {self._path} cannot be loaded, it is broken or incomplete "
                 f"({str(error).strip()}); replace it, or: moodreel models pull --force "
                 f"{self._model}",
             ) from error
+        self._options.note_load(self._model, self._path, "")
         wanted = short_name(self._providers[0])
         if loaded.device != wanted:
             logger.warning(

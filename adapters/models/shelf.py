@@ -17,6 +17,7 @@ from adapters.models import calibrations
 from adapters.models.catalog import CATALOG
 from adapters.models.directory import read_directory
 from adapters.models.fingerprints import fingerprint
+from adapters.models.health import LoadLog
 from adapters.models.hub import FileCheck, ModelHub, Verdict
 from adapters.models.inventory import hears_with_its_eyes, locate_model, open_hub, session_options
 from adapters.models.opening import HearingEncoder, Opened, PictureEncoder, open_model
@@ -36,6 +37,7 @@ from adapters.models.tokenizer import RULES_VERSION
 from adapters.models.yamnet import YamnetTagger
 from service.domain import Finding, Severity
 from service.errors import ConfigurationError, MissingModelError
+from service.metrics import LOAD_OUTCOMES, MODEL_LOADS, begin_at_zero
 
 logger = logging.getLogger(__name__)
 
@@ -94,11 +96,14 @@ class Shelf:
         self._hub = hub or open_hub(settings)
         self._catalog = catalog
         self._clock = clock
-        self._options = session_options(settings)
+        self._loads = LoadLog()
+        self._options = replace(session_options(settings), note_load=self._loads.note)
         for place in PLACES:
             located = self._locate(place)
             if isinstance(located, Model) and not isinstance(located.spec, place.kinds):
                 raise _wrong_kind(place, located)
+            if located is not None:
+                begin_at_zero(MODEL_LOADS, [located.name], LOAD_OUTCOMES)
         self._opened: dict[Located, tuple[Model, Opened]] = {}
         self._versions: dict[Located | None, str] = {}
         self._locks: defaultdict[Located, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -132,6 +137,10 @@ class Shelf:
         """Which models are here, which are not, and how to get them. Downloads nothing."""
         return [await asyncio.to_thread(self._check_one, place) for place in PLACES]
 
+    async def health(self) -> Sequence[Finding]:
+        """What is known to be wrong with them, without a path; loads and fetches nothing."""
+        return await asyncio.to_thread(lambda: [self._judge(place) for place in PLACES])
+
     async def aclose(self) -> None:
         """Free the models' memory. What is opened afterwards loads anew."""
         opened = [model for _, model in self._opened.values()]
@@ -146,7 +155,8 @@ class Shelf:
             raise MissingModelError("", f"{place.setting} is {OFF}")
         async with self._locks[located]:
             if located not in self._opened:
-                self._opened[located] = await asyncio.to_thread(self._make, located)
+                with self._loads.opening(located):
+                    self._opened[located] = await asyncio.to_thread(self._make, located)
             model, opened = self._opened[located]
         if not isinstance(model.spec, place.kinds):
             raise _wrong_kind(place, model)
@@ -225,6 +235,16 @@ class Shelf:
             )
             raise
         self._failures.pop(model.name, None)
+
+    def _judge(self, place: Place) -> Finding:
+        located = self._locate(place)
+        if located is None:
+            return Finding(subject=place.setting, severity=Severity.OK, message="turned off")
+        opened = self._opened.get(located)
+        is_named = place.field in self._settings.model_fields_set
+        return self._loads.judge(
+            located, opened[0] if opened else None, self._hub, is_named=is_named
+        )
 
     def _check_one(self, place: Place) -> Finding:
         located = self._locate(place)

@@ -28,8 +28,14 @@ UNLOADABLE = (
 )
 """What onnxruntime raises for files that are broken, truncated, or of an operator set too new, and
 where a provider does not start."""
+NoteLoad = Callable[[str, Path, str], None]
+"""Hears of each load of a graph: its model, its file, and what was wrong; empty where nothing."""
 Start = Callable[..., Any]
 """``onnxruntime.InferenceSession``, or what stands in for it."""
+
+
+def _nobody_hears(_model: str, _path: Path, _problem: str) -> None:
+    """What models are opened for once, as commands do, is not watched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +49,7 @@ class SessionOptions:
     """``CPU``, ``GPU``, ``NPU``; empty for OpenVINO's own choice."""
     idle_s: float = 0.0
     """Seconds without use after which a session is unloaded; 0 keeps it."""
+    note_load: NoteLoad = _nobody_hears
 
 
 @dataclass(frozen=True, slots=True, eq=False)
