@@ -56,6 +56,11 @@ class DatabaseStore(DatabaseLedger):
     analysis or transcript travels in pieces first, and the last call puts them together.
     """
 
+    @property
+    def transport(self) -> Transport:
+        """How its database is reached, for those who look after it."""
+        return self._transport
+
     async def begin(self, item: MediaItem) -> int:
         token: int = await self._transport.call("moodreel_begin", {"item": dump_item(item)})
         return token

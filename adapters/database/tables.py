@@ -72,13 +72,18 @@ RESULTS = (
 
 QUEUE = tuple(
     Table(schema="procrastinate", name=name, key=("id",))
-    for name in ("procrastinate_jobs", "procrastinate_events")
+    for name in ("procrastinate_workers", "procrastinate_jobs", "procrastinate_events")
 )
-"""Jobs, and what became of them."""
+"""Who does jobs, jobs, and what became of them."""
 
-FLEETING = ("moodreel.uploads", "procrastinate.procrastinate_workers",
-            "procrastinate.procrastinate_periodic_defers")  # fmt: skip
-"""Worth nothing once their process is gone."""
+VIEWS = ("public.scene_clip_metadata",)
+
+FLEETING = (
+    "moodreel.uploads",
+    "moodreel.webhook_arrivals",
+    "procrastinate.procrastinate_periodic_defers",
+)
+"""Worth nothing once their process is gone, or elsewhere."""
 
 HISTORIES = ("supabase_migrations.schema_migrations", "procrastinate.applied_migrations")
 """Kept by those who change the schema."""
@@ -123,3 +128,16 @@ async def count(connection: Connection, tables: Iterable[Table]) -> dict[str, in
         query = sql.SQL("select count(*) from {}").format(table.identifier)
         [(counts[table.full_name],)] = await (await connection.execute(query)).fetchall()
     return counts
+
+
+async def others(connection: Connection) -> tuple[str, ...]:
+    """Tables and views of this database that are not ours, such as an owner's own reports."""
+    known = {table.full_name for table in (*RESULTS, *QUEUE)} | {*VIEWS, *FLEETING, *HISTORIES}
+    cursor = await connection.execute(
+        "select n.nspname || '.' || c.relname from pg_class c "
+        "join pg_namespace n on n.oid = c.relnamespace "
+        "where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname !~ '^pg_' "
+        "and n.nspname <> 'information_schema' and not exists (select from pg_depend d "
+        "where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e') order by 1"
+    )
+    return tuple(name for (name,) in await cursor.fetchall() if name not in known)
