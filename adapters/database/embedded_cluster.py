@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from adapters.database.binaries import PostgresBinaries
-from adapters.database.embedded_user import ServerUser, check_has_name, run
+from adapters.database.embedded_user import ServerUser, lend_name, run
 from service.errors import ConfigurationError, TransientError
 
 SUPERUSER = "postgres"
@@ -91,7 +91,7 @@ def initialise(
         TransientError: ``initdb`` failed; its own words are in the message.
         ConfigurationError: It would, since our user has no name.
     """
-    check_has_name()
+    names = lend_name(pgdata.parent)
     for unfinished in pgdata.parent.glob(f"{pgdata.name}.new-*"):
         shutil.rmtree(unfinished, ignore_errors=True)
     fresh = Path(tempfile.mkdtemp(prefix=f"{pgdata.name}.new-", dir=pgdata.parent))
@@ -102,7 +102,7 @@ def initialise(
         command.append("--no-sync")
     elif sys.platform == "linux" and binaries.major >= _SYNC_METHODS_SINCE:
         command.append("--sync-method=syncfs")  # one flush, not one for each of 1,000 files
-    made = run(command, user)
+    made = run(command, user, variables=names)
     if made.returncode != 0:
         shutil.rmtree(fresh, ignore_errors=True)
         said = (made.stderr or made.stdout).strip()

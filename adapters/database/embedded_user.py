@@ -6,7 +6,8 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -15,6 +16,12 @@ from service.errors import ConfigurationError
 
 if sys.platform != "win32":
     import pwd
+
+_NSS_WRAPPER = (
+    "usr/lib/*/libnss_wrapper.so",  # Debian, Ubuntu
+    "usr/lib64/libnss_wrapper.so",  # Red Hat's family
+    "usr/lib/libnss_wrapper.so",  # Alpine, Arch
+)
 
 
 class Identity(TypedDict, total=False):
@@ -39,9 +46,13 @@ class ServerUser:
 
 
 def run(
-    command: Sequence[str], user: ServerUser | None, *, home: Path | None = None
+    command: Sequence[str],
+    user: ServerUser | None,
+    *,
+    home: Path | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end, with nothing of our environment."""
+    """Run a program to its end, with nothing of our environment but these variables."""
     identity: Identity = {} if user is None else user.identity
     return subprocess.run(  # noqa: S603  programs that the operator installed or named
         command,
@@ -50,7 +61,7 @@ def run(
         text=True,
         stdin=subprocess.DEVNULL,
         cwd="/",
-        env=environment(Path(command[0]).parent, home=home),
+        env={**environment(Path(command[0]).parent, home=home), **(variables or {})},
         **identity,
     )
 
@@ -94,20 +105,37 @@ def _name(uid: int) -> str:
         return str(uid)
 
 
-def check_has_name() -> None:
-    """Make sure that ``initdb`` can look up who we are; the server itself need not.
+def lend_name(directory: Path) -> dict[str, str]:
+    """Variables with which ``initdb`` finds a name for who we are; the server itself needs none.
+
+    Nothing where we have one. Else, as in a container that runs as any user, the library
+    nss_wrapper answers out of a file.
+
+    Args:
+        directory: Where that file may be written.
 
     Raises:
-        ConfigurationError: Our number has no name, as in a container that runs as any user.
+        ConfigurationError: Our number has no name, and that library is not installed.
     """
-    try:
-        pwd.getpwuid(os.geteuid())
-    except KeyError as error:
+    user, group = os.geteuid(), os.getegid()
+    with suppress(KeyError):
+        pwd.getpwuid(user)
+        return {}
+    library = next((path for place in _NSS_WRAPPER for path in Path("/").glob(place)), None)
+    if library is None:
         raise ConfigurationError(
-            f"user id {os.geteuid()} has no name on this machine (in /etc/passwd), and Postgres's "
-            "initdb wants one: run Moodreel as a user that has one (a container: as one that its "
-            "image knows, or as root), or set DATABASE_URL to a Postgres elsewhere"
-        ) from error
+            f"user id {user} has no name on this machine (in /etc/passwd), and Postgres's initdb "
+            "wants one: run Moodreel as a user that has one (a container: as one that its image "
+            "knows, or as root), or install nss_wrapper (Debian: libnss-wrapper), or set "
+            "DATABASE_URL to a Postgres elsewhere"
+        )
+    names = directory / "passwd"
+    names.write_text(f"moodreel:x:{user}:{group}::/:/bin/false\n")
+    return {
+        "LD_PRELOAD": str(library),
+        "NSS_WRAPPER_PASSWD": str(names),
+        "NSS_WRAPPER_GROUP": os.devnull,
+    }
 
 
 def check_reachable(directory: Path, user: ServerUser) -> None:

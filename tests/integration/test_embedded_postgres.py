@@ -208,13 +208,25 @@ def test_an_ordinary_user_needs_no_root(new_directory):
         )
 
 
+HAS_NSS_WRAPPER = any(Path("/usr/lib").glob("*/libnss_wrapper.so"))
+
+
 @as_root
+@pytest.mark.skipif(HAS_NSS_WRAPPER, reason="nss_wrapper is installed, and lends a name")
 def test_a_user_without_a_name_is_told_so(new_directory):
     os.chown(new_directory, NAMELESS, NAMELESS)
     with Owner(new_directory / "data", user_id=NAMELESS) as owner:
         answer = owner.answer()
     assert answer.startswith("ConfigurationError")
     assert f"user id {NAMELESS} has no name" in answer
+
+
+@as_root
+@pytest.mark.skipif(not HAS_NSS_WRAPPER, reason="nss_wrapper is not installed (libnss-wrapper)")
+def test_nss_wrapper_lends_a_name_to_a_user_without_one(new_directory):
+    os.chown(new_directory, NAMELESS, NAMELESS)
+    with Owner(new_directory / "data", user_id=NAMELESS) as owner:
+        assert ask(owner.dsn(), "select 1") == (1,)
 
 
 @as_root
