@@ -57,6 +57,11 @@ class Receipt:
         return f"{self.message_id}?{query}" if query else self.message_id
 
 
+UNREACHED = (
+    "See that this machine reaches Discord (its DNS, its firewall, a proxy); cards wait meanwhile."
+)
+
+
 class DiscordChannel:
     """Posts and edits cards through one webhook.
 
@@ -123,7 +128,7 @@ class DiscordChannel:
             fix = f"{NEW_WEBHOOK}{self._route.setting}"
             return (self._finding(Severity.ERROR, str(error), fix),)
         except (TransientError, PermanentError) as error:
-            return (self._finding(Severity.WARNING, str(error)),)
+            return (self._finding(Severity.WARNING, str(error), UNREACHED),)
         name = shorten(str(answer.get("name") or "unnamed"), 80)
         return (self._finding(Severity.OK, f"posts through the webhook {name!r}"),)
 

@@ -47,6 +47,9 @@ _SERVER_ERROR = 500
 """JetStream borrows HTTP's status codes."""
 
 
+UNREACHED = "Start that NATS server, or correct NATS_URL; events wait meanwhile."
+
+
 class NatsChannel:
     """Publishes events over one connection, which is made when there is something to tell.
 
@@ -105,7 +108,7 @@ class NatsChannel:
             except (TimeoutError, OSError, Error) as error:
                 told = self._translate(error)
                 await self._drop()
-                return (self._finding(Severity.ERROR, str(told)),)
+                return (self._finding(Severity.ERROR, str(told), UNREACHED),)
         kept = f"the stream {stream} keeps them" if stream else "no stream keeps them"
         return (self._finding(Severity.OK, f"publishes events at {self._label}; {kept}"),)
 
@@ -210,8 +213,8 @@ class NatsChannel:
         except (TimeoutError, OSError, Error):
             pass  # it is gone already
 
-    def _finding(self, severity: Severity, message: str) -> Finding:
-        return Finding(subject=self.name, severity=severity, message=message)
+    def _finding(self, severity: Severity, message: str, fix: str = "") -> Finding:
+        return Finding(subject=self.name, severity=severity, message=message, fix=fix)
 
 
 def open_channels(store: Store) -> Iterator[Channel]:  # noqa: ARG001  as every channel's is called

@@ -754,6 +754,17 @@ class TagEdit:
     """Only those that were not there before: what may be taken back."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """What a sender of webhooks sent last. Times are UTC; None: never, as far as is known."""
+
+    sender: str
+    taken_at: datetime | None = None
+    refused_at: datetime | None = None
+    refusal: str = ""
+    """Why."""
+
+
 class ClaimState(StrEnum):
     """What the ledger says of one event on one channel."""
 

@@ -15,6 +15,7 @@ from typing import Protocol, runtime_checkable
 from service.domain import (
     Analysis,
     Announcement,
+    Arrival,
     AudioWindow,
     Backlog,
     Calibration,
@@ -506,6 +507,12 @@ class Store(Protocol):
         """Up to when a server's changes are known; None: it was never asked."""
 
     async def note_reconciled(self, server: str, at: datetime) -> None: ...
+
+    async def note_arrivals(self, arrivals: Collection[Arrival]) -> None:
+        """Keep when webhooks came last; of several notes about a sender the latest counts."""
+
+    async def list_arrivals(self) -> Sequence[Arrival]:
+        """By sender."""
 
     async def save_transcript(self, ref: ItemRef, lines: Sequence[TranscriptLine]) -> None:
         """Replace an item's transcript."""

@@ -37,6 +37,13 @@ class ServiceSettings(Configuration):
     port: int = Field(
         default=8686, alias="MOODREEL_PORT", ge=0, le=65535, description="Port to listen on."
     )
+    public_url: str = Field(
+        default="",
+        alias="MOODREEL_PUBLIC_URL",
+        pattern=r"^(https?://[^\s/?#]+(/[^\s?#]*)?)?$",
+        description="How media servers and people reach this service, such as "
+        "http://moodreel:8686. By default made of the host's name and the port.",
+    )
     webhook_token: SecretStr | None = Field(
         default=None,
         alias="MOODREEL_WEBHOOK_TOKEN",

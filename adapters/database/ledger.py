@@ -15,7 +15,7 @@ from adapters.database.records import (
     storable,
 )
 from adapters.database.transports import Transport
-from service.domain import Claim, Gathered, ItemRef, Json, TagEdit
+from service.domain import Arrival, Claim, Gathered, ItemRef, Json, TagEdit
 
 PAGE_SIZE = 5_000
 """Rows of an answer: under half a megabyte of the ids of any known media server."""
@@ -85,6 +85,29 @@ class DatabaseLedger:
     async def note_reconciled(self, server: str, at: datetime) -> None:
         request = {"server": storable(server), "at": dump_time(at)}
         await self._transport.call("moodreel_note_reconciled", request)
+
+    async def note_arrivals(self, arrivals: Collection[Arrival]) -> None:
+        rows = [
+            {
+                "sender": storable(arrival.sender),
+                "taken_at": arrival.taken_at and dump_time(arrival.taken_at),
+                "refused_at": arrival.refused_at and dump_time(arrival.refused_at),
+                "refusal": storable(arrival.refusal),
+            }
+            for arrival in arrivals
+        ]
+        await self._transport.call("moodreel_note_arrivals", {"arrivals": rows})
+
+    async def list_arrivals(self) -> Sequence[Arrival]:
+        return [
+            Arrival(
+                sender=row["sender"],
+                taken_at=row["taken_at"] and load_time(row["taken_at"]),
+                refused_at=row["refused_at"] and load_time(row["refused_at"]),
+                refusal=row["refusal"],
+            )
+            for row in await self._transport.call("moodreel_list_arrivals", {})
+        ]
 
     async def note_tag_edit(self, edit: TagEdit) -> None:
         request = {**dump_ref(edit.ref), "added": storable(edit.added)}

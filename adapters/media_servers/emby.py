@@ -172,6 +172,11 @@ class EmbyServer:
             return [FINDINGS.unreachable(error)]
         return [FINDINGS.judge_version(text(info.get("Version"))), await self._check_paths()]
 
+    @property
+    def ahead_s(self) -> float | None:
+        """Its clock against ours, as of the latest answer."""
+        return self._api.http.ahead_s
+
     async def aclose(self) -> None:
         await self._api.http.aclose()
 

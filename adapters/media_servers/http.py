@@ -73,6 +73,8 @@ class JsonClient:
         self._url_setting = url_setting
         self._key_setting = key_setting
         self._session: aiohttp.ClientSession | None = None
+        self.ahead_s: float | None = None
+        """By how much the server's clock is ahead of ours, to the second; None: it did not say."""
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
         """Fetch an object.
@@ -174,6 +176,7 @@ class JsonClient:
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
+                self.ahead_s = _ahead_s(response)
                 self._require_success(response, what)
                 content = await _read_bounded(response, what, max_bytes)
                 return Answer(body=content, content_type=response.content_type)
@@ -233,6 +236,14 @@ def _retry_after_s(response: aiohttp.ClientResponse) -> float | None:
     except (ValueError, OverflowError):  # the latter: a year of twenty digits
         return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
+
+
+def _ahead_s(response: aiohttp.ClientResponse) -> float | None:
+    """What the header ``Date`` is ahead of our clock; a server answers within a moment."""
+    try:
+        return _seconds_until(response.headers.get("Date", ""))
+    except (ValueError, OverflowError):
+        return None
 
 
 def _seconds_until(value: str) -> float:

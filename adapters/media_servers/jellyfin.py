@@ -198,6 +198,11 @@ class JellyfinServer:
         """
         return await self._doctor.fix_webhook(address, token)
 
+    @property
+    def ahead_s(self) -> float | None:
+        """Its clock against ours, as of the latest answer."""
+        return self._api.http.ahead_s
+
     async def aclose(self) -> None:
         await self._api.aclose()
 

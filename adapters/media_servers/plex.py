@@ -188,6 +188,11 @@ class PlexServer:
         version = FINDINGS.judge_version(text(info.get("version")))
         return [version, await self._check_webhooks(info), await self._check_paths()]
 
+    @property
+    def ahead_s(self) -> float | None:
+        """Its clock against ours, as of the latest answer."""
+        return self._api.http.ahead_s
+
     async def aclose(self) -> None:
         await self._api.http.aclose()
 

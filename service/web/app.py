@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler
 from service.errors import ConfigurationError, TransientError
 from service.ports import JobQueue, Store, WebhookSender
 from service.web.access import AccessLogger, name_requests, note_reason, protocol_logger
+from service.web.arrivals import Arrivals
 from service.web.health import Health
 from service.web.token import Token
 from service.web.webhooks import RETRY_AFTER_S, Limits, Webhooks
@@ -49,6 +50,7 @@ def create_app(
     Raises:
         ConfigurationError: The token is empty.
     """
+    arrivals = Arrivals(store, senders)
     webhooks = Webhooks(
         senders=senders,
         servers=servers,
@@ -56,11 +58,13 @@ def create_app(
         store=store,
         token=Token(token),
         limits=limits,
+        arrivals=arrivals,
     )
     health = Health(queue, store)
     app = web.Application(
         client_max_size=limits.body_bytes, middlewares=[name_requests, answer_errors_in_json]
     )
+    app.cleanup_ctx.append(arrivals.save_until_cleanup)
     app.add_routes(
         [
             web.post("/webhooks", webhooks.receive_any),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -22,7 +23,9 @@ from service.domain import (
 )
 from service.errors import BadPayloadError, ConfigurationError
 from service.ports import JobQueue, Store, WebhookSender
+from service.web.arrivals import ANY, Arrivals
 from service.web.commits import Commits
+from service.web.counting import SENDER
 from service.web.token import Token
 
 logger = logging.getLogger(__name__)
@@ -68,7 +71,9 @@ class Webhooks:
         store: Store,
         token: Token,
         limits: Limits,
+        arrivals: Arrivals,
     ) -> None:
+        self._arrivals = arrivals
         self._senders = senders
         self._servers = servers
         self._commits = Commits(queue)
@@ -83,27 +88,42 @@ class Webhooks:
         configured, 408 and 413 for a body too slow or too long, 400 for one that cannot be
         understood, 503 while the database is away: the sender's log then shows what was not taken.
         """
-        self._token.require(request)
-        sender = self._senders.get(request.match_info["name"])
-        if sender is None:
-            raise web.HTTPNotFound(text=f"no such sender; known: {self._names()}")
-        return await self._take(sender, await self._read_body(request), _content_type(request))
+        name = request.match_info["name"]
+        with self._noting_refusals(name):
+            self._token.require(request)
+            sender = self._senders.get(name)
+            if sender is None:
+                raise web.HTTPNotFound(text=f"no such sender; known: {self._names()}")
+            return await self._take(sender, await self._read_body(request), _content_type(request))
 
     async def receive_any(self, request: web.Request) -> web.Response:
         """As ``receive``, from whoever the body shows to be its sender; else 400."""
-        self._token.require(request)
-        body = await self._read_body(request)
-        content_type = _content_type(request)
+        with self._noting_refusals(ANY):
+            self._token.require(request)
+            body = await self._read_body(request)
+            sender = self._recognise(body, _content_type(request))
+            request[SENDER] = sender.name
+            return await self._take(sender, body, _content_type(request))
+
+    def _recognise(self, body: bytes, content_type: str) -> WebhookSender:
         found = [
             sender for sender in self._senders.values() if sender.recognises(body, content_type)
         ]
-        if len(found) != 1:
-            names = " and ".join(sender.name for sender in found) or "none of them"
-            raise web.HTTPBadRequest(
-                text=f"a body like this is sent by {names}; known: {self._names()}; "
-                "each has an address of its own, /webhooks/NAME"
-            )
-        return await self._take(found[0], body, content_type)
+        if len(found) == 1:
+            return found[0]
+        names = " and ".join(sender.name for sender in found) or "none of them"
+        raise web.HTTPBadRequest(
+            text=f"a body like this is sent by {names}; known: {self._names()}; "
+            "each has an address of its own, /webhooks/NAME"
+        )
+
+    @contextmanager
+    def _noting_refusals(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except web.HTTPException as error:
+            self._arrivals.refuse(name, error.text or error.reason)
+            raise
 
     async def _take(self, sender: WebhookSender, body: bytes, content_type: str) -> web.Response:
         try:
@@ -116,6 +136,7 @@ class Webhooks:
             return await self._commit(sender.name, events)
 
     async def _commit(self, sender: str, events: Sequence[WebhookEvent]) -> web.Response:
+        self._arrivals.take(sender)
         deleted = [event.ref for event in events if _is_deleted_item(event)]
         jobs = [job for event in events for job in self._plan(event)]
         for ref in deleted:

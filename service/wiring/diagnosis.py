@@ -19,7 +19,7 @@ from adapters.queue import ProcrastinateQueue
 from publisher import open_channels
 from service.domain import Finding, Severity
 from service.errors import MoodreelError, TransientError
-from service.ports import MediaServer, Store
+from service.ports import MediaServer, Store, Watcher
 from service.settings import DetectionSettings, ServiceSettings, prepare_data_dir, webhook_token
 from service.vocabulary import load_vocabulary
 from service.wiring.database import start_embedded
@@ -27,6 +27,8 @@ from service.wiring.house import open_servers, tag_keepers
 from service.wiring.surroundings import (
     check_data_dir,
     check_service,
+    judge_arrival,
+    judge_clock,
     judge_queue,
     judge_reconciled,
     list_addresses,
@@ -43,6 +45,15 @@ class WebhookFixer(Protocol):
 
     async def fix_webhook(self, address: str, token: str) -> Finding:
         """Have it tell an address what is new; say whether it will."""
+
+
+@runtime_checkable
+class Timekeeper(Protocol):
+    """A media server whose answers say what time it is there."""
+
+    @property
+    def ahead_s(self) -> float | None:
+        """By how much its clock was ahead of ours at its latest answer."""
 
 
 async def diagnose(
@@ -174,7 +185,10 @@ def _server_check(name: str, settings: ServiceSettings, base: str, *, fix: bool)
         if fix and isinstance(server, WebhookFixer):
             token = webhook_token(settings)
             fixed = [await server.fix_webhook(webhook_address(base, name), token)]
-        return [*fixed, *await server.check()]
+        found = [*fixed, *await server.check()]
+        if isinstance(server, Timekeeper) and server.ahead_s is not None:
+            found.append(judge_clock(name, server.ahead_s))
+        return found
 
     return check
 
@@ -195,10 +209,12 @@ async def _check_database(stack: AsyncExitStack, settings: ServiceSettings) -> S
     findings = list(await store.check())
     if any(finding.severity is Severity.ERROR for finding in findings):
         return findings
-    findings += [
-        judge_reconciled(name, await store.reconciled_at(name), settings.reconcile_minutes)
-        for name in _open_sound_servers(stack)
-    ]
+    arrivals = await store.list_arrivals()
+    for name, server in _open_sound_servers(stack).items():
+        if not isinstance(server, Watcher):
+            findings.append(judge_arrival(name, arrivals))
+        asked_at = await store.reconciled_at(name)
+        findings.append(judge_reconciled(name, asked_at, settings.reconcile_minutes))
     queue = await ProcrastinateQueue.open(dsn)
     stack.push_async_callback(queue.aclose)
     return [*findings, judge_queue(await queue.counts())]

@@ -12,7 +12,7 @@ from tempfile import NamedTemporaryFile
 
 import aiohttp
 
-from service.domain import Finding, Severity
+from service.domain import Arrival, Finding, Severity
 from service.settings import ServiceSettings, prepare_data_dir
 
 EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104  compared with, not bound
@@ -23,6 +23,8 @@ LITTLE_SPACE, HARDLY_SPACE = 2 * GIGABYTE, GIGABYTE // 4
 """The embedded database takes 40 MB when empty and some 100 MB for 1,000 films; Postgres stops at
 once where its log cannot be written."""
 ANSWER_S = 5.0
+CLOCKS_APART_S = 60.0
+"""Ten minutes are what asking for changes allows for; one is what somebody should hear of."""
 LATE = 3
 """So many rounds of asking missed are no accident."""
 BY_HEADER = "a header X-Moodreel-Token with the token"
@@ -40,6 +42,12 @@ FILE_MANAGERS = ("sonarr", "radarr")
 
 def own_address(settings: ServiceSettings) -> str:
     """How others reach the service, as far as its settings say."""
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    return _bound_address(settings)
+
+
+def _bound_address(settings: ServiceSettings) -> str:
     host = socket.gethostname() if settings.host in EVERYWHERE else settings.host
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
@@ -123,7 +131,7 @@ def judge_space(path: Path, free_bytes: int) -> Finding:
 async def check_service(settings: ServiceSettings) -> Sequence[Finding]:
     """Whether somebody takes webhooks, where the settings say so."""
     host = "127.0.0.1" if settings.host in EVERYWHERE else settings.host
-    address = own_address(settings.model_copy(update={"host": host}))
+    address = _bound_address(settings.model_copy(update={"host": host}))
     timeout = aiohttp.ClientTimeout(total=ANSWER_S)
     try:
         async with (
@@ -155,6 +163,37 @@ def judge_reconciled(
     return _ok(subject, message)
 
 
+def judge_arrival(server: str, arrivals: Sequence[Arrival], now: datetime | None = None) -> Finding:
+    """Whether a server's webhooks come, and are taken."""
+    subject, now = f"{server}/webhooks", now or datetime.now(UTC)
+    arrival = next((known for known in arrivals if known.sender == server), Arrival(sender=server))
+    taken_at, refused_at = arrival.taken_at, arrival.refused_at
+    if refused_at is not None and (taken_at is None or refused_at > taken_at):
+        return _warning(
+            subject,
+            f"the last one came {_ago(now - refused_at)} and was refused: {arrival.refusal}",
+            f"Compare what {server} sends with the line `webhooks/{server}` above, then send one "
+            "again.",
+        )
+    if taken_at is None:
+        return _ok(subject, f"none has come from {server} yet; it is asked now and then instead")
+    return _ok(subject, f"the last one came {_ago(now - taken_at)}")
+
+
+def judge_clock(server: str, away_s: float) -> Finding:
+    """Whether a server's clock agrees with ours: what is news is told by the time."""
+    subject = f"{server}/clock"
+    if abs(away_s) <= CLOCKS_APART_S:
+        return _ok(subject, f"its clock agrees with this machine's within {CLOCKS_APART_S:.0f} s")
+    which = "ahead of" if away_s > 0 else "behind"
+    return _warning(
+        subject,
+        f"its clock is {_length(abs(away_s))} {which} this machine's: new items may be taken for "
+        "old ones, or be noticed late",
+        "Have both machines set their clocks by NTP (timedatectl set-ntp true).",
+    )
+
+
 def judge_queue(counts: Mapping[str, int]) -> Finding:
     """Whether jobs are done, and done well."""
     waiting, running, failed = (counts.get(name, 0) for name in ("waiting", "running", "failed"))
@@ -166,6 +205,10 @@ def judge_queue(counts: Mapping[str, int]) -> Finding:
         fix = "Start `moodreel run` or `moodreel work`; where it runs, its log says why it pauses."
         return _warning("queue", message, fix)
     return _ok("queue", message)
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"  # noqa: PLR2004  as below
 
 
 def _ago(age: timedelta) -> str:

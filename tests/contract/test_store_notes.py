@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from adapters.database.records import LONGEST_TEXT, LONGEST_TRANSCRIPT
-from service.domain import ItemRef, TagEdit, TranscriptLine
+from service.domain import Arrival, ItemRef, TagEdit, TranscriptLine
 from service.errors import NotFoundError
 from tests.support.stores import analyzed, make_item
 
@@ -156,3 +156,25 @@ async def test_a_server_was_never_asked_until_it_is_noted_and_the_last_word_coun
     found = await store.reconciled_at("jellyfin")
     assert found == earlier
     assert found.tzinfo is UTC
+
+
+async def test_of_several_notes_about_a_senders_webhooks_the_latest_counts(store):
+    assert await store.list_arrivals() == []
+    first, later = (datetime(2026, 11, 20, hour, tzinfo=UTC) for hour in (1, 2))
+    await store.note_arrivals(
+        [
+            Arrival(sender="plex", taken_at=later),
+            Arrival(sender="emby", refused_at=later, refusal="a token \x00 of another"),
+        ]
+    )
+    await store.note_arrivals(
+        [
+            Arrival(sender="plex", taken_at=first, refused_at=first, refusal="too long"),
+            Arrival(sender="emby", refused_at=first, refusal="too slow"),
+        ]
+    )
+    await store.note_arrivals([])
+    assert await store.list_arrivals() == [
+        Arrival(sender="emby", refused_at=later, refusal="a token \ufffd of another"),
+        Arrival(sender="plex", taken_at=later, refused_at=first, refusal="too long"),
+    ]

@@ -10,12 +10,14 @@ from unittest.mock import patch
 
 import pytest
 
-from service.domain import Severity
+from service.domain import Arrival, Finding, Severity
 from service.settings import ServiceSettings
 from service.wiring.reels import open_screening
 from service.wiring.replaying import guess_content_type
 from service.wiring.surroundings import (
     check_data_dir,
+    judge_arrival,
+    judge_clock,
     judge_queue,
     judge_reconciled,
     judge_space,
@@ -153,6 +155,38 @@ def test_a_server_that_was_not_asked_for_long_is_noticed():
     assert judge(None) is Severity.WARNING
     told = judge_reconciled("jellyfin", now - timedelta(days=9), 15, now).message
     assert told == "jellyfin was last asked 9 days ago what changed"
+
+
+def test_webhooks_that_are_refused_or_never_came_are_noticed():
+    now = datetime(2026, 11, 20, tzinfo=UTC)
+    earlier, later = now - timedelta(hours=3), now - timedelta(minutes=5)
+
+    def judge(**known: object) -> Finding:
+        return judge_arrival("jellyfin", [Arrival(sender="jellyfin", **known)], now)  # type: ignore[arg-type]
+
+    refused = judge(taken_at=earlier, refused_at=later, refusal="wrong or missing token")
+    assert refused.severity is Severity.WARNING
+    assert "5 minutes ago" in refused.message
+    assert "wrong or missing token" in refused.message
+    mended = judge(taken_at=later, refused_at=earlier, refusal="wrong or missing token")
+    assert mended.severity is Severity.OK
+    assert mended.message == "the last one came 5 minutes ago"
+    never = judge_arrival("jellyfin", [Arrival(sender="plex", taken_at=now)], now)
+    assert "none has come" in never.message
+
+
+def test_a_clock_that_is_wrong_is_noticed():
+    assert judge_clock("jellyfin", -59.0).severity is Severity.OK
+    ahead = judge_clock("jellyfin", 3600.0)
+    assert (ahead.severity, "60 minutes ahead of" in ahead.message) == (Severity.WARNING, True)
+    assert "90 s behind" in judge_clock("jellyfin", -90.0).message
+
+
+def test_the_address_is_the_public_one_where_there_is_one():
+    settings = ServiceSettings.model_validate({"host": "0.0.0.0", "port": 8686})
+    assert own_address(settings).endswith(":8686")
+    public = settings.model_copy(update={"public_url": "http://nas.lan:99/moods/"})
+    assert own_address(public) == "http://nas.lan:99/moods"
 
 
 def test_jobs_that_failed_or_that_nobody_does_are_noticed():

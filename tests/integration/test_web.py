@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import cast
@@ -16,17 +15,16 @@ import aiohttp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from service.domain import (
     AnalyzeJob,
     Change,
     ExpandJob,
     FileEvent,
-    Finding,
     ItemRef,
     LibraryEvent,
     ReconcileJob,
-    Severity,
 )
 from service.errors import BadPayloadError, ConfigurationError, TransientError
 from service.ports import JobQueue
@@ -114,19 +112,17 @@ class FakeStore:
     def __init__(self):
         self.deleted = []
         self.error = None
-        self.findings = [Finding(subject="database", severity=Severity.OK, message="fine")]
-        self.looks = 0
+        self.arrivals = []
+
+    async def note_arrivals(self, arrivals):
+        if self.error is not None:
+            raise self.error
+        self.arrivals.extend(arrivals)
 
     async def mark_deleted(self, ref):
         if self.error is not None:
             raise self.error
         self.deleted.append(ref)
-
-    async def check(self):
-        self.looks += 1
-        if self.error is not None:
-            raise self.error
-        return self.findings
 
 
 def make_app(queue, store, *, token=TOKEN, senders=FAKES, servers=("jellyfin",), **limits):
@@ -360,6 +356,29 @@ async def test_all_that_one_webhook_tells_is_committed_at_once(service):
     await service.post(json.dumps(told).encode())
 
     assert service.queue.calls == [[AnalyzeJob(ref=FILM), ExpandJob(ref=SHOW, after_s=30.0)]]
+
+
+async def test_what_came_last_of_each_sender_is_kept_by_the_end():
+    service = Service()
+    async with service.serving():
+        await service.post(ADDED)
+        await service.post(ADDED, path="/webhooks/plex", headers={"X-Moodreel-Token": "wrong"})
+        await service.post(ADDED, path="/webhooks", headers={})
+        await service.post(ADDED, path="/webhooks/a-stranger's-invention", headers={})
+        assert service.store.arrivals == [], "no sender waits for it"
+    found = {arrival.sender: arrival for arrival in service.store.arrivals}
+    assert found.keys() == {"jellyfin", "plex", "any"}
+    assert found["jellyfin"].taken_at is not None
+    assert found["jellyfin"].refused_at is None
+    assert found["plex"].taken_at is None
+    assert found["plex"].refusal.startswith("wrong or missing token")
+
+
+async def test_a_store_that_is_away_keeps_nobody_from_stopping():
+    service = Service()
+    async with service.serving():
+        await service.post(ADDED)
+        service.store.error = TransientError("away")
 
 
 async def test_an_event_of_no_interest_has_no_content(service):
@@ -688,45 +707,39 @@ async def test_a_port_that_is_taken_is_told_to_the_operator(service):
             pass
 
 
-# Health -----------------------------------------------------------------------------------------
+# What is counted --------------------------------------------------------------------------------
 
 
-async def test_a_living_service_says_so_even_without_its_database(service):
-    service.store.error = service.queue.error = TransientError("gone")
-
-    assert await service.get("/healthz") == (200, {"status": "ok"})
-
-
-async def test_a_service_is_ready_when_all_behind_it_answers(service):
-    assert await service.get("/readyz") == (
-        200,
-        {"status": "ready", "checks": {"database": "ok", "queue": "ok"}},
-    )
+def count_of(server, outcome):
+    labels = {"server": server, "outcome": outcome}
+    return REGISTRY.get_sample_value("moodreel_events_total", labels)
 
 
-async def test_readiness_goes_and_comes_with_the_database(service):
+@pytest.mark.parametrize(
+    ("path", "body", "token", "counted"),
+    [
+        ("/webhooks/jellyfin", ADDED, TOKEN, ("jellyfin", "taken")),
+        ("/webhooks", ADDED, TOKEN, ("jellyfin", "taken")),
+        ("/webhooks/jellyfin", b"[]", TOKEN, ("jellyfin", "ignored")),
+        ("/webhooks/jellyfin", ADDED, "wrong", ("jellyfin", "unauthorized")),
+        ("/webhooks", ADDED, "wrong", ("unknown", "unauthorized")),
+        ("/webhooks/jellyfin", b"no JSON", TOKEN, ("jellyfin", "refused")),
+        ("/webhooks/somebody", ADDED, TOKEN, ("unknown", "refused")),
+    ],
+)
+async def test_each_webhook_counts_for_its_sender(service, path, body, token, counted):
+    before = count_of(*counted)
+
+    await service.post(body, path=path, headers={"X-Moodreel-Token": token})
+
+    assert count_of(*counted) == before + 1
+    assert count_of("somebody", counted[1]) is None
+
+
+async def test_a_webhook_that_could_not_be_committed_counts_as_failed(service):
+    before = count_of("jellyfin", "failed")
     service.queue.error = TransientError("gone")
-    status, answer = await service.get("/readyz")
-    assert (status, answer["checks"]) == (503, {"database": "ok", "queue": "unreachable"})
 
-    service.queue.error = None
-    deadline = time.monotonic() + 60
-    while (await service.get("/readyz"))[0] != 200:
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.05)
+    await service.post(ADDED)
 
-
-async def test_a_schema_of_another_version_is_not_ready(service):
-    service.store.findings = [
-        Finding(subject="database", severity=Severity.ERROR, message="migrate first")
-    ]
-
-    status, answer = await service.get("/readyz")
-
-    assert (status, answer["checks"]["database"]) == (503, "unreachable")
-
-
-async def test_many_who_ask_at_once_cost_one_look(service):
-    await asyncio.gather(*(service.get("/readyz") for _ in range(20)))
-
-    assert service.store.looks == 1
+    assert count_of("jellyfin", "failed") == before + 1
