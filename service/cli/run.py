@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from service.cli.console import command
 from service.cli.logs import configure_logging
 from service.settings import ServiceSettings
+from service.web.monitor import MonitorSettings
 from service.wiring import Moodreel, open_moodreel
 
 logger = logging.getLogger(__name__)
@@ -44,9 +45,14 @@ async def _keep_running(*, web: bool, worker: bool, follow: bool) -> None:
             open_moodreel(settings, own_database=owns) as moodreel,
             asyncio.TaskGroup() as group,
         ):
+            bound = asyncio.Event()
+            tell = _tell_address(settings, bound)
+            port = MonitorSettings.read().worker_port
             if web:  # first of all: an address that is taken ends the start
-                bound = asyncio.Event()
-                group.create_task(moodreel.serve(stop, on_ready=_tell_address(settings, bound)))
+                group.create_task(moodreel.serve(stop, on_ready=tell))
+                await bound.wait()
+            elif port is not None:
+                group.create_task(moodreel.report(port, stop, on_ready=tell))
                 await bound.wait()
             if worker:
                 group.create_task(moodreel.work(stop))

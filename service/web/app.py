@@ -14,7 +14,8 @@ from service.errors import ConfigurationError, TransientError
 from service.ports import JobQueue, Store, WebhookSender
 from service.web.access import AccessLogger, name_requests, note_reason, protocol_logger
 from service.web.arrivals import Arrivals
-from service.web.health import Health
+from service.web.counting import counted
+from service.web.monitor import Monitor
 from service.web.token import Token
 from service.web.webhooks import RETRY_AFTER_S, Limits, Webhooks
 
@@ -36,6 +37,7 @@ def create_app(
     store: Store,
     token: str,
     limits: Limits = Limits(),  # noqa: B008  frozen
+    monitor: Monitor | None = None,
 ) -> web.Application:
     """Put the routes together.
 
@@ -46,6 +48,7 @@ def create_app(
         store: Marks what was deleted.
         token: The secret that senders of webhooks must know.
         limits: How much and how long a sender may take.
+        monitor: What is answered to monitors; None: nobody watches.
 
     Raises:
         ConfigurationError: The token is empty.
@@ -60,21 +63,28 @@ def create_app(
         limits=limits,
         arrivals=arrivals,
     )
-    health = Health(queue, store)
     app = web.Application(
         client_max_size=limits.body_bytes, middlewares=[name_requests, answer_errors_in_json]
     )
     app.cleanup_ctx.append(arrivals.save_until_cleanup)
+    receive = counted(webhooks.receive, senders)
+    receive_any = counted(webhooks.receive_any, senders)
     app.add_routes(
         [
-            web.post("/webhooks", webhooks.receive_any),
-            web.post("/webhooks/{name}", webhooks.receive),
-            web.put("/webhooks", webhooks.receive_any),  # Sonarr and Radarr offer both methods
-            web.put("/webhooks/{name}", webhooks.receive),
-            web.get("/healthz", health.alive),
-            web.get("/readyz", health.ready),
+            web.post("/webhooks", receive_any),
+            web.post("/webhooks/{name}", receive),
+            web.put("/webhooks", receive_any),  # Sonarr and Radarr offer both methods
+            web.put("/webhooks/{name}", receive),
+            *(monitor.routes() if monitor else ()),
         ]
     )
+    return app
+
+
+def create_monitor_app(monitor: Monitor) -> web.Application:
+    """For a worker: it takes no webhooks."""
+    app = web.Application(middlewares=[name_requests, answer_errors_in_json])
+    app.add_routes(monitor.routes())
     return app
 
 

@@ -19,14 +19,15 @@ class Token:
 
     Args:
         text: The secret.
+        name: What it is called, for messages.
 
     Raises:
         ConfigurationError: It is empty.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, name: str = "the webhook token") -> None:
         if not text.strip():
-            raise ConfigurationError("the webhook token is empty: anybody could send webhooks")
+            raise ConfigurationError(f"{name} is empty: anybody would know it")
         self._digest = _digest(text.strip())
 
     def require(self, request: web.Request) -> None:
@@ -38,19 +39,37 @@ class Token:
         Raises:
             HTTPUnauthorized: It is not there.
         """
-        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+        scheme, _, credentials = _authorization(request)
         offered = (
             credentials if scheme.lower() == "bearer" else "",
             _password(credentials) if scheme.lower() == "basic" else "",
             request.headers.get("X-Moodreel-Token", ""),
             request.query.get("token", ""),
         )
-        matches = [hmac.compare_digest(_digest(text.strip()), self._digest) for text in offered]
-        if not any(matches):
+        if not any([self._is(text) for text in offered]):  # noqa: C419  each takes its time
             raise web.HTTPUnauthorized(
                 text="wrong or missing token; `moodreel doctor` says where it is kept",
                 headers={"WWW-Authenticate": CHALLENGE},
             )
+
+    def require_bearer(self, request: web.Request) -> None:
+        """As a scraper sends it.
+
+        Raises:
+            HTTPUnauthorized: It is not there.
+        """
+        scheme, _, credentials = _authorization(request)
+        if not self._is(credentials) or scheme.lower() != "bearer":
+            raise web.HTTPUnauthorized(
+                text="wrong or missing Bearer token", headers={"WWW-Authenticate": "Bearer"}
+            )
+
+    def _is(self, text: str) -> bool:
+        return hmac.compare_digest(_digest(text.strip()), self._digest)
+
+
+def _authorization(request: web.Request) -> tuple[str, str, str]:
+    return request.headers.get("Authorization", "").partition(" ")
 
 
 def _digest(text: str) -> bytes:

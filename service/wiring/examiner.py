@@ -75,16 +75,19 @@ async def open_file_examiner(
     if not items:
         raise ConfigurationError(f"no media in {', '.join(map(str, paths))}")
     async with AsyncExitStack() as stack:
-        examiner = open_examiner(stack, settings, models)
+        examiner = open_examiner(stack, settings, open_shelf(stack, models))
         yield FileExaminer(items=items, examiner=examiner)
 
 
-def open_examiner(
-    stack: AsyncExitStack, settings: ServiceSettings, models: ModelSettings
-) -> Examiner:
-    """Put the reader, the models and the vocabulary together. Loads no model yet."""
+def open_shelf(stack: AsyncExitStack, models: ModelSettings) -> Shelf:
+    """The models, none of them loaded yet."""
     shelf = Shelf(models)
     stack.push_async_callback(shelf.aclose)
+    return shelf
+
+
+def open_examiner(stack: AsyncExitStack, settings: ServiceSettings, shelf: Shelf) -> Examiner:
+    """Put the reader, the models and the vocabulary together."""
     captioner = open_captioner()
     if captioner is not None:
         stack.push_async_callback(captioner.aclose)

@@ -20,13 +20,16 @@ from service.announcer import Announcer
 from service.backfill import Follower
 from service.errors import ConfigurationError
 from service.librarian import Librarian
+from service.metrics import PUBLICATION_OUTCOMES, PUBLICATIONS, begin_at_zero
 from service.pipeline import Pipeline
 from service.politeness import Politeness, PolitenessSettings
 from service.ports import Channel, JobQueue, MediaServer, Store, TagKeeper, Watcher
 from service.settings import ServiceSettings, webhook_token
-from service.web.app import create_app, serve
+from service.web.app import create_app, create_monitor_app, serve
+from service.web.monitor import Monitor
 from service.wiring.database import open_database
-from service.wiring.examiner import open_examiner
+from service.wiring.examiner import open_examiner, open_shelf
+from service.wiring.watching import open_monitor
 from service.worker import Worker
 
 
@@ -42,6 +45,7 @@ class Moodreel:
     announcer: Announcer
     librarian: Librarian
     pipeline: Pipeline
+    monitor: Monitor
 
     def server(self, name: str) -> MediaServer:
         """A configured media server.
@@ -62,6 +66,7 @@ class Moodreel:
             queue=self.queue,
             store=self.store,
             token=webhook_token(self.settings),
+            monitor=self.monitor,
         )
         async with serve(app, host=self.settings.host, port=self.settings.port) as port:
             on_ready(port)
@@ -71,6 +76,15 @@ class Moodreel:
         """Do jobs until told to stop."""
         worker = Worker(self.pipeline)
         await self.queue.work(worker.perform, concurrency=self.settings.concurrency, stop=stop)
+
+    async def report(
+        self, port: int, stop: asyncio.Event, *, on_ready: Callable[[int], None]
+    ) -> None:
+        """Answer monitors, and nobody else, until told to stop."""
+        app = create_monitor_app(self.monitor)
+        async with serve(app, host=self.settings.host, port=port) as bound:
+            on_ready(bound)
+            await stop.wait()
 
     async def follow(self) -> None:
         """Watch what can be watched, and ask the others now and then, until cancelled."""
@@ -114,6 +128,7 @@ async def open_moodreel(
         stack.push_async_callback(queue.aclose)
         servers = open_servers(stack)
         channels = open_channels(store, tag_keepers(servers))
+        begin_at_zero(PUBLICATIONS, channels, PUBLICATION_OUTCOMES)
         for channel in channels.values():
             stack.push_async_callback(channel.aclose)
         announcer = Announcer(
@@ -124,9 +139,10 @@ async def open_moodreel(
             namespace=settings.namespace,
         )
         librarian = Librarian(servers, store, queue)
+        shelf = open_shelf(stack, ModelSettings.read())
         pipeline = Pipeline(
             servers=servers,
-            examiner=open_examiner(stack, settings, ModelSettings.read()),
+            examiner=open_examiner(stack, settings, shelf),
             store=store,
             announcer=announcer,
             librarian=librarian,
@@ -142,6 +158,7 @@ async def open_moodreel(
             announcer=announcer,
             librarian=librarian,
             pipeline=pipeline,
+            monitor=open_monitor(settings, store, queue, shelf),
         )
 
 

@@ -10,7 +10,7 @@ import pytest
 from adapters.models.settings import ModelSettings
 from service.domain import AnalyzeJob, ItemState
 from service.settings import ServiceSettings
-from service.wiring.examiner import open_examiner
+from service.wiring.examiner import open_examiner, open_shelf
 from tests.support.chat_models import StandInVision
 from tests.support.media import BLUE, RED, SceneSpec, write_film, write_song
 from tests.support.receivers import Answer, serve
@@ -40,7 +40,9 @@ async def test_another_manner_of_looking_outdates_what_was_analysed(tmp_path, mo
 
     async def version():
         async with AsyncExitStack() as stack:
-            return open_examiner(stack, ServiceSettings.read(), ModelSettings.read()).version
+            return open_examiner(
+                stack, ServiceSettings.read(), open_shelf(stack, ModelSettings.read())
+            ).version
 
     before = await version()
     monkeypatch.setenv(setting, "7")
