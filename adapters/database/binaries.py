@@ -36,6 +36,13 @@ WAYS_OUT = (
     "server programs in MOODREEL_POSTGRES_BIN; or set DATABASE_URL to a Postgres elsewhere"
 )
 
+MADE_ELSEWHERE = (
+    "Ways out: run the Moodreel that was here before (the former image, on the same data) once "
+    "more for `moodreel backup FILE`, then with this one `moodreel restore --force FILE`, which "
+    "makes a new database and keeps the old one beside it; or install Postgres {major} with "
+    "pgvector, and run `moodreel database upgrade`"
+)
+
 _SYSTEM_PATTERNS = (
     "usr/lib/postgresql/*/bin",  # Debian, Ubuntu
     "usr/pgsql-*/bin",  # the PostgreSQL project's packages for Red Hat's family
@@ -133,7 +140,8 @@ def choose_binaries(
     wanted = "Postgres programs" if major is None else f"programs of Postgres {major}"
     reasons = "; ".join(dict.fromkeys(refused)) or "nothing is installed"
     raise ConfigurationError(
-        f"no {wanted} to run the embedded database with: {reasons}. {WAYS_OUT}"
+        f"no {wanted} to run the embedded database with: {reasons}. "
+        + (WAYS_OUT if major is None else MADE_ELSEWHERE.format(major=major))
     )
 
 

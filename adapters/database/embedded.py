@@ -3,6 +3,7 @@
     data_dir/
       lock               held by the process that owns the server's life
       pgdata/            the cluster
+      pgdata.old-16/     the one before the upgrade of its major version, until somebody removes it
       run/               the socket, for the server's user alone (in /tmp if the path is long)
       postgres.conf      our parameters
       postgres.log
@@ -29,6 +30,7 @@ from pydantic import Field
 from adapters.database.binaries import WAYS_OUT, PostgresBinaries, can_run, find_binaries
 from adapters.database.embedded_cluster import (
     SUPERUSER,
+    finish_swap,
     initialise,
     is_postmaster,
     read_major,
@@ -139,8 +141,27 @@ class EmbeddedPostgres:
         except OSError as error:
             raise TransientError(f"embedded Postgres in {self._dir}: {error}") from error
 
+    def hold(self) -> Path:
+        """Take the directory without starting the server; return the cluster's own.
+
+        Raises:
+            ConfigurationError: Another process uses it.
+        """
+        make_directory(self._dir)
+        if self._lock is None:
+            self._lock, _ = self._lock_or_find(may_attach=False)
+        finish_swap(self._dir)
+        return self._pgdata
+
     def stop(self) -> None:
         """Shut the server down cleanly, if it is ours, and let go of the directory."""
+        self.halt()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def halt(self) -> None:
+        """Shut the server down cleanly, if it is ours, and hold the directory on."""
         if self._lock is not None:
             self._lock.announce(is_ready=False)
         if self._server is not None:
@@ -149,9 +170,6 @@ class EmbeddedPostgres:
         if self._socket_dir is not None and self._socket_dir.parent != self._dir:
             shutil.rmtree(self._socket_dir, ignore_errors=True)
         self._socket_dir = None
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
 
     def _start(self, may_attach: bool) -> str:
         if sys.platform == "win32":
@@ -197,6 +215,7 @@ class EmbeddedPostgres:
 
     def _launch(self, held: DirectoryLock) -> None:
         held.announce(is_ready=False)
+        finish_swap(self._dir)
         user = choose_user(self._settings.user, self._pgdata)
         if user is not None:
             self._dir.chmod(self._dir.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)

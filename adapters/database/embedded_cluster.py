@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import sys
@@ -17,6 +18,10 @@ from adapters.database.embedded_user import ServerUser, lend_name, run
 from service.errors import ConfigurationError, TransientError
 
 SUPERUSER = "postgres"
+NEXT = "pgdata.next"
+"""A cluster that was made whole beside the present one, and takes its place."""
+KEPT = "pgdata.old-"
+"""What was in use before, with its major version."""
 
 _PID_FILE_LINES = 8
 _BUILTIN_LOCALES_SINCE = 17
@@ -109,10 +114,31 @@ def initialise(
         raise TransientError(f"initdb could not make a cluster in {pgdata.parent}: {said}")
     fresh.rename(pgdata)
     if is_durable:
-        _sync_directory(pgdata.parent)
+        sync_directory(pgdata.parent)
 
 
-def _sync_directory(directory: Path) -> None:
+def finish_swap(directory: Path) -> None:
+    """Put a whole cluster that waits in ``pgdata.next`` into the place of ``pgdata``.
+
+    Only for the holder of the lock, with no server running. Begun by an upgrade, ended by whoever
+    comes next if that was killed: from the moment that ``pgdata.next`` is there, it counts.
+    """
+    fresh, pgdata = directory / NEXT, directory / "pgdata"
+    if not fresh.is_dir():
+        return
+    if pgdata.is_dir():
+        pgdata.rename(_unused(directory / f"{KEPT}{read_major(pgdata)}"))
+        sync_directory(directory)
+    fresh.rename(pgdata)
+    sync_directory(directory)
+
+
+def _unused(path: Path) -> Path:
+    others = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(place for place in itertools.chain([path], others) if not place.exists())
+
+
+def sync_directory(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

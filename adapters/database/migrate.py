@@ -106,14 +106,27 @@ async def apply(dsn: str) -> tuple[Migration, ...]:
         ConfigurationError: The server refuses, is too old, lacks pgvector, or its schema is newer.
         TransientError: The server does not answer.
     """
-    applied: list[Migration] = []
     async with _connect(dsn) as connection:
-        while (migration := await _apply_next(connection, describe_dsn(dsn))) is not None:
-            logger.info(
-                "migration applied",
-                extra={"action": "migration_applied", "migration": migration.file_name},
-            )
-            applied.append(migration)
+        return await apply_on(connection, describe_dsn(dsn))
+
+
+async def apply_on(
+    connection: psycopg.AsyncConnection[tuple[Any, ...]], place: str, *, last: str | None = None
+) -> tuple[Migration, ...]:
+    """Apply what is pending over a connection, within its transaction if it has one.
+
+    Args:
+        connection: To the database.
+        place: What messages call it.
+        last: The version to stop after, where that is not the latest.
+    """
+    applied: list[Migration] = []
+    while (migration := await _apply_next(connection, place, last)) is not None:
+        logger.info(
+            "migration applied",
+            extra={"action": "migration_applied", "migration": migration.file_name},
+        )
+        applied.append(migration)
     return tuple(applied)
 
 
@@ -125,7 +138,7 @@ async def status(dsn: str) -> MigrationStatus:
         TransientError: The server does not answer.
     """
     async with _connect(dsn) as connection:
-        return await _read_status(connection)
+        return await read_status(connection)
 
 
 def write(directory: Path) -> Sequence[Path]:
@@ -169,15 +182,15 @@ async def _connect(dsn: str) -> AsyncIterator[psycopg.AsyncConnection[tuple[Any,
 
 
 async def _apply_next(
-    connection: psycopg.AsyncConnection[tuple[Any, ...]], place: str
+    connection: psycopg.AsyncConnection[tuple[Any, ...]], place: str, last: str | None
 ) -> Migration | None:
     async with connection.transaction():
         # Held until the end of the transaction, which a transaction pooler leaves in one piece.
         await connection.execute("select pg_advisory_xact_lock(%s)", [LOCK_KEY])
-        found = await _read_status(connection)
+        found = await read_status(connection)
         if found.unknown:
             compare_versions(found.unknown[-1], place=place)
-        if not found.pending:
+        if not found.pending or (last is not None and found.pending[0].version > last):
             return None
         migration = found.pending[0]
         try:
@@ -193,9 +206,10 @@ async def _apply_next(
         return migration
 
 
-async def _read_status(
+async def read_status(
     connection: psycopg.AsyncConnection[tuple[Any, ...]],
 ) -> MigrationStatus:
+    """Compare a database with the files of this version, over a connection."""
     versions: set[str] = set()
     cursor = await connection.execute("select to_regclass('supabase_migrations.schema_migrations')")
     if await cursor.fetchone() != (None,):

@@ -6,6 +6,8 @@ import typer
 
 from service.cli.analyze import analyze
 from service.cli.backfill import backfill
+from service.cli.backup import backup, restore
+from service.cli.database import app as database_app
 from service.cli.doctor import app as doctor_app
 from service.cli.highlights import highlights
 from service.cli.migrate import app as migrate_app
@@ -23,10 +25,23 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     add_completion=True,
 )
-for function in (run, serve, work, analyze, backfill, status, publish, highlights, reel):
+for function in (
+    run,
+    serve,
+    work,
+    analyze,
+    backfill,
+    status,
+    publish,
+    highlights,
+    reel,
+    backup,
+    restore,
+):
     app.command()(function)
 app.add_typer(doctor_app, name="doctor")
 app.add_typer(models_app, name="models")
+app.add_typer(database_app, name="database")
 app.add_typer(migrate_app, name="migrate")
 app.add_typer(tags_app, name="tags")
 

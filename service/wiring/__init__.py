@@ -5,9 +5,11 @@ from service.wiring.calibrating import open_calibration
 from service.wiring.diagnosis import diagnose
 from service.wiring.examiner import FileExaminer, has_sound_captioner, open_file_examiner
 from service.wiring.house import Moodreel, open_moodreel
+from service.wiring.keeping import Show, restore_backup, write_backup
 from service.wiring.reels import ReelOrder, Screening, make_reel, open_screening
 from service.wiring.replaying import Replayed, rehearse, resend
 from service.wiring.tags import Edited, LibraryTags, open_tags
+from service.wiring.upgrading import remove_old_databases, upgrade_database
 from service.wiring.upkeep import (
     apply_migrations,
     list_models,
@@ -27,6 +29,7 @@ __all__ = [
     "ReelOrder",
     "Replayed",
     "Screening",
+    "Show",
     "advise_bench",
     "apply_migrations",
     "diagnose",
@@ -43,8 +46,12 @@ __all__ = [
     "print_migrations",
     "pull_model",
     "rehearse",
+    "remove_old_databases",
     "resend",
+    "restore_backup",
     "run_bench",
+    "upgrade_database",
     "verify_model",
+    "write_backup",
     "write_migrations",
 ]

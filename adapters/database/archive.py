@@ -1,0 +1,229 @@
+"""The file that a backup is: a zip archive of tables, of small files, and of a list of both.
+
+    tables/public.media_items       as ``COPY ... (format binary)`` wrote it
+    ...
+    files/webhook-token
+    manifest.json                   what must be in it, with counts and checksums
+
+The list is written last: an archive that was cut short has none, and no directory either. Binary
+``COPY`` because vectors are five times as large in text; what Postgres sends of our types has been
+the same since version 9.4, and of ``halfvec`` since pgvector 0.7 (proven here for 15, 16 and 18).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Literal, Self
+
+from pydantic import TypeAdapter, ValidationError
+
+from service.errors import ConfigurationError
+
+FORMAT_VERSION = 1
+BLOCK_BYTES = 1 << 18
+"""What is compressed, read or sent at once."""
+PLAIN = ("public.scene_embeddings",)
+"""Tables that are not compressed: vectors would shrink by 13 %, and a backup take six times as long
+(measured with 150,000 of 512 dimensions: 8.1 s for 1.4 s)."""
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTable:
+    """A table in an archive."""
+
+    name: str
+    """With its schema."""
+    columns: tuple[str, ...]
+    row_count: int
+    size_bytes: int
+    sha256: str
+    last_numbers: dict[str, int] = field(default_factory=dict)
+    """The last one that was given out, by column."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFile:
+    """A small file in an archive."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What an archive says of itself."""
+
+    format: Literal["moodreel-backup"]
+    format_version: int
+    moodreel: str
+    """The version that made it."""
+    postgres: str
+    created_at: datetime
+    """The moment whose data it has."""
+    migrations: tuple[str, ...]
+    """Of the results, in order; the last one is the version of their schema."""
+    queue_migrations: tuple[str, ...]
+    tables: tuple[StoredTable, ...]
+    files: tuple[StoredFile, ...]
+
+    @property
+    def schema_version(self) -> str:
+        return self.migrations[-1] if self.migrations else ""
+
+    @property
+    def row_counts(self) -> Mapping[str, int]:
+        return {table.name: table.row_count for table in self.tables}
+
+
+_MANIFEST = TypeAdapter(Manifest)
+
+
+class Member:
+    """A part of an archive while it is written."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._digest = hashlib.sha256()
+        self._block = bytearray()
+        self.size_bytes = 0
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._block += data
+        if len(self._block) >= BLOCK_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        self._digest.update(self._block)
+        self._stream.write(self._block)
+        self.size_bytes += len(self._block)
+        self._block.clear()
+
+
+class ArchiveWriter:
+    """Writes an archive into a stream that need not be able to seek."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._zip = zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._zip.close()
+
+    @contextmanager
+    def table(self, name: str) -> Iterator[Member]:
+        part = zipfile.ZipInfo(f"tables/{name}", date_time=time.localtime()[:6])
+        part.compress_type = zipfile.ZIP_STORED if name in PLAIN else zipfile.ZIP_DEFLATED
+        part.external_attr = 0o600 << 16
+        with self._zip.open(part, "w", force_zip64=True) as stream:
+            member = Member(stream)
+            yield member
+            member.flush()
+
+    def file(self, name: str, content: bytes) -> StoredFile:
+        self._zip.writestr(f"files/{name}", content)
+        return StoredFile(
+            name=name, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest()
+        )
+
+    def finish(self, manifest: Manifest) -> None:
+        self._zip.writestr(MANIFEST, _MANIFEST.dump_json(manifest, indent=1))
+
+
+class Archive:
+    """A whole archive, opened to be read.
+
+    Raises:
+        ConfigurationError: It is something else, damaged, cut short, or of a newer version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._readable():
+            self._zip = zipfile.ZipFile(path)
+            text = self._zip.read(MANIFEST) if MANIFEST in self._zip.namelist() else b"{}"
+        try:
+            self.manifest = _MANIFEST.validate_json(text)
+        except ValidationError as error:
+            raise ConfigurationError(
+                f"{path} is no backup of Moodreel's, or one of a newer version ({MANIFEST}: "
+                f"{error.errors()[0]['msg']})"
+            ) from error
+        if self.manifest.format_version > FORMAT_VERSION:
+            raise ConfigurationError(
+                f"{path} was made by Moodreel {self.manifest.moodreel}, in a form that this version"
+                " does not know: update moodreel"
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._zip.close()
+
+    def verify(self, on_progress: Callable[[int, int], None]) -> None:
+        """Read all of it and compare with what it says it has.
+
+        Args:
+            on_progress: Told bytes that were read, and bytes in all.
+
+        Raises:
+            ConfigurationError: Something differs.
+        """
+        parts: list[tuple[str, StoredTable | StoredFile]] = [
+            *((f"tables/{table.name}", table) for table in self.manifest.tables),
+            *((f"files/{file.name}", file) for file in self.manifest.files),
+        ]
+        total = sum(part.size_bytes for _, part in parts)
+        done = 0
+        for name, part in parts:
+            digest, size_bytes = hashlib.sha256(), 0
+            for block in self._blocks(name):
+                digest.update(block)
+                size_bytes += len(block)
+                on_progress(done + size_bytes, total)
+            done += size_bytes
+            if (size_bytes, digest.hexdigest()) != (part.size_bytes, part.sha256):
+                raise ConfigurationError(f"{self.path} is damaged: {name} is not what was written")
+
+    def table(self, name: str) -> Iterator[bytes]:
+        """What ``COPY`` wrote of a table, in blocks."""
+        return self._blocks(f"tables/{name}")
+
+    def file(self, name: str) -> bytes:
+        return b"".join(self._blocks(f"files/{name}"))
+
+    def _blocks(self, name: str) -> Iterator[bytes]:
+        with self._readable(), self._zip.open(name) as stream:
+            while block := stream.read(BLOCK_BYTES):
+                yield block
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot read {self.path}: {error.strerror or error}"
+            ) from error
+        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
+            raise ConfigurationError(
+                f"{self.path} is no whole backup: it was cut short or damaged, or is something else"
+                f" ({error})"
+            ) from error
