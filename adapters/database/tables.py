@@ -80,6 +80,7 @@ VIEWS = ("public.scene_clip_metadata",)
 
 FLEETING = (
     "moodreel.uploads",
+    "moodreel.upkeep",
     "moodreel.webhook_arrivals",
     "procrastinate.procrastinate_periodic_defers",
 )
