@@ -21,6 +21,29 @@ POOL_SIZE = 6
 """A worker's jobs and the web's reads; the embedded server allows 40 connections for all."""
 
 
+CONNECTION: dict[str, Any] = {
+    "autocommit": True,
+    "prepare_threshold": None,
+    "connect_timeout": int(CONNECT_TIMEOUT_S),
+    # A server that vanished without a word is noticed after half a minute, for a statement that
+    # waits for its answer as for a connection that lies idle; the kernel's own limit is two hours.
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""How to connect, but for the name."""
+
+NOTICE_OUR_END = """
+set tcp_keepalives_idle = 15;
+set tcp_keepalives_interval = 5;
+set tcp_keepalives_count = 3;
+set tcp_user_timeout = '30s'
+"""
+"""Makes the server notice as soon that our host vanished. Else it keeps the connection, and what it
+has locked, such as the right to migrate, for two hours."""
+
+
 class PsycopgTransport:
     """One transaction for each call.
 
@@ -39,12 +62,8 @@ class PsycopgTransport:
             # The pool waits longer after each failure. By default it does for five minutes, and
             # would miss for two that the server is back: give up early, the next call tries anew.
             reconnect_timeout=connect_timeout_s / 2,
-            kwargs={
-                "autocommit": True,
-                "prepare_threshold": None,
-                "connect_timeout": int(CONNECT_TIMEOUT_S),
-                "application_name": "moodreel-store",
-            },
+            kwargs=CONNECTION | {"application_name": "moodreel-store"},
+            configure=notice_our_end,
             check=AsyncConnectionPool.check_connection,  # outlives a restart of the server
             open=False,
             name="moodreel-store",
@@ -86,6 +105,11 @@ class PsycopgTransport:
         await self._pool.close()
 
 
+async def notice_our_end(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Make the server notice when our host vanishes."""
+    await connection.execute(NOTICE_OUR_END)
+
+
 async def probe(dsn: str) -> None:
     """Connect once, for the sake of the error.
 
@@ -121,6 +145,21 @@ def describe_dsn(dsn: str) -> str:
             "(special characters in the password are written %XX)"
         ) from None
     return f"Postgres {host}/{parts.get('dbname', '') if parts else ''}"
+
+
+def has_password(dsn: str) -> bool:
+    """Whether a connection string holds one. What cannot be read may be one."""
+    try:
+        return "password" in conninfo_to_dict(dsn)
+    except psycopg.Error:
+        return True
+
+
+def is_same_place(one: str, other: str) -> bool:
+    """Whether two connection strings name the same database in the same words."""
+    names = ("host", "hostaddr", "port", "dbname")
+    parts, others = conninfo_to_dict(one), conninfo_to_dict(other)
+    return [parts.get(name) for name in names] == [others.get(name) for name in names]
 
 
 def translate_psycopg(error: psycopg.Error, *, tried: str) -> MoodreelError:

@@ -7,11 +7,13 @@ import typer
 from service.cli.analyze import analyze
 from service.cli.backfill import backfill
 from service.cli.backup import backup, restore
+from service.cli.copy import copy
 from service.cli.database import app as database_app
 from service.cli.doctor import app as doctor_app
 from service.cli.highlights import highlights
 from service.cli.migrate import app as migrate_app
 from service.cli.models import app as models_app
+from service.cli.prune import prune
 from service.cli.publish import publish
 from service.cli.reel import reel
 from service.cli.run import run, serve, work
@@ -37,6 +39,8 @@ for function in (
     reel,
     backup,
     restore,
+    copy,
+    prune,
 ):
     app.command()(function)
 app.add_typer(doctor_app, name="doctor")

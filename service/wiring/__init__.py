@@ -2,10 +2,12 @@
 
 from service.wiring.benching import Bench, advise_bench, plan_bench, run_bench
 from service.wiring.calibrating import open_calibration
+from service.wiring.copying import CopyReport, OpenCopy, open_copy
 from service.wiring.diagnosis import diagnose
 from service.wiring.examiner import FileExaminer, has_sound_captioner, open_file_examiner
 from service.wiring.house import Moodreel, open_moodreel
 from service.wiring.keeping import Show, restore_backup, write_backup
+from service.wiring.pruning import Holdings, Pruned, check_unused, open_pruner
 from service.wiring.reels import ReelOrder, Screening, make_reel, open_screening
 from service.wiring.replaying import Replayed, rehearse, resend
 from service.wiring.tags import Edited, LibraryTags, open_tags
@@ -22,24 +24,31 @@ from service.wiring.upkeep import (
 
 __all__ = [
     "Bench",
+    "CopyReport",
     "Edited",
     "FileExaminer",
+    "Holdings",
     "LibraryTags",
     "Moodreel",
+    "OpenCopy",
+    "Pruned",
     "ReelOrder",
     "Replayed",
     "Screening",
     "Show",
     "advise_bench",
     "apply_migrations",
+    "check_unused",
     "diagnose",
     "has_sound_captioner",
     "list_models",
     "make_reel",
     "migration_status",
     "open_calibration",
+    "open_copy",
     "open_file_examiner",
     "open_moodreel",
+    "open_pruner",
     "open_screening",
     "open_tags",
     "plan_bench",
