@@ -18,8 +18,13 @@ from typing import Any
 import psycopg
 
 from adapters.database.failures import SchemaError
-from adapters.database.psycopg_transport import describe_dsn, probe, translate_psycopg
-from adapters.database.transports import CONNECT_TIMEOUT_S
+from adapters.database.psycopg_transport import (
+    CONNECTION,
+    describe_dsn,
+    notice_our_end,
+    probe,
+    translate_psycopg,
+)
 from service.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
@@ -165,12 +170,9 @@ async def _connect(dsn: str) -> AsyncIterator[psycopg.AsyncConnection[tuple[Any,
     await probe(dsn)
     try:
         async with await psycopg.AsyncConnection.connect(
-            dsn,
-            autocommit=True,
-            prepare_threshold=None,
-            connect_timeout=int(CONNECT_TIMEOUT_S),
-            application_name="moodreel-migrate",
+            dsn, **CONNECTION, application_name="moodreel-migrate"
         ) as connection:
+            await notice_our_end(connection)
             if connection.info.server_version < OLDEST_POSTGRES:
                 raise ConfigurationError(
                     f"{describe_dsn(dsn)}: Postgres 15 or newer is needed, "

@@ -46,7 +46,8 @@ class Consumer:
         self._perform = perform
         self._stop = stop
         self._table = JobTable(pool)
-        self._manager = SteadyJobManager(connector, self._table, settings)
+        self._manager = SteadyJobManager(connector, self._table, settings, self._end)
+        self._performing: dict[Run, asyncio.Task[None]] = {}
         self._app = App(connector=connector)
         self._app.job_manager = self._manager
         for kind in KINDS:
@@ -128,7 +129,10 @@ class Consumer:
     async def _do(self, run: Run, taken: TakenJob, args: Json) -> None:
         """A run that we cancel was not the job's fault: no cost."""
         try:
-            await self._perform(to_job(taken.task_name, taken.priority, args), run.attempts + 1)
+            job = to_job(taken.task_name, taken.priority, args)
+            performing = asyncio.ensure_future(self._perform(job, run.attempts + 1))
+            self._performing[run] = performing
+            await performing
         except asyncio.CancelledError:
             if _is_cancelled():
                 await self._settle(run, lambda run: self._table.wait_again(run, cost=0))
@@ -142,6 +146,15 @@ class Consumer:
             await self._settle(run, lambda run: self._table.fail(run, reason))
         else:
             await self._settle(run, self._table.finish)
+        finally:
+            self._performing.pop(run, None)
+
+    def _end(self, run: Run) -> None:
+        """Leave a job that was given away to whoever has it now."""
+        performing = self._performing.get(run)
+        if performing is not None and not performing.done():
+            logger.warning("job was given away while we did it", extra=_extra("ended", run))
+            performing.cancel()
 
     async def _try_again(self, run: Run, error: TransientError) -> None:
         delay_s = self._delay_s(error, run.attempts + 1)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job as TakenJob
@@ -34,11 +35,16 @@ class SteadyJobManager(JobManager):
     """What procrastinate's worker asks of the database."""
 
     def __init__(
-        self, connector: PsycopgConnector, table: JobTable, settings: QueueSettings
+        self,
+        connector: PsycopgConnector,
+        table: JobTable,
+        settings: QueueSettings,
+        end: Callable[[Run], None],
     ) -> None:
         super().__init__(connector)
         self._table = table
         self._settings = settings
+        self._end = end
         self._worker_id: int | None = None
         self._running: set[Run] = set()
         self._taking = asyncio.Lock()
@@ -53,7 +59,7 @@ class SteadyJobManager(JobManager):
         async with self._taking:
             try:
                 job = await self._look(queues, worker_id)
-            except ConnectorException as error:
+            except (ConnectorException, TransientError) as error:
                 logger.warning(
                     "could not look for jobs: %s",
                     error.__cause__,
@@ -67,8 +73,11 @@ class SteadyJobManager(JobManager):
     async def _look(self, queues: Iterable[str] | None, worker_id: int) -> TakenJob | None:
         """Look again if a job came in while we looked: the worker forgets that it was woken."""
         while True:
-            news_count = self._news_count
+            news_count, began_at = self._news_count, time.monotonic()
             job = await super().fetch_job(queues, worker_id)
+            is_late = time.monotonic() - began_at > self._settings.heartbeat_s
+            if job is not None and is_late and await self._table.lost([_run_of(job)]):
+                continue  # the network kept the answer until the job had been given away
             if job is not None or news_count == self._news_count:
                 return job
 
@@ -124,10 +133,13 @@ class SteadyJobManager(JobManager):
         """Let the jobs of dead workers, and those that got lost on the way to us, wait again.
 
         Our own sign of life comes first: after a pause (a suspended machine, a blocked loop) our
-        running jobs would look abandoned.
+        running jobs would look abandoned. What was given away while nobody heard us ends here.
         """
         if self._worker_id is not None:
             await self._table.beat(self._worker_id)
+        if self._running:
+            for run in await self._table.lost(self._running):
+                self._end(run)
         async with self._taking:  # a job that is being taken right now is not lost
             stalled = await self._table.stalled(
                 worker_id=self._worker_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Any, Self
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -28,8 +28,7 @@ POOL_SIZE = 8
 """Connections at most: taking, settling and signs of life of one worker, and webhooks."""
 RECONNECT_S = 5.0
 """After that, the next caller starts afresh: the pool's own pauses double without end."""
-CONNECTION = {
-    "row_factory": dict_row,
+CONNECTION: dict[str, Any] = {
     "autocommit": True,  # two round trips fewer for each of the many single statements
     "prepare_threshold": None,  # a pooler may hand the session to another client
     "connect_timeout": CONNECT_TIMEOUT_S,
@@ -39,6 +38,16 @@ CONNECTION = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
+NOTICE_OUR_END = """
+set tcp_keepalives_idle = 15;
+set tcp_keepalives_interval = 5;
+set tcp_keepalives_count = 3;
+set tcp_user_timeout = '30s';
+set idle_in_transaction_session_timeout = '60s'
+"""
+"""The server notices as soon when our host vanishes. Else it holds for two hours what a transaction
+had locked: a job, or the right to enqueue that all batches wait for. The last line is for a process
+that was stopped: its host still answers."""
 
 
 class ProcrastinateQueue:
@@ -63,10 +72,9 @@ class ProcrastinateQueue:
         _check(dsn)
         settings = settings or QueueSettings.read()
         with translated("open the queue's database"):
-            connection = await psycopg.AsyncConnection.connect(
-                dsn, autocommit=True, prepare_threshold=None, connect_timeout=CONNECT_TIMEOUT_S
-            )
+            connection = await psycopg.AsyncConnection.connect(dsn, **CONNECTION)
             async with connection:
+                await connection.execute(NOTICE_OUR_END)
                 await apply_schema(connection)
             pool: Pool = AsyncConnectionPool(
                 dsn,
@@ -77,7 +85,7 @@ class ProcrastinateQueue:
                 reconnect_timeout=RECONNECT_S,
                 check=AsyncConnectionPool.check_connection,
                 configure=_configure,
-                kwargs=CONNECTION,
+                kwargs=CONNECTION | {"row_factory": dict_row},
                 name="queue",
             )
             await pool.open(wait=True, timeout=CONNECT_TIMEOUT_S)
@@ -116,7 +124,7 @@ class ProcrastinateQueue:
 
 
 async def _configure(connection: psycopg.AsyncConnection[object]) -> None:
-    await connection.execute(USE_SCHEMA)
+    await connection.execute(f"{USE_SCHEMA};{NOTICE_OUR_END}")
 
 
 def _check(dsn: str) -> None:

@@ -51,6 +51,15 @@ update procrastinate_jobs
 returning id
 """
 
+LOST: LiteralString = """
+select run.id, run.attempts
+  from unnest(%(ids)s::bigint[], %(attempts)s::int[]) as run (id, attempts)
+ where not exists (
+    select
+      from procrastinate_jobs job
+     where job.id = run.id and job.status = 'doing' and job.attempts = run.attempts)
+"""
+
 HOLD: LiteralString = """
 select queueing_lock, args, priority
   from procrastinate_jobs

@@ -164,6 +164,14 @@ class JobTable:
                     if not connection.closed:
                         await connection.execute("unlisten *")
 
+    async def lost(self, runs: Collection[Run]) -> list[Run]:
+        """Those of these runs whose jobs were given away."""
+        values = {"ids": [run.job_id for run in runs], "attempts": [run.attempts for run in runs]}
+        with translated("look after the running jobs"):
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(statements.LOST, values)
+                return [Run(row["id"], row["attempts"]) for row in await cursor.fetchall()]
+
     async def stalled(
         self, *, worker_id: int | None, running: Collection[int], stalled_after_s: float
     ) -> list[Run]:
