@@ -163,6 +163,8 @@ def check_names() -> None:
     ours = {name.lower() for name in os.environ if name.startswith("MOODREEL_")}
     for name in sorted((read_file().keys() - known) | (ours - known - files)):
         near = get_close_matches(name, known, n=3)
+        if name in ours:  # as it is written there
+            name, near = name.upper(), [neighbour.upper() for neighbour in near]  # noqa: PLW2901
         hint = f"did you mean {' or '.join(near)}?" if near else "see docs/reference/settings.md"
         raise ConfigurationError(f"no setting is called {name}; {hint}")
 

@@ -26,6 +26,7 @@ from service.wiring.database import start_embedded
 from service.wiring.house import open_servers, tag_keepers
 from service.wiring.surroundings import (
     check_data_dir,
+    check_host,
     check_service,
     judge_arrival,
     judge_clock,
@@ -69,7 +70,7 @@ async def diagnose(
     base = address.rstrip("/") if address else own_address(settings)
     checks: dict[str, Check] = {
         "data": lambda _: _check_data(settings),
-        "service": lambda _: check_service(settings),
+        "service": lambda _: _check_service(settings),
         "vocabulary": _check_vocabulary,
         "models": _check_models,
         "captioner": _check_captioner,
@@ -108,6 +109,10 @@ def _next_step(subject: str, error: MoodreelError) -> str:
 
 async def _check_data(settings: ServiceSettings) -> Sequence[Finding]:
     return await asyncio.to_thread(check_data_dir, prepare_data_dir(settings))
+
+
+async def _check_service(settings: ServiceSettings) -> Sequence[Finding]:
+    return [*check_host(settings), *await check_service(settings)]
 
 
 async def _check_servers(stack: AsyncExitStack) -> Sequence[Finding]:

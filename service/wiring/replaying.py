@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, cast
@@ -12,7 +12,7 @@ from typing import Any, cast
 import aiohttp
 
 from adapters.media_servers.senders import list_senders
-from service.domain import ItemRef, Job
+from service.domain import Arrival, ItemRef, Job
 from service.errors import PermanentError, TransientError
 from service.ports import JobQueue, Store, Watcher
 from service.settings import ServiceSettings, webhook_token
@@ -54,6 +54,9 @@ class _NoStore:
 
     async def mark_deleted(self, ref: ItemRef) -> None:
         """What would be marked is in the answer."""
+
+    async def note_arrivals(self, arrivals: Collection[Arrival]) -> None:
+        """A rehearsal is none."""
 
 
 async def rehearse(body: bytes, content_type: str, sender: str | None) -> Replayed:

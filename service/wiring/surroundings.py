@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 import aiohttp
+import psutil
 
 from service.domain import Arrival, Finding, Severity
 from service.settings import ServiceSettings, prepare_data_dir
@@ -23,6 +24,9 @@ LITTLE_SPACE, HARDLY_SPACE = 2 * GIGABYTE, GIGABYTE // 4
 """The embedded database takes 40 MB when empty and some 100 MB for 1,000 films; Postgres stops at
 once where its log cannot be written."""
 ANSWER_S = 5.0
+REMOTE_FILE_SYSTEMS = ("nfs", "cifs", "smb", "fuse.sshfs", "fuse.rclone", "afs", "ceph", "davfs")
+CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+"""Docker and Podman leave one of these in the root of each container."""
 CLOCKS_APART_S = 60.0
 """Ten minutes are what asking for changes allows for; one is what somebody should hear of."""
 LATE = 3
@@ -50,6 +54,21 @@ def own_address(settings: ServiceSettings) -> str:
 def _bound_address(settings: ServiceSettings) -> str:
     host = socket.gethostname() if settings.host in EVERYWHERE else settings.host
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def check_host(
+    settings: ServiceSettings, marks: Sequence[Path] = CONTAINER_MARKS
+) -> Sequence[Finding]:
+    """Whether a service in a container listens where somebody reaches it."""
+    if settings.host not in HERE_ALONE or not any(mark.exists() for mark in marks):
+        return []
+    return [
+        _warning(
+            "host",
+            f"listens at {settings.host} within a container: nobody outside of it reaches that",
+            "Set MOODREEL_HOST=0.0.0.0.",
+        )
+    ]
 
 
 def webhook_address(base: str, name: str) -> str:
@@ -95,7 +114,7 @@ def _token_file(settings: ServiceSettings) -> Path:
 
 
 def check_data_dir(path: Path) -> Sequence[Finding]:
-    """Whether the data directory can be written, and for how long."""
+    """Whether the data directory can be written, for how long, and on what kind of disk."""
     try:
         with NamedTemporaryFile(dir=path, prefix=".doctor-") as file:
             file.write(bytes(4096))
@@ -112,7 +131,30 @@ def check_data_dir(path: Path) -> Sequence[Finding]:
                 "to another place.",
             )
         ]
-    return [judge_space(path, free_bytes)]
+    return [judge_space(path, free_bytes), *judge_file_system(path, file_system_of(path))]
+
+
+def file_system_of(path: Path) -> str:
+    """Its name, such as ``ext4``; empty where the system does not say."""
+    mounts = [
+        (Path(mount.mountpoint), mount.fstype)
+        for mount in psutil.disk_partitions(all=True)
+        if path.is_relative_to(mount.mountpoint)
+    ]
+    return max(mounts, key=lambda mount: len(mount[0].parts), default=(path, ""))[1]
+
+
+def judge_file_system(path: Path, name: str) -> Sequence[Finding]:
+    """Whether a database may lie there: Postgres needs locks and flushes that hold."""
+    if not name.lower().startswith(REMOTE_FILE_SYSTEMS):
+        return []
+    return [
+        _warning(
+            "data",
+            f"{path} is on {name}: a database on a network share loses data when the network does",
+            "Set MOODREEL_DATA_DIR to a local disk, or DATABASE_URL to a Postgres.",
+        )
+    ]
 
 
 def judge_space(path: Path, free_bytes: int) -> Finding:

@@ -16,8 +16,11 @@ from service.wiring.reels import open_screening
 from service.wiring.replaying import guess_content_type
 from service.wiring.surroundings import (
     check_data_dir,
+    check_host,
+    file_system_of,
     judge_arrival,
     judge_clock,
+    judge_file_system,
     judge_queue,
     judge_reconciled,
     judge_space,
@@ -187,6 +190,25 @@ def test_the_address_is_the_public_one_where_there_is_one():
     assert own_address(settings).endswith(":8686")
     public = settings.model_copy(update={"public_url": "http://nas.lan:99/moods/"})
     assert own_address(public) == "http://nas.lan:99/moods"
+
+
+@pytest.mark.parametrize(
+    ("name", "is_remote"),
+    [("ext4", False), ("nfs4", True), ("cifs", True), ("fuse.mergerfs", False), ("", False)],
+)
+def test_a_database_on_a_network_share_is_noticed(tmp_path, name, is_remote):
+    assert bool(judge_file_system(tmp_path, name)) is is_remote
+    assert file_system_of(tmp_path) not in {"", "proc"}
+
+
+def test_a_service_that_nobody_outside_its_container_reaches_is_noticed(tmp_path):
+    settings = ServiceSettings.model_validate({"host": "127.0.0.1"})
+    mark = tmp_path / ".dockerenv"
+    assert check_host(settings, [mark]) == []
+    mark.touch()
+    (found,) = check_host(settings, [mark])
+    assert found.fix == "Set MOODREEL_HOST=0.0.0.0."
+    assert check_host(settings.model_copy(update={"host": "0.0.0.0"}), [mark]) == []
 
 
 def test_jobs_that_failed_or_that_nobody_does_are_noticed():

@@ -60,7 +60,7 @@ def test_a_misspelled_name_is_an_error_that_names_its_neighbours(settings_file, 
         check_names()
     settings_file.write_text("")
     monkeypatch.setenv("MOODREEL_NAMESPACES", "films")
-    with pytest.raises(ConfigurationError, match="moodreel_namespace"):
+    with pytest.raises(ConfigurationError, match="MOODREEL_NAMESPACE"):
         check_names()
 
 
@@ -114,5 +114,5 @@ def test_the_name_of_a_secrets_file_is_a_known_name(monkeypatch):
     monkeypatch.setenv("MOODREEL_WEBHOOK_TOKEN_FILE", "/run/secrets/token")
     check_names()
     monkeypatch.setenv("MOODREEL_PORT_FILE", "/run/secrets/port")
-    with pytest.raises(ConfigurationError, match="moodreel_port_file"):
+    with pytest.raises(ConfigurationError, match="MOODREEL_PORT_FILE"):
         check_names()
