@@ -1,13 +1,16 @@
-"""Makes docs/pictures/discord-card.svg and mood-curve.png: our card as Discord shows one.
+"""Makes pictures of cards, as Discord shows them, and of a mood curve, for docs/pictures/.
 
-The card is ``build_card``'s, the curve ``draw_mood_curve``'s, of a made-up film; what surrounds
-them is drawn after Discord's dark theme. Run ``python -m tests.support.card_picture``.
+``discord-card.svg`` shows what ``build_card`` and ``draw_mood_curve`` make of a made-up film,
+``smoke-card.svg`` the card that docs/evidence/ holds. What surrounds them is drawn after Discord's
+dark theme. Run ``python -m tests.support.card_picture``.
 """
 
 from __future__ import annotations
 
 import base64
 import io
+import itertools
+import json
 import math
 import re
 import textwrap
@@ -24,10 +27,14 @@ from publisher.pictures import HEIGHT, WIDTH, draw_mood_curve
 from service.domain import Analysis, Json, MoodPoint
 from tests.support.announcements import make_announcement
 
-PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
-CARD, CURVE = PICTURES / "discord-card.svg", PICTURES / "mood-curve.png"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+CARD, CURVE = DOCS / "pictures" / "discord-card.svg", DOCS / "pictures" / "mood-curve.png"
+SMOKE_CARD = DOCS / "pictures" / "smoke-card.svg"
+EVIDENCE = DOCS / "evidence" / "discord-card.json"
+"""What Discord got in the smoke that docs/CLIP_QWEN_SMOKE.md tells of."""
 
 TEXT_X, EDGE_X, INNER_X, OUTER_X = 72, 72, 88, 520
+COLUMN, COLUMN_LETTERS = 118, 17
 LINE, LETTER = 19, 6.7
 """Pixels of a line, and of a letter of 14 pixels in any sans serif, near enough."""
 GROUND, CARD_GROUND, WORDS, FAINT, LINK = "#313338", "#2b2d31", "#dbdee1", "#949ba4", "#00a8fc"
@@ -51,27 +58,34 @@ def example() -> Analysis:
     return replace(analysis, mood_curve=curve)
 
 
-def render(curve: bytes) -> str:
-    """The card as an SVG that needs nothing else.
+def example_card() -> Json:
+    announcement = replace(make_announcement(), analysis=example())
+    return build_card(announcement, pictures=(POSTER, MOOD_CURVE))
+
+
+def render(card: Json, *, curve: bytes = b"", poster: bytes = b"") -> str:
+    """A card as an SVG that needs nothing else.
 
     Args:
-        curve: The picture that travels with the card.
+        card: What Discord gets.
+        curve: The PNG of the mood curve that travels with it.
+        poster: Likewise; 80x120.
     """
-    announcement = replace(make_announcement(), analysis=example())
-    card = build_card(announcement, pictures=(POSTER, MOOD_CURVE))
     shapes = list(_message(card))
     y = 60
     for block in (_head(card), _fields(card["fields"])):
         drawn, y = _stack(block, y)
         shapes += drawn
-    width = OUTER_X - 2 * (INNER_X - EDGE_X) - EDGE_X
-    height = width * HEIGHT / WIDTH
-    y -= 6
-    shapes.append(_image(INNER_X, y, width, height, curve))
-    y += int(height) + 24
+    if curve:
+        width = OUTER_X - 2 * (INNER_X - EDGE_X) - EDGE_X
+        height = width * HEIGHT / WIDTH
+        shapes.append(_image(INNER_X, y - 6, width, height, curve))
+        y += int(height) - 6
+    if poster:
+        shapes.append(_image(OUTER_X - 76, 60, 60, 90, poster))
+    y += 24
     footer = f"{card['footer']['text']} • {card['timestamp'][:10]}"
     shapes.append(_text(INNER_X, y, footer, size=12, fill=WORDS))
-    shapes.append(_image(OUTER_X - 76, 60, 60, 90, _poster()))
     bottom = y + 16
     edge = f"#{card['color']:06x}"
     frame = [
@@ -111,19 +125,34 @@ def _stack(block: Block, y: int) -> tuple[list[str], int]:
 def _head(card: Json) -> Block:
     yield 12, INNER_X, _text(0, 0, card["author"]["name"], size=13, fill="#f2f3f5")
     yield 26, INNER_X, _text(0, 0, card["title"], size=16, fill=LINK, weight=600)
-    for number, line in enumerate(textwrap.wrap(card["description"], 44)):
+    for number, line in enumerate(textwrap.wrap(card.get("description", ""), 44)):
         yield (LINE if number else 24), INNER_X, _text(0, 0, line)
 
 
 def _fields(fields: list[Json]) -> Block:
-    column = 0
-    for field in fields:
-        column = column + 1 if field["inline"] and column else int(field["inline"])
-        is_beside = field["inline"] and column > 1
-        x = INNER_X + 112 * max(0, column - 1)
-        yield -LINE if is_beside else 26, x, _text(0, 0, field["name"], fill="#f2f3f5", weight=600)
-        for line in field["value"].split("\n"):
-            yield LINE, x, _marked(line)
+    """Up to three of those that may stand beside each other in a row."""
+    for inline, group in itertools.groupby(fields, key=lambda field: field["inline"]):
+        for row in _batched(list(group), 3 if inline else 1):
+            names = [_text(0, 0, field["name"], fill="#f2f3f5", weight=600) for field in row]
+            yield from _across(26, names)
+            values = [
+                textwrap.wrap(field["value"], COLUMN_LETTERS)
+                if inline
+                else field["value"].split("\n")
+                for field in row
+            ]
+            for lines in itertools.zip_longest(*values, fillvalue=""):
+                yield from _across(LINE, list(map(_marked, lines)))
+
+
+def _batched(fields: list[Json], size: int) -> Iterator[list[Json]]:
+    """``itertools.batched`` of Python 3.12."""
+    return (fields[start : start + size] for start in range(0, len(fields), size))
+
+
+def _across(down: int, shapes: list[str]) -> Block:
+    for column, shape in enumerate(shapes):
+        yield 0 if column else down, INNER_X + COLUMN * column, shape
 
 
 def _marked(line: str) -> str:
@@ -168,7 +197,7 @@ def _image(x: float, y: float, width: float, height: float, data: bytes) -> str:
     )
 
 
-def _poster() -> bytes:
+def make_poster() -> bytes:
     """A road at dusk, in a few colours."""
     rows = np.linspace(0, 1, 120)[:, None]
     sky = np.array([40, 46, 92]) * (1 - rows) + np.array([236, 146, 84]) * rows
@@ -187,4 +216,6 @@ def _poster() -> bytes:
 if __name__ == "__main__":
     drawn = draw_mood_curve([example()])
     CURVE.write_bytes(drawn)
-    CARD.write_text(render(drawn), encoding="utf-8")
+    picture = render(example_card(), curve=drawn, poster=make_poster())
+    CARD.write_text(picture, encoding="utf-8")
+    SMOKE_CARD.write_text(render(json.loads(EVIDENCE.read_text())), encoding="utf-8")
