@@ -3,53 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import LiteralString
 
-import aiohttp
 import psycopg
 import pytest
-from aiohttp import web
 
 from service.domain import AnalyzeJob
 from service.errors import ConfigurationError
 from service.settings import ServiceSettings
 from service.wiring import apply_migrations, diagnose, open_moodreel
+from tests.support.gateway import gateway
 from tests.support.media import BLUE, RED, SceneSpec, write_film
 from tests.support.postgrest import key
 from tests.support.receivers import serve
 from tests.support.service import environment
 from tests.support.stores import Database, migrated_database
-
-
-def gateway(socket: Path) -> web.Application:
-    """Takes ``/rest/v1`` off the path, as Supabase's gateway does, and passes the rest on."""
-
-    async def forward(request: web.Request) -> web.Response:
-        connector = aiohttp.UnixConnector(str(socket))
-        async with (
-            aiohttp.ClientSession(connector=connector) as client,
-            client.request(
-                request.method,
-                f"http://postgrest/{request.match_info['tail']}",
-                params=request.query,
-                data=await request.read(),
-                headers={
-                    name: value
-                    for name, value in request.headers.items()
-                    if name.lower() not in {"host", "content-length", "accept-encoding"}
-                },
-            ) as answer,
-        ):
-            return web.Response(
-                status=answer.status,
-                body=await answer.read(),
-                headers={"Content-Type": answer.headers.get("Content-Type", "application/json")},
-            )
-
-    app = web.Application(client_max_size=2**20)
-    app.router.add_route("*", "/rest/v1/{tail:.*}", forward)
-    return app
 
 
 @pytest.fixture
