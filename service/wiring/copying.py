@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from adapters.database import migrate
@@ -81,10 +81,11 @@ async def open_copy(
             place = database.supabase_url
         else:
             dsn = local if goal == LOCAL else goal
-            if not comes_from_supabase and is_same_place(dsn, local):
-                raise ConfigurationError(f"{SETTING}: results are kept there already")
-            target = await _open_postgres(stack, dsn, dry_run=dry_run)
-            place = describe_dsn(dsn)
+            with _blaming(SETTING if goal != LOCAL else ""):
+                place = describe_dsn(dsn)
+                if not comes_from_supabase and is_same_place(dsn, local):
+                    raise ConfigurationError(f"{SETTING}: results are kept there already")
+                target = await _open_postgres(stack, dsn, dry_run=dry_run)
         yield OpenCopy(
             copy=Copy(source, target, show),
             source=source.place,
@@ -134,15 +135,23 @@ async def _open_supabase(stack: AsyncExitStack, database: DatabaseSettings) -> T
 
 async def _open_postgres(stack: AsyncExitStack, dsn: str, *, dry_run: bool) -> Transport | None:
     """With the schema of this version; None where it lacks that and must not be given it."""
-    try:
-        if dry_run:
-            if (await migrate.status(dsn)).pending:
-                return None
-        else:
-            await migrate.apply(dsn)
-        transport = await PsycopgTransport.open(dsn)
-    except ConfigurationError as error:  # it speaks of the one that is configured
-        said = str(error).replace("DATABASE_URL", SETTING)
-        raise ConfigurationError(said) from error
+    if dry_run:
+        if (await migrate.status(dsn)).pending:
+            return None
+    else:
+        await migrate.apply(dsn)
+    transport = await PsycopgTransport.open(dsn)
     stack.push_async_callback(transport.aclose)
     return transport
+
+
+@contextmanager
+def _blaming(setting: str) -> Iterator[None]:
+    """Name the setting that an address came from, instead of the usual one."""
+    try:
+        yield
+    except ConfigurationError as error:
+        if not setting:
+            raise
+        # Without a cause: it may quote the address.
+        raise ConfigurationError(str(error).replace("DATABASE_URL", setting)) from None
