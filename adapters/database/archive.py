@@ -17,7 +17,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -123,7 +123,9 @@ class ArchiveWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
+        # Without its list it is no backup, and nobody takes it for one; but left open, the library
+        # would write its end into a stream that is closed by then.
+        with suppress(*(() if kind is None else (OSError, ValueError))):
             self._zip.close()
 
     @contextmanager

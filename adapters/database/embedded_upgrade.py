@@ -118,14 +118,19 @@ async def replace(
         with EmbeddedPostgres(workshop, settings, parameters=parameters) as fresh:
             loaded = await load(fresh.start(may_attach=False), workshop)
         old.halt()
-        (workshop / "pgdata").rename(home / NEXT)
-        sync_directory(home)
-        finish_swap(home)
+        exchange(home)
     except OSError as error:
         raise TransientError(f"making a new database in {workshop}: {error}") from error
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
     return loaded
+
+
+def exchange(home: Path) -> None:
+    """Put the cluster in the workshop, whole and stopped, into the place of the present one."""
+    (home / WORKSHOP / "pgdata").rename(home / NEXT)
+    sync_directory(home)
+    finish_swap(home)
 
 
 def _empty(workshop: Path) -> None:

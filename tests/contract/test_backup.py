@@ -1,0 +1,265 @@
+"""What a backup holds, and what a restore makes of a database."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import zipfile
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from adapters.database import migrate, tables
+from adapters.database.archive import Archive, ArchiveWriter
+from adapters.database.backup import back_up
+from adapters.database.restore import check_versions
+from service.errors import ConfigurationError, MoodreelError
+from tests.contract.test_store_upgrade import EARLIER, as_released
+from tests.support.backups import FILES, digests, fill, load, prepare, quiet, write
+from tests.support.postgres import fresh_database
+
+JOBS = "procrastinate.procrastinate_jobs"
+QUEUE = {table.full_name for table in tables.QUEUE}
+
+
+@pytest.fixture(scope="module")
+def full(postgres):
+    """A database with something in every table; tests may only read it."""
+    with fresh_database(postgres) as dsn:
+        fill(dsn)
+        yield dsn
+
+
+@pytest.fixture(scope="module")
+def backup(full, tmp_path_factory):
+    path = tmp_path_factory.mktemp("backup") / "all.zip"
+    write(full, path)
+    return path
+
+
+def ask(dsn, query):
+    with psycopg.connect(dsn) as admin:
+        return admin.execute(query).fetchall()
+
+
+def results(found):
+    return {name: rows for name, rows in found.items() if name not in QUEUE}
+
+
+def test_everything_comes_back(full, backup, database_dsn):
+    before = digests(full)
+    assert [name for name, (count, _) in before.items() if not count] == []
+    prepare(database_dsn)
+    restored = load(database_dsn, backup)
+    assert results(digests(database_dsn)) == results(before)
+    assert restored.counts == {name: count for name, (count, _) in before.items()}
+    assert restored.replaced == {}
+    assert ask(database_dsn, "select installed_at from moodreel.installation") == ask(
+        full, "select installed_at from moodreel.installation"
+    )
+
+
+def test_jobs_that_wait_are_as_they_were_and_those_that_ran_wait(full, backup, database_dsn):
+    prepare(database_dsn)
+    restored = load(database_dsn, backup)
+    query = f"select id, attempts, args, lock, priority, scheduled_at from {JOBS} order by id"
+    assert ask(database_dsn, query) == ask(full, query)
+    states = f"select args->>'item_id', status::text from {JOBS} order by id"
+    assert ask(full, states)[:2] == [("runs", "doing"), ("twin", "doing")]
+    found = ask(database_dsn, states)
+    assert found[0] == ("runs", "todo")
+    # Its twin waits: the service's rescue puts the two together, as after a worker's death.
+    assert found[1] == ("twin", "doing")
+    assert found[2:] == [("twin", "todo"), ("waits", "todo"), ("waits", "todo")]
+    assert restored.requeued == 1
+    assert ask(database_dsn, f"select count(*) from {JOBS} where worker_id is not null") == [(0,)]
+
+
+def test_new_rows_get_numbers_that_were_never_given_out(full, backup, database_dsn):
+    with psycopg.connect(full, autocommit=True) as admin:
+        query = "select last_value from media_items_id_seq"
+        [(last,)] = admin.execute(query).fetchall()
+    prepare(database_dsn)
+    load(database_dsn, backup)
+    with psycopg.connect(database_dsn) as admin:
+        [(number,)] = admin.execute(
+            "insert into media_items (server, item_id) values ('s', 'new') returning id"
+        ).fetchall()
+    assert number == last + 1
+
+
+def test_a_database_that_has_something_is_left_alone_unless_told(full, backup, database_dsn):
+    as_released(database_dsn, migrate.migrations()[3].version)
+    prepare(database_dsn)
+    before = digests(database_dsn)
+    with pytest.raises(ConfigurationError, match=r"1 in public.media_items.*--force"):
+        load(database_dsn, backup)
+    assert digests(database_dsn) == before
+    restored = load(database_dsn, backup, may_replace=True)
+    assert restored.replaced["public.media_items"] == 1
+    assert results(digests(database_dsn)) == results(digests(full))
+
+
+def test_a_restore_that_fails_leaves_what_was_there(backup, database_dsn, tmp_path):
+    """The last table is not what its counts say: all others were loaded by then."""
+    fill(database_dsn)
+    before = digests(database_dsn)
+    path = tmp_path / "wrong.zip"
+    rewrite(
+        backup, path, lambda table: replace(table, row_count=7) if table.name == JOBS else table
+    )
+    with pytest.raises(MoodreelError, match="not what it says: 5 rows of 7"):
+        load(database_dsn, path, may_replace=True)
+    assert digests(database_dsn) == before
+
+
+def rewrite(source, target, change):
+    """The same archive with another list."""
+    with Archive(source) as archive, target.open("wb") as stream, ArchiveWriter(stream) as writer:
+        for table in archive.manifest.tables:
+            with writer.table(table.name) as member:
+                for block in archive.table(table.name):
+                    member.write(block)
+        changed = tuple(map(change, archive.manifest.tables))
+        writer.finish(replace(archive.manifest, tables=changed, files=()))
+
+
+@pytest.mark.parametrize("version", EARLIER)
+@pytest.mark.parametrize("is_new", [True, False], ids=["no schema yet", "this version's schema"])
+def test_a_backup_of_an_earlier_version_becomes_one_of_this(
+    version, is_new, database_dsn, postgres, tmp_path
+):
+    as_released(database_dsn, version)
+    manifest = write(database_dsn, tmp_path / "old.zip")
+    assert manifest.schema_version == version
+    with fresh_database(postgres) as target:
+        prepare(target)
+        if is_new:
+            drop_results(target)
+        restored = load(target, tmp_path / "old.zip")
+        prepare(database_dsn)
+        assert results(digests(target)) == results(digests(database_dsn))
+        known = [migration.file_name for migration in migrate.migrations()]
+        assert list(restored.migrations) == [name for name in known if name[:14] > version]
+        assert ask(target, "select moodreel_schema_version()") == [(known[-1][:14],)]
+
+
+def drop_results(dsn):
+    """A queue alone, as in a database that Supabase is to take the results of."""
+    with psycopg.connect(dsn) as admin:
+        names = ", ".join(t.full_name for t in tables.RESULTS if t.schema == "public")
+        admin.execute(f"drop table {names} cascade".encode())
+        admin.execute("drop schema moodreel cascade")
+        admin.execute("drop schema supabase_migrations cascade")
+        found = admin.execute("select oid::regprocedure from pg_proc where proname ~ '^moodreel_'")
+        for (name,) in found.fetchall():
+            admin.execute(f"drop function {name}".encode())
+
+
+def test_what_others_keep_beside_us_is_neither_saved_nor_touched(backup, database_dsn):
+    prepare(database_dsn)
+    with psycopg.connect(database_dsn) as admin:
+        admin.execute("create table public.theirs as select 42 as answer")
+        admin.execute("create view public.report as select title from media_items")
+    load(database_dsn, backup)
+    assert ask(database_dsn, "select answer from theirs") == [(42,)]
+    assert len(ask(database_dsn, "select * from report")) == 3
+    names = {name.removeprefix("tables/") for name in zipfile.ZipFile(backup).namelist()}
+    assert names == {
+        *(table.full_name for table in (*tables.RESULTS, *tables.QUEUE)),
+        *(f"files/{name}" for name in FILES),
+        "manifest.json",
+    }
+
+
+def test_what_others_built_upon_our_tables_is_not_dropped_with_them(
+    database_dsn, postgres, tmp_path
+):
+    as_released(database_dsn)
+    write(database_dsn, tmp_path / "old.zip")
+    with fresh_database(postgres) as target:
+        prepare(target)
+        with psycopg.connect(target) as admin:
+            admin.execute("create view public.report as select title from media_items")
+        with pytest.raises(ConfigurationError, match="view report depends on"):
+            load(target, tmp_path / "old.zip")
+        assert ask(target, "select * from report") == []
+
+
+def test_a_restore_waits_for_no_service_that_works_there(backup, database_dsn):
+    prepare(database_dsn)
+    with (
+        psycopg.connect(database_dsn, application_name="moodreel-store"),
+        pytest.raises(ConfigurationError, match="stop it"),
+    ):
+        load(database_dsn, backup)
+
+
+async def test_a_database_of_somebody_else_is_no_backup(database_dsn):
+    with pytest.raises(ConfigurationError, match="no results of Moodreel's"):
+        await back_up(database_dsn, io.BytesIO(), {}, quiet)
+
+
+def test_a_file_that_was_cut_short_is_refused_wherever_it_ends(backup, tmp_path):
+    whole = backup.read_bytes()
+    chosen = random.Random(0).sample(range(len(whole)), 30)
+    for length in (0, 1, len(whole) - 1, *chosen):
+        path = tmp_path / "short.zip"
+        path.write_bytes(whole[:length])
+        with pytest.raises(ConfigurationError, match=r"short\.zip"), Archive(path) as archive:
+            archive.verify(quiet)
+
+
+def test_a_file_with_a_damaged_byte_is_refused_or_the_same(backup, tmp_path):
+    """Some bytes say nothing of the content, such as the time of a part."""
+    whole = backup.read_bytes()
+    content = {
+        name: zipfile.ZipFile(backup).read(name) for name in zipfile.ZipFile(backup).namelist()
+    }
+    refused = 0
+    for place in random.Random(1).sample(range(len(whole)), 200):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0xFF
+        path = tmp_path / "damaged.zip"
+        path.write_bytes(damaged)
+        try:
+            with Archive(path) as archive:
+                archive.verify(quiet)
+                for table in archive.manifest.tables:
+                    name = f"tables/{table.name}"
+                    assert b"".join(archive.table(table.name)) == content[name]
+        except ConfigurationError:
+            refused += 1
+    assert refused > 100
+
+
+def zipped(path, **parts):
+    with zipfile.ZipFile(path, "w") as file:
+        for name, text in parts.items():
+            file.writestr(name, text)
+
+
+def test_other_files_are_told_from_backups(tmp_path):
+    path = tmp_path / "other"
+    path.write_text("a letter")
+    with pytest.raises(ConfigurationError, match="no whole backup"):
+        Archive(path)
+    zipped(path, letter="Dear")
+    with pytest.raises(ConfigurationError, match="no backup of Moodreel's"):
+        Archive(path)
+    with pytest.raises(ConfigurationError, match="cannot read"):
+        Archive(tmp_path / "nowhere")
+
+
+def test_a_backup_of_a_newer_version_is_refused(backup, tmp_path):
+    path = tmp_path / "newer.zip"
+    manifest = json.loads(zipfile.ZipFile(backup).read("manifest.json"))
+    zipped(path, **{"manifest.json": json.dumps(manifest | {"format_version": 2})})
+    with pytest.raises(ConfigurationError, match="update moodreel"):
+        Archive(path)
+    newer = [*manifest["migrations"], "29990101000000"]
+    zipped(path, **{"manifest.json": json.dumps(manifest | {"migrations": newer})})
+    with Archive(path) as archive, pytest.raises(ConfigurationError, match="29990101000000"):
+        check_versions(archive)
