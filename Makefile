@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 EXPORT := $(VENV)/.export-ready
 POSTGREST := tests/postgrest/node_modules/.ready
 NATS := $(VENV)/nats/.ready
+PROMTOOL := $(VENV)/prometheus/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo run test check docs references bench smoke-clip jellyfin-qwen-smoke lock clean
@@ -48,18 +49,23 @@ check: $(READY)  ## format, lint, import contracts, types
 	$(BIN)/mypy
 
 # A real NATS server, for the tests of events; where it cannot be had they are skipped and say so.
-$(NATS): scripts/install-nats.sh $(READY)
-	sh scripts/install-nats.sh $(VENV)/nats || echo "nats-server could not be had: the tests on it are skipped"
+$(NATS): scripts/install-deb.sh $(READY)
+	sh scripts/install-deb.sh nats-server usr/sbin/nats-server $(VENV)/nats || echo "nats-server could not be had: the tests on it are skipped"
 	@mkdir -p $(@D) && touch $@
 
-test: $(READY) $(EXPORT) $(POSTGREST) $(NATS) check  ## everything that must hold
+# Prometheus' own checker of rules and queries; likewise.
+$(PROMTOOL): scripts/install-deb.sh $(READY)
+	sh scripts/install-deb.sh prometheus usr/bin/promtool $(VENV)/prometheus || echo "promtool could not be had: the tests of alerts and dashboards are skipped"
+	@mkdir -p $(@D) && touch $@
+
+test: $(READY) $(EXPORT) $(POSTGREST) $(NATS) $(PROMTOOL) check  ## everything that must hold
 	$(BIN)/pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 bench: $(READY)  ## speed and memory, as ratios against a baseline of the same run
 	$(BIN)/python -m tests.benchmarks
 
 docs: $(READY)  ## the documentation as a site, in build/docs: it needs no network to be read
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 references: $(READY)  ## write anew what the documentation shows of the code
 	for page in settings commands tooling tables; do $(BIN)/python -m tests.support.$${page}_reference || exit 1; done
