@@ -80,6 +80,10 @@ class Worker:
             _log("job_gone", job, attempt, error)
         except StaleTokenError as error:
             _log("job_dropped", job, attempt, error)
+            if isinstance(job, AnalyzeJob):
+                # Who has the item may be a run that lost this job while nobody heard it, and may
+                # never end. If it does, the next look finds its analysis.
+                raise TransientError(str(error), costs_attempt=False) from error
         else:
             _log("job_done", job, attempt, seconds=time.monotonic() - began_at)
 

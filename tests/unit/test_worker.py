@@ -154,7 +154,7 @@ async def test_an_error_for_good_ends_the_job_at_once_with_its_reason_kept(error
     ("error", "action"),
     [
         (NotFoundError("jellyfin has no item abc"), "job_gone"),
-        (StaleTokenError("attempt 2 has the item"), "job_dropped"),
+        (StaleTokenError("somebody else tells it"), "job_dropped"),
     ],
     ids=["gone", "stale"],
 )
@@ -164,9 +164,21 @@ async def test_work_that_nobody_needs_ends_quietly(
     caplog.set_level(logging.INFO)
     pipeline = ScriptedPipeline(error)
 
-    await Worker(pipeline).perform(ANALYZE, 1)
+    await Worker(pipeline).perform(PUBLISH, 1)
 
     assert actions(caplog) == [action]
+    assert pipeline.failures == []
+
+
+@pytest.mark.parametrize("attempt", [1, 5])
+async def test_an_analysis_that_another_run_overtook_is_looked_after(attempt: int):
+    """The other run may be on a host that lost this job, and may be cut off again."""
+    pipeline = ScriptedPipeline(StaleTokenError("attempt 2 has the item"))
+
+    with pytest.raises(TransientError) as caught:
+        await Worker(pipeline).perform(ANALYZE, attempt)
+
+    assert not caught.value.costs_attempt
     assert pipeline.failures == []
 
 
@@ -223,7 +235,8 @@ async def test_a_failure_of_a_stale_attempt_is_not_its_to_tell(caplog: pytest.Lo
     caplog.set_level(logging.INFO)
     pipeline = ScriptedPipeline(PermanentError("no media"), StaleTokenError("attempt 2 has it"))
 
-    await Worker(pipeline).perform(ANALYZE, 1)
+    with pytest.raises(TransientError):
+        await Worker(pipeline).perform(ANALYZE, 1)
 
     assert actions(caplog) == ["job_dropped"]
 
