@@ -22,9 +22,11 @@ from nats.aio.msg import Msg
 from tests.support.service import ROOT, free_port
 
 UNPACKED = ROOT / ".venv" / "nats" / "usr" / "sbin"
-"""Where scripts/install-nats.sh puts it for `make test`."""
+"""Where scripts/install-deb.sh puts it for `make test`."""
 DEADLINE_S = 30.0
-MISSING = "no nats-server here: sh scripts/install-nats.sh .venv/nats"
+MISSING = (
+    "no nats-server here: sh scripts/install-deb.sh nats-server usr/sbin/nats-server .venv/nats"
+)
 
 
 def find_nats_server() -> str | None:
