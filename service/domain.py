@@ -683,6 +683,31 @@ class FailedJob:
     """Type of the error."""
     message: str
     failed_at: datetime
+    is_made_good: bool = False
+    """The same was done since, as far as the queue remembers: for a day."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningJob:
+    """A job that is being done."""
+
+    kind: str
+    """As in ``FailedJob``."""
+    ref: str
+    attempt: int
+    """From 1."""
+    since_s: float
+    """Seconds since it was taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How many jobs of a kind ended lately, well or badly."""
+
+    kind: str
+    count: int
+    over_s: float
+    """In so many seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,9 @@ from service.domain import (
     MediaItem,
     MediaLocation,
     Order,
+    Pace,
     PictureCaption,
+    RunningJob,
     SamplePlan,
     SoundCaption,
     Storyboard,
@@ -568,6 +570,12 @@ class JobQueue(Protocol):
 
     async def backlog(self) -> Sequence[Backlog]:
         """What is there of each kind of job, and for how long; all kinds, those of none too."""
+
+    async def running(self) -> Sequence[RunningJob]:
+        """What is being done now, what began first first."""
+
+    async def pace(self, *, over_s: float) -> Sequence[Pace]:
+        """How many jobs ended in the last so many seconds, by kind."""
 
     async def failures(self, *, limit: int = 100) -> Sequence[FailedJob]:
         """Jobs that failed and why, the latest first."""

@@ -17,7 +17,7 @@ from adapters.queue.rows import to_rows
 from adapters.queue.schema import USE_SCHEMA, apply_schema
 from adapters.queue.settings import QueueSettings
 from adapters.queue.table import JobTable, Pool
-from service.domain import Backlog, FailedJob, Job
+from service.domain import Backlog, FailedJob, Job, Pace, RunningJob
 from service.errors import ConfigurationError
 from service.ports import Perform
 
@@ -114,6 +114,14 @@ class ProcrastinateQueue:
     async def backlog(self) -> Sequence[Backlog]:
         """What is there of each kind of job, and for how long; all kinds, those of none too."""
         return await self._table.backlog()
+
+    async def running(self) -> Sequence[RunningJob]:
+        """What is being done now, what began first first."""
+        return await self._table.running()
+
+    async def pace(self, *, over_s: float) -> Sequence[Pace]:
+        """How many jobs ended lately, by kind."""
+        return await self._table.pace(over_s)
 
     async def failures(self, *, limit: int = 100) -> Sequence[FailedJob]:
         """Jobs that failed and why, the latest first."""

@@ -152,11 +152,43 @@ select kind,
 """
 
 FAILURES: LiteralString = """
-select job.id, job.task_name, job.attempts, job.args, max(event.at) as failed_at
+select failed.*, exists (
+    select from procrastinate_jobs later
+      join procrastinate_events success on success.job_id = later.id
+       and success.type = 'succeeded'
+     where later.status = 'succeeded' and later.lock = failed.lock
+       and success.at > failed.failed_at) as is_made_good
+  from (
+    select job.id, job.task_name, job.attempts, job.args, job.lock, max(event.at) as failed_at
+      from procrastinate_jobs job
+      join procrastinate_events event on event.job_id = job.id and event.type = 'failed'
+     where job.status = 'failed'
+     group by job.id
+     order by max(event.at) desc
+     limit %(limit)s) as failed
+ order by failed_at desc
+"""
+
+RUNNING: LiteralString = """
+select job.task_name, job.args, job.attempts, (
+    select extract(epoch from now() - max(event.at))::float8
+      from procrastinate_events event
+     where event.job_id = job.id and event.type = 'started') as since_s
   from procrastinate_jobs job
-  join procrastinate_events event on event.job_id = job.id and event.type = 'failed'
- where job.status = 'failed'
- group by job.id
- order by max(event.at) desc
- limit %(limit)s
+ where job.status = 'doing'
+ order by job.id
+"""
+
+PACE: LiteralString = """
+select job.task_name as kind, count(*)::int as count,
+       -- Of the jobs that ended: from the first that was taken, or as far back as asked.
+       least(extract(epoch from now() - min(began.at)), %(over_s)s)::float8 as over_s
+  from procrastinate_events ended
+  join procrastinate_jobs job on job.id = ended.job_id
+  cross join lateral (
+    select max(event.at) as at from procrastinate_events event
+     where event.job_id = job.id and event.type = 'started') as began
+ where ended.type in ('succeeded', 'failed')
+   and ended.at > now() - make_interval(secs => %(over_s)s)
+ group by job.task_name
 """

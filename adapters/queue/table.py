@@ -19,7 +19,7 @@ from psycopg_pool import AsyncConnectionPool
 from adapters.queue import statements
 from adapters.queue.errors import translated
 from adapters.queue.rows import KINDS, JobRow, merge_flags
-from service.domain import Backlog, FailedJob, Json
+from service.domain import Backlog, FailedJob, Json, Pace, RunningJob
 
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 
@@ -215,6 +215,20 @@ class JobTable:
                 cursor = await connection.execute(statements.BACKLOG, {"kinds": list(KINDS)})
                 return [Backlog(**row) for row in await cursor.fetchall()]
 
+    async def running(self) -> list[RunningJob]:
+        """Those that began first first."""
+        with translated("look at running jobs"):
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(statements.RUNNING)
+                return [_running(row) for row in await cursor.fetchall()]
+
+    async def pace(self, over_s: float) -> list[Pace]:
+        """By kind; none of kinds of which no job ended."""
+        with translated("look at what was done"):
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(statements.PACE, {"over_s": over_s})
+                return [Pace(**row) for row in await cursor.fetchall()]
+
     async def failures(self, limit: int) -> list[FailedJob]:
         """The latest first."""
         with translated("list failed jobs"):
@@ -223,14 +237,28 @@ class JobTable:
                 return [_failed(row) for row in await cursor.fetchall()]
 
 
+def _running(row: DictRow) -> RunningJob:
+    return RunningJob(
+        kind=row["task_name"],
+        ref=_ref(row["args"]),
+        attempt=row["attempts"] + 1,
+        since_s=max(row["since_s"] or 0.0, 0.0),
+    )
+
+
 def _failed(row: DictRow) -> FailedJob:
     args: Json = row["args"]
     error = args.get("error", {})
     return FailedJob(
         kind=row["task_name"],
-        ref=f"{args['server']}/{args['item_id']}" if "item_id" in args else "",
+        ref=_ref(args),
         attempts=row["attempts"],
         error=error.get("type", ""),
         message=error.get("message", ""),
         failed_at=row["failed_at"],
+        is_made_good=row["is_made_good"],
     )
+
+
+def _ref(args: Json) -> str:
+    return f"{args['server']}/{args['item_id']}" if "item_id" in args else ""
