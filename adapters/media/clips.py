@@ -54,6 +54,8 @@ def copy_clip(
     try:
         with open_source(source) as media, av.open(str(path), "w", format="matroska") as copy:
             begun_s = _copy(media, copy, span, video_index, tick)
+    except MemoryError:
+        raise
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise translate(error, source) from error
     if begun_s is None:

@@ -1,4 +1,4 @@
-"""Runs FFmpeg as a program: niced, watched, never through a shell, and gone when we are."""
+"""Runs FFmpeg as a program: bound, watched, never through a shell, and gone when we are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import os
 import re
-import shutil
+import signal
+import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable
 from typing import Any
@@ -14,10 +15,10 @@ from typing import Any
 import ffmpeg
 import imageio_ffmpeg
 
-from adapters.media.process import INHERITED
+from adapters.media.limits import Limits, pack_limits
+from adapters.media.process import INHERITED, PACKAGE_ROOT
 from service.errors import ConfigurationError, PermanentError, TransientError
 
-NICENESS = 10
 SAID_LIMIT = 300
 """Characters of what FFmpeg said last."""
 FOLDERS = re.compile(r"\S*/")
@@ -27,6 +28,7 @@ QUIET = ("-hide_banner", "-nostdin", "-loglevel", "error", "-nostats", "-progres
 async def run_ffmpeg(
     output: Any,  # noqa: ANN401  ffmpeg-python has no types
     *,
+    limits: Limits,
     what: str,
     on_progress: Callable[[float], None],
     stall_timeout_s: float,
@@ -35,6 +37,7 @@ async def run_ffmpeg(
 
     Args:
         output: What to make of what; its addresses begin with ``file:``.
+        limits: What it may use.
         what: Its name in messages.
         on_progress: Is told the seconds that are written.
         stall_timeout_s: Without a word of progress for so long, it is killed.
@@ -44,11 +47,17 @@ async def run_ffmpeg(
         PermanentError: It failed.
         TransientError: It hung.
     """
-    process = await _start(ffmpeg.compile(output, cmd=_program(), overwrite_output=True))
+    command = ffmpeg.compile(output, cmd=_program(), overwrite_output=True)
+    process = await _start(command, limits)
     said = asyncio.create_task(_listen(process))
     try:
         await _follow(process, on_progress, stall_timeout_s)
         code = await process.wait()
+        if code in {-signal.SIGXCPU, -signal.SIGXFSZ}:
+            raise PermanentError(
+                f"{what} cannot be made: FFmpeg took more than it may "
+                f"({signal.Signals(-code).name})"
+            )
         if code:
             raise PermanentError(f"{what} cannot be made: FFmpeg said: {await said or code}")
     except TimeoutError as error:
@@ -72,21 +81,24 @@ def _program() -> str:
         ) from error
 
 
-async def _start(command: list[str]) -> Process:
-    nice = shutil.which("nice")
-    before = [nice, "-n", str(NICENESS)] if nice else []
+async def _start(command: list[str], limits: Limits) -> Process:
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
     program, *arguments = command
     try:
         return await asyncio.create_subprocess_exec(
-            *before,
+            sys.executable,
+            "-S",
+            "-P",
+            "-m",
+            "adapters.media.limits",
+            pack_limits(limits),
             program,
             *QUIET,
             *arguments,
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=PIPE,
-            env=environment,
+            env={**environment, "PYTHONPATH": PACKAGE_ROOT},
         )
     except OSError as error:
         raise TransientError(f"starting FFmpeg: {error.strerror}") from error

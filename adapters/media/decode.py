@@ -22,6 +22,7 @@ Tick = Callable[[], None]
 """Called for every packet: says that work goes on, and raises when it should stop."""
 TimedFrame = tuple[float, av.VideoFrame]
 TimedPacket = tuple[float, "Packet[VideoStream]"]
+# A MemoryError, of FFmpeg's too, is no damage of the medium: it always passes through.
 
 SEEK_GAP_S = 5.0
 """Stretches between wanted times that are longer are jumped over. Half of a usual 10 s distance
@@ -180,6 +181,8 @@ class VideoPass:
         context = self._stream.codec_context
         try:
             frames = [*context.decode(packet), *context.decode(None)]
+        except MemoryError:
+            raise
         except (av.error.FFmpegError, ValueError):
             frames = []
         context.flush_buffers()
@@ -252,6 +255,8 @@ class VideoPass:
         for packet in self._packets_until_enough():
             try:
                 frames = self._stream.codec_context.decode(packet)
+            except MemoryError:
+                raise
             except (av.error.FFmpegError, ValueError):
                 self._damage.note(self._position_s)
                 continue
@@ -280,6 +285,8 @@ class VideoPass:
             self._tick()
             try:
                 packet = next(packets, None)
+            except MemoryError:
+                raise
             except (av.error.FFmpegError, OSError) as error:
                 if self._source.url:
                     raise translate(error, self._source) from error

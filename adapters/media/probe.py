@@ -106,6 +106,8 @@ def _first_frame(container: InputContainer, stream: Stream, tick: Tick) -> Frame
     for packet in islice(_packets(container, tick, stream), PACKETS_TO_TRY):
         try:
             frames = packet.decode()
+        except MemoryError:
+            raise
         except (av.error.FFmpegError, ValueError):
             continue
         if frames:
@@ -125,6 +127,8 @@ def _packets(container: InputContainer, tick: Tick, *streams: Stream) -> Iterato
         tick()
         try:
             packet = next(packets, None)
+        except MemoryError:
+            raise
         except (av.error.FFmpegError, OSError):
             return
         if packet is None:

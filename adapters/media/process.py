@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 
 from adapters.media import wire
+from adapters.media.limits import Limits, pack_limits
 from adapters.media.wire import ProtocolError
 from service.domain import Json
 from service.errors import (
@@ -32,6 +33,8 @@ READ_AHEAD_BYTES = 1 << 20
 each piece of a picture, for a fifth of the time that it takes to read one."""
 TEXT_LIMIT = 300
 """Characters of a warning, and of a decoder's last words."""
+NO_MEMORY = ("Cannot allocate memory", "bad_alloc", "MemoryError", "can't start new thread")
+"""Last words of what cannot do without the memory that it was refused."""
 
 INHERITED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH")
 """What a decoder is told of our environment: where things are, but no token and no address."""
@@ -150,7 +153,7 @@ class Decoder:
             if header.get("kind") in {"end", "error"}:
                 self._is_busy = False
             if header.get("kind") == "error":
-                raise _raised(header)
+                raise self._raised(header)
             if header.get("kind") == "end":
                 self._keep_warnings(header.get("warnings"))
             if header.get("kind") != "tick":
@@ -192,27 +195,38 @@ class Decoder:
         except TimeoutError:
             self.kill()  # it closed its pipe: whatever it still does, it does not answer
             code = await self._process.wait()
-        cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
         said = self._last_words.strip().splitlines()
+        if code == -signal.SIGXCPU:
+            return self._exhausted("the processor time", "MOODREEL_DECODER_CPU")
+        if any(words in line for line in said for words in NO_MEMORY):
+            return self._exhausted("the memory", "MOODREEL_DECODER_MEMORY_MB")
+        cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
         detail = f"; it said: {said[-1]}" if said else ""
         return TransientError(
             f"reading {self._label}: its decoder died ({cause}{detail})",
             max_attempts=DECODER_ATTEMPTS,
         )
 
+    def _raised(self, header: Json) -> MoodreelError:
+        if header.get("error") == MemoryError.__name__:
+            return self._exhausted("the memory", "MOODREEL_DECODER_MEMORY_MB")
+        message = str(header.get("message"))[: 2 * TEXT_LIMIT]
+        return RAISED.get(str(header.get("error")), TransientError)(message)
 
-def _raised(header: Json) -> MoodreelError:
-    message = str(header.get("message"))[: 2 * TEXT_LIMIT]
-    return RAISED.get(str(header.get("error")), TransientError)(message)
+    def _exhausted(self, what: str, setting: str) -> TransientError:
+        return TransientError(
+            f"reading {self._label}: its decoder ran out of {what} it may use ({setting})",
+            max_attempts=DECODER_ATTEMPTS,
+        )
 
 
 @contextlib.asynccontextmanager
 async def run_decoder(
-    *, label: str, niceness: int, stall_timeout_s: float
+    *, label: str, limits: Limits, stall_timeout_s: float
 ) -> AsyncIterator[Decoder]:
     """Start a decoding process; kill it and wait for its end when the context ends."""
     try:
-        process = await _start(niceness)
+        process = await _start(limits)
     except OSError as error:
         raise TransientError(f"starting a decoder for {label}: {error.strerror}") from error
     decoder = Decoder(process, label=label, stall_timeout_s=stall_timeout_s)
@@ -223,14 +237,14 @@ async def run_decoder(
         await asyncio.shield(_finish(decoder, listening))
 
 
-async def _start(niceness: int) -> Process:
+async def _start(limits: Limits) -> Process:
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",  # never import from the working directory, which may hold media from anywhere
         "-m",
         "adapters.media.worker",
-        str(niceness),
+        pack_limits(limits),
         stdin=PIPE,
         stdout=PIPE,
         stderr=PIPE,

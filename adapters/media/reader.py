@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import logging
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from adapters.media import wire
+from adapters.media.limits import Limits
 from adapters.media.process import Decoder, run_decoder
 from adapters.media.settings import ReaderSettings
 from adapters.media.storyboard import counts, fetch_sheets, is_wanted, why_not
@@ -35,6 +38,12 @@ Found = TypeVar("Found")
 
 MEDIA_INFO = TypeAdapter(MediaInfo)
 
+CLIP_BYTES = 4 << 30
+"""The largest stretch of a stream that is copied: three minutes at 150 Mbit/s, more than any disc
+has."""
+
+logger = logging.getLogger(__name__)
+
 
 class ProcessReader:
     """Opens each medium in a process of its own, which ends with the context."""
@@ -55,13 +64,15 @@ class ProcessReader:
                 yield medium
 
     @contextlib.asynccontextmanager
-    async def open_process(self, location: MediaLocation) -> AsyncIterator[ProcessMedia]:
-        """Open a medium as it is. Raises as ``open`` does."""
+    async def open_process(
+        self, location: MediaLocation, *, kept_in: Path | None = None
+    ) -> AsyncIterator[ProcessMedia]:
+        """Open a medium as it is, with a directory for clips of it. Raises as ``open`` does."""
         settings = self._settings
         source = _source(location, settings)
         async with run_decoder(
             label=source.label,
-            niceness=settings.niceness,
+            limits=decoder_limits(settings, written_bytes=CLIP_BYTES if kept_in else 0),
             stall_timeout_s=settings.stall_timeout_s,
         ) as decoder:
             request = {
@@ -69,8 +80,12 @@ class ProcessReader:
                 "source": asdict(source),
                 "threads": settings.threads,
                 "short_side_px": settings.short_side_px,
+                "kept_in": str(kept_in) if kept_in else "",
             }
-            yield ProcessMedia(decoder, await decoder.ask(request))
+            opened = await decoder.ask(request)
+            if settings.sandbox and not opened.get("is_confined"):
+                _tell_unconfined()
+            yield ProcessMedia(decoder, opened)
 
 
 class ProcessMedia:
@@ -241,6 +256,26 @@ class StoryboardMedia:
 
 class UnusableError(Exception):
     """A storyboard that cannot be read, or not to its end."""
+
+
+def decoder_limits(settings: ReaderSettings, *, written_bytes: int = 0) -> Limits:
+    """What a decoder may use, as the owner wants it."""
+    return Limits(
+        niceness=settings.niceness,
+        memory_bytes=settings.memory_mb << 20,
+        written_bytes=written_bytes,
+        cpu_ratio=settings.cpu_ratio,
+        is_confined=settings.sandbox,
+    ).with_threads(settings.threads)
+
+
+@cache
+def _tell_unconfined() -> None:
+    """Once: it is so for all decoders of this kernel."""
+    logger.info(
+        "Decoders are not confined to their media: this kernel has no Landlock, or lets us not",
+        extra={"action": "decoders_unconfined"},
+    )
 
 
 def _source(location: MediaLocation, settings: ReaderSettings) -> Source:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,7 +19,8 @@ import ffmpeg
 
 from adapters.media.cutter import run_ffmpeg
 from adapters.media.formats import FORMATS
-from adapters.media.reader import ProcessMedia, ProcessReader
+from adapters.media.limits import Limits
+from adapters.media.reader import ProcessMedia, ProcessReader, decoder_limits
 from adapters.media.settings import ReaderSettings
 from service.domain import LocalFile, MediaLocation, VideoStream
 from service.errors import PermanentError, UnreadableMediaError
@@ -37,6 +38,17 @@ MOST_VIDEO_BPS = 4_000_000
 LEAST_VIDEO_BPS = 150_000
 BUFFER_S = 1.0
 """Over which the rate is kept: at the beginning so much more than it may be spent."""
+PIECE_THREADS = 2
+"""Each piece has a decoder of its own; by itself FFmpeg would give each as many as there are cores,
+and memory for all."""
+PIECE_SHARE = 0.25
+"""Of a decoder's memory, for each piece: eight pieces in 8K take 6.2 GB together, one takes 2."""
+MOOV_FACTOR = 2
+"""FFmpeg stops within a frame of the limit, and then adds the index."""
+EXCERPT_BYTES = 1 << 30
+"""Eighteen hours of sound at its rate."""
+POSTER_BYTES = 64 << 20
+"""Ten times 720p without any compression."""
 CONTAINER_SHARE = 0.95
 """Of the bytes that may be written, for pictures and sound."""
 TO_SDR = (
@@ -104,7 +116,8 @@ class ReelMaker:
                 "fs": limit_bytes,
             }
             made = [joined[index] for index in range(1 + has_sound)]
-            await self._run(made, options, path, on_progress)
+            bounds = self._limits(medium, pieces, MOOV_FACTOR * limit_bytes)
+            await self._run(made, options, path, bounds, on_progress)
 
     async def make_excerpt(
         self, location: MediaLocation, span: Span, path: Path, *, on_progress: OnProgress
@@ -120,7 +133,8 @@ class ReelMaker:
                 "f": "mp3" if is_mp3 else "ipod",
             }
             sound = _sound(_input(piece), piece.length_s, SONG_FADE_S)
-            await self._run([sound], options, path, on_progress)
+            bounds = self._limits(medium, [piece], EXCERPT_BYTES)
+            await self._run([sound], options, path, bounds, on_progress)
 
     async def make_poster(self, location: MediaLocation, time_s: float, path: Path) -> None:
         """Write the picture at a time: PNG where the path says so, else JPEG."""
@@ -140,19 +154,30 @@ class ReelMaker:
                 **({} if is_png else {"q:v": 2}),
             }
             picture = _picture(_input(piece), video)
-            await self._run([picture], options, path, lambda _: None)
+            bounds = self._limits(medium, [piece], POSTER_BYTES)
+            await self._run([picture], options, path, bounds, lambda _: None)
 
     @contextlib.asynccontextmanager
     async def _open(self, location: MediaLocation) -> AsyncIterator[tuple[ProcessMedia, Path]]:
         with TemporaryDirectory(prefix="moodreel-reel-") as directory:
-            async with self._reader.open_process(location) as medium:
+            async with self._reader.open_process(location, kept_in=Path(directory)) as medium:
                 yield medium, Path(directory)
+
+    def _limits(self, medium: ProcessMedia, pieces: Sequence[Piece], written_bytes: int) -> Limits:
+        """What FFmpeg may use: it decodes all pieces at a time, and encodes."""
+        one = decoder_limits(self._settings, written_bytes=written_bytes)
+        return replace(
+            one,
+            memory_bytes=round(one.memory_bytes * (1 + len(pieces) * PIECE_SHARE)),
+            medium_s=medium.info.duration_s,
+        )
 
     async def _run(
         self,
         streams: Sequence[Any],
         options: Mapping[str, Any],
         path: Path,
+        limits: Limits,
         on_progress: OnProgress,
     ) -> None:
         """Have FFmpeg write streams to a file; where it is to be, it is put when it is whole."""
@@ -161,6 +186,7 @@ class ReelMaker:
             await asyncio.to_thread(new.touch, exist_ok=False)
             await run_ffmpeg(
                 ffmpeg.output(*streams, f"file:{new}", **options),
+                limits=limits,
                 what=path.name,
                 on_progress=on_progress,
                 stall_timeout_s=self._settings.stall_timeout_s,
@@ -200,6 +226,7 @@ def _input(piece: Piece) -> Any:  # noqa: ANN401  ffmpeg-python has no types
         t=f"{piece.length_s:.3f}",
         protocol_whitelist="file",
         format_whitelist=FORMATS,
+        threads=PIECE_THREADS,
     )
 
 

@@ -48,6 +48,34 @@ class ReaderSettings(Configuration):
         gt=0,
         description="Seconds without any progress after which a decoder counts as hung.",
     )
+    memory_mb: int = Field(
+        default=4096,
+        alias="MOODREEL_DECODER_MEMORY_MB",
+        ge=1024,
+        le=1_048_576,
+        description=(
+            "Address space, in MB, that a decoder may take, and 96 more for each of its threads. "
+            "A film in 4K takes 700, one in 8K 1,900; a decoder that wants more is ended."
+        ),
+    )
+    cpu_ratio: float = Field(
+        default=20.0,
+        alias="MOODREEL_DECODER_CPU",
+        gt=0,
+        le=10_000,
+        description=(
+            "Seconds of processor time that one reading of a medium may take for each of its "
+            "seconds, and 600 more. 8K takes 4 on a fast core; a decoder that wants more is ended."
+        ),
+    )
+    sandbox: bool = Field(
+        default=True,
+        alias="MOODREEL_DECODER_SANDBOX",
+        description=(
+            "Whether decoders give up all files but their medium, and the network (Landlock; "
+            "where the kernel has it)."
+        ),
+    )
     network_timeout_s: float = Field(
         default=20.0,
         alias="MOODREEL_STREAM_TIMEOUT",

@@ -170,6 +170,8 @@ def _decoded(
         tick()
         try:
             packet = next(packets, None)
+        except MemoryError:
+            raise
         except (av.error.FFmpegError, OSError) as error:
             if source.url:
                 raise translate(error, source) from error
@@ -181,6 +183,8 @@ def _decoded(
             time_s = stream_time_s(container, stream, packet.pts)
         try:
             yield from packet.decode()
+        except MemoryError:
+            raise
         except (av.error.FFmpegError, ValueError):
             damage.note(time_s)
 

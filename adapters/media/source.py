@@ -64,6 +64,8 @@ def open_source(source: Source) -> InputContainer:
     try:
         with av.logging.Capture() as said:
             return _open(source)
+    except MemoryError:
+        raise
     except (av.error.FFmpegError, OSError, ValueError) as error:
         if source.url:
             refuse_redirect(source)

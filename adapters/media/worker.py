@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import ctypes
 import fcntl
 import os
-import resource
 import select
 import signal
 import sys
@@ -24,9 +22,11 @@ from typing import BinaryIO
 import numpy as np
 
 from adapters.media import wire
+from adapters.media.access import Access
 from adapters.media.clips import copy_clip
 from adapters.media.damage import Damage, HaltWatch
 from adapters.media.decode import TimedFrame, VideoPass
+from adapters.media.limits import Limits, allow_cpu, apply, read_limits
 from adapters.media.passes import read_keyframes, wanted_times
 from adapters.media.picture import PictureMaker
 from adapters.media.probe import Probe, probe
@@ -40,8 +40,6 @@ TICK_S = 1.0
 """How often to say that work goes on."""
 PIPE_BYTES = 1 << 20
 """Linux' limit for anybody: two pictures, so that we seldom wait until the other side has read."""
-PR_SET_PDEATHSIG = 1
-"""From linux/prctl.h."""
 
 
 class StoppedError(Exception):
@@ -86,13 +84,20 @@ class Medium:
     probe: Probe
     threads: int
     short_side_px: int
+    access: Access
 
 
 class Worker:
-    """Serves the requests for one medium, one after another."""
+    """Serves the requests for one medium, one after another.
 
-    def __init__(self, connection: Connection) -> None:
+    Args:
+        connection: To the parent.
+        limits: As they were applied.
+    """
+
+    def __init__(self, connection: Connection, limits: Limits) -> None:
         self._connection = connection
+        self._limits = limits
         self._medium: Medium | None = None
 
     def run(self) -> None:
@@ -104,6 +109,9 @@ class Worker:
                 self._connection.send({"kind": "end", **self._serve(request)})
             except StoppedError:
                 self._connection.send({"kind": "end", "warnings": []})
+            except MemoryError:
+                self._connection.send({"kind": "error", "error": "MemoryError", "message": ""})
+                return  # what it was about to make is half made
             except MoodreelError as error:
                 self._connection.send(
                     {"kind": "error", "error": type(error).__name__, "message": str(error)}
@@ -119,22 +127,31 @@ class Worker:
             "sheet": self._sheet,
             "clip": self._clip,
         }
+        allow_cpu(self._limits.cpu_ratio, self._medium.probe.info.duration_s if self._medium else 0)
         return serve[request["do"]](request)
 
     def _open(self, request: Json) -> Json:
         source = Source(**request["source"])
+        kept_in = Path(request["kept_in"]) if request["kept_in"] else None
+        access = Access.give_up_rest(source, kept_in, self._limits)
         found = probe(source, self._connection.tick)
         self._medium = Medium(
             source=source,
             probe=found,
             threads=request["threads"],
             short_side_px=request["short_side_px"],
+            access=access,
         )
-        return {"info": asdict(found.info), "warnings": list(found.warnings)}
+        return {
+            "info": asdict(found.info),
+            "warnings": list(found.warnings),
+            "is_confined": access.is_confined,
+        }
 
     def _opened(self) -> Medium:
         if self._medium is None:
             raise RuntimeError("asked to read before a medium was opened")
+        self._medium.access.check()
         return self._medium
 
     def _list(self, _: Json) -> Json:
@@ -253,21 +270,12 @@ def _plan(request: Json) -> SamplePlan:
     return SamplePlan(spans=tuple(SampleSpan(**span) for span in request["spans"]))
 
 
-def die_with_parent() -> None:
-    """End when the parent does, even inside a decoder that hangs. Linux only; elsewhere the
-    closed pipe ends us at the next message.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def main() -> None:
-    """Serve the parent; the first argument is how far to stand back behind other programs."""
-    die_with_parent()
+    """Serve the parent; the first argument says what this process may use."""
+    limits = read_limits(sys.argv[1:])
+    apply(limits)
     for number in (signal.SIGINT, signal.SIGTERM):  # the parent's to handle: it may finish its job
         signal.signal(number, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(int(sys.argv[1]))
     log_to_stderr()
     answers = os.fdopen(os.dup(1), "wb")
     if sys.platform == "linux":
@@ -275,7 +283,7 @@ def main() -> None:
             fcntl.fcntl(answers.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     os.dup2(2, 1)  # nothing that a library prints may get between the messages
     with contextlib.suppress(BrokenPipeError):
-        Worker(Connection(os.fdopen(0, "rb", buffering=0), answers)).run()
+        Worker(Connection(os.fdopen(0, "rb", buffering=0), answers), limits).run()
 
 
 if __name__ == "__main__":

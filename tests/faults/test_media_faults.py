@@ -229,7 +229,7 @@ async def test_a_flood_on_standard_error_neither_blocks_nor_is_kept():
 
 def test_the_worker_ends_when_its_input_ends():
     run = subprocess.run(
-        [sys.executable, "-m", "adapters.media.worker", "0"],
+        [sys.executable, "-m", "adapters.media.worker"],
         input=b"",
         capture_output=True,
         check=False,
@@ -239,9 +239,9 @@ def test_the_worker_ends_when_its_input_ends():
 
 
 def test_what_libraries_print_does_not_get_between_the_messages():
-    request = wire.pack({"do": "open", "source": {"path": "/nowhere/film.mkv"}})
+    request = wire.pack({"do": "open", "source": {"path": "/nowhere/film.mkv"}, "kept_in": ""})
     run = subprocess.run(
-        [sys.executable, "-m", "adapters.media.worker", "0"],
+        [sys.executable, "-m", "adapters.media.worker"],
         input=request,
         capture_output=True,
         check=False,
