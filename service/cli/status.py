@@ -11,6 +11,8 @@ from rich.table import Table
 
 from service.cli.console import command, out, print_json, shown
 from service.cli.logs import configure_logging
+from service.cli.looking import find_failures
+from service.cli.watch import watch
 from service.domain import FailedJob, ItemState, ItemStatus
 from service.settings import ServiceSettings
 from service.wiring import open_moodreel
@@ -23,31 +25,50 @@ async def status(
     limit: Annotated[
         int, typer.Option(min=1, max=10_000, help="How many of the latest items to show.")
     ] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    watching: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Stay, and show what is being done, how fast, and how long it will take; outside "
+            "a terminal a line a minute.",
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print it as JSON; with --watch a line a minute.")
+    ] = False,
 ) -> None:
     """Show what is done, what waits, and what failed and why."""
     settings = ServiceSettings.read()
     configure_logging(settings.model_copy(update={"log_level": "WARNING"}))
     async with open_moodreel(settings) as moodreel:
+        if watching:
+            await watch(moodreel.queue, moodreel.store, as_json=as_json)
+            return
         jobs = await moodreel.queue.counts()
         counts = await moodreel.store.counts()
         items = await moodreel.store.list_statuses(limit=limit)
-        failures = await moodreel.queue.failures(limit=limit)
+        failures = await find_failures(moodreel.queue, moodreel.store)
     if as_json:
         print_json(
             {
                 "jobs": dict(jobs),
                 "store": dict(counts),
                 "items": [_item_json(item) for item in items],
-                "failed_jobs": [_failure_json(failure) for failure in failures],
+                "failed_jobs": [
+                    _failure_json(failure) | {"made_good": failure not in failures.open}
+                    for failure in failures.all[:limit]
+                ],
+                "failed_open": len(failures.open),
             }
         )
         return
-    out.print(f"[bold]jobs[/]   {_counts(jobs)}")
+    made_good = len(failures.all) - len(failures.open)
+    note = f" ({made_good} of the failed were done since)" if made_good else ""
+    out.print(f"[bold]jobs[/]   {_counts(jobs)}{note}")
     out.print(f"[bold]store[/]  {_counts(counts)}")
     if items:
         out.print(_items_table(items))
-    untold = [failure for failure in failures if failure.kind == "publish"]
+    untold = [failure for failure in failures.open if failure.kind == "publish"][:limit]
     if untold:
         out.print("\n[bold]not told[/]")
         for failure in untold:
