@@ -7,7 +7,7 @@
 
 The list is written last: an archive that was cut short has none, and no directory either. Binary
 ``COPY`` because vectors are five times as large in text; what Postgres sends of our types has been
-the same since version 9.4, and of ``halfvec`` since pgvector 0.7 (proven here for 15, 16 and 18).
+the same since version 9.4, and of ``halfvec`` since pgvector 0.7 (seen from 16 to 18 and back).
 """
 
 from __future__ import annotations

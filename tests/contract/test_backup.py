@@ -5,20 +5,24 @@ from __future__ import annotations
 import io
 import json
 import random
+import uuid
 import zipfile
 from dataclasses import replace
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from adapters.database import migrate, tables
 from adapters.database.archive import Archive, ArchiveWriter
 from adapters.database.backup import back_up
+from adapters.database.binaries import find_binaries
+from adapters.database.embedded import EmbeddedPostgres, EmbeddedSettings
 from adapters.database.restore import check_versions
 from service.errors import ConfigurationError, MoodreelError
 from tests.contract.test_store_upgrade import EARLIER, as_released
 from tests.support.backups import FILES, digests, fill, load, prepare, quiet, write
-from tests.support.postgres import fresh_database
+from tests.support.postgres import FAST, fresh_database, reachable_directory
 
 JOBS = "procrastinate.procrastinate_jobs"
 QUEUE = {table.full_name for table in tables.QUEUE}
@@ -91,7 +95,7 @@ def test_new_rows_get_numbers_that_were_never_given_out(full, backup, database_d
 
 
 def test_a_database_that_has_something_is_left_alone_unless_told(full, backup, database_dsn):
-    as_released(database_dsn, migrate.migrations()[3].version)
+    as_released(database_dsn)
     prepare(database_dsn)
     before = digests(database_dsn)
     with pytest.raises(ConfigurationError, match=r"1 in public.media_items.*--force"):
@@ -126,8 +130,10 @@ def rewrite(source, target, change):
         writer.finish(replace(archive.manifest, tables=changed, files=()))
 
 
-@pytest.mark.parametrize("version", EARLIER)
-@pytest.mark.parametrize("is_new", [True, False], ids=["no schema yet", "this version's schema"])
+SITUATIONS = [(EARLIER[0], True), *((version, False) for version in EARLIER)]
+
+
+@pytest.mark.parametrize(("version", "is_new"), SITUATIONS)
 def test_a_backup_of_an_earlier_version_becomes_one_of_this(
     version, is_new, database_dsn, postgres, tmp_path
 ):
@@ -156,6 +162,54 @@ def drop_results(dsn):
         found = admin.execute("select oid::regprocedure from pg_proc where proname ~ '^moodreel_'")
         for (name,) in found.fetchall():
             admin.execute(f"drop function {name}".encode())
+
+
+def test_a_backup_of_a_newer_postgres_goes_into_an_older_one(full, backup):
+    former = EmbeddedSettings(bin_dir=find_binaries(major=16).bin_dir)
+    with (
+        reachable_directory(in_memory=True) as directory,
+        EmbeddedPostgres(directory, former, parameters=FAST) as server,
+    ):
+        prepare(server.start())
+        load(server.start(), backup)
+        assert Archive(backup).manifest.postgres.startswith("18.")
+        assert ask(server.start(), "show server_version")[0][0].startswith("16.")
+        assert results(digests(server.start())) == results(digests(full))
+
+
+@pytest.fixture
+def hosted(database_dsn):
+    """A database of a role that is no superuser, as hosted ones are."""
+    role = f"owner_{uuid.uuid4().hex}"
+    with psycopg.connect(database_dsn, autocommit=True) as admin:
+        admin.execute(f"create role {role} login createrole".encode())
+        admin.execute("create schema extensions")
+        admin.execute("create extension vector with schema extensions")
+        admin.execute(f"grant all on schema extensions, public to {role}".encode())
+        name = conninfo_to_dict(database_dsn)["dbname"]
+        admin.execute(f"grant all on database {name} to {role}".encode())
+        admin.execute(f"grant service_role to {role}".encode())
+        yield make_conninfo(database_dsn, user=role)
+        admin.execute(f"drop owned by {role}".encode())
+        admin.execute(f"drop role {role}".encode())
+
+
+def test_it_needs_no_superuser(hosted, full, backup, tmp_path):
+    prepare(hosted)
+    load(hosted, backup)
+    assert results(digests(hosted)) == results(digests(full))
+    again = tmp_path / "again.zip"
+    assert write(hosted, again).row_counts["public.media_items"] == 3
+    load(hosted, again, may_replace=True)
+    assert results(digests(hosted)) == results(digests(full))
+
+
+def test_an_older_backup_needs_no_superuser(hosted, postgres, tmp_path):
+    with fresh_database(postgres) as old:
+        as_released(old)
+        write(old, tmp_path / "old.zip")
+    prepare(hosted)
+    assert load(hosted, tmp_path / "old.zip").counts["public.media_items"] == 1
 
 
 def test_what_others_keep_beside_us_is_neither_saved_nor_touched(backup, database_dsn):
