@@ -21,7 +21,7 @@ from service.domain import (
     Priority,
 )
 from service.errors import NotFoundError, PermanentError, TransientError
-from service.metrics import EVENTS
+from service.metrics import EVENTS, begin_at_zero
 from service.ports import JobQueue, MediaServer, Store, Watcher
 from service.wanted import (
     PAGE_SIZE,
@@ -183,6 +183,7 @@ class Follower:
         self._store = store
         self._queue = queue
         self._installed_at: datetime | None = None
+        begin_at_zero(EVENTS, [server.name], ["taken"])
 
     async def follow(self) -> None:
         """Listen until cancelled. A database that is away is waited for."""
