@@ -33,10 +33,13 @@ async def main() -> None:
             analysis = await examiner.examine(examiner.items[0])
     console.print("[bold]$[/] moodreel analyze 'The Seven Scenes (2026).mp4'")
     print_analysis(console, analysis)
-    PICTURE.parent.mkdir(exist_ok=True)
+    save_terminal(console, PICTURE)
+
+
+def save_terminal(console: Console, path: Path) -> None:
+    """As a picture that asks no other server for its letters."""
     svg = console.export_svg(title="moodreel")
-    # A picture asks no other server for its letters.
-    PICTURE.write_text(re.sub(r"@font-face\s*\{.*?\}", "", svg, flags=re.DOTALL))
+    path.write_text(re.sub(r"@font-face\s*\{.*?\}", "", svg, flags=re.DOTALL))
 
 
 if __name__ == "__main__":

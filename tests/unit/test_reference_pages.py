@@ -12,7 +12,9 @@ from tests.support.settings_reference import PAGE, own_fields, render, settings_
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("service/**/*.md")]
-SETTING = re.compile(r"\b(?:MOODREEL|DISCORD|LIBRARY|EVENT|NATS|JELLYFIN|EMBY|PLEX)_[A-Z_]+")
+SETTING = re.compile(
+    r"\b(?:MOODREEL|DISCORD|LIBRARY|EVENT|NATS|JELLYFIN|EMBY|PLEX|QWEN|SUPABASE|DATABASE)_[A-Z_]+"
+)
 ELSEWHERE = {"MOODREEL_CONFIG"}
 """Says where the other settings are."""
 
