@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import cycle, islice
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import Any, cast
 
 import aiohttp
@@ -115,8 +115,27 @@ async def flood(address: str, bodies: Sequence[Sent], *, rate_hz: float) -> Floo
     return Flood(statuses=statuses, times_ms=times_ms, seconds=seconds)
 
 
-async def measure_served(bodies: Sequence[Sent], *, rate_hz: float) -> tuple[Flood, int]:
+async def scrape(address: str, times_ms: list[float]) -> None:
+    """Ask for the metrics once a second, until cancelled."""
+    async with aiohttp.ClientSession() as session:
+        while True:
+            began_at = time.perf_counter()
+            async with session.get(f"{address}/metrics") as answer:
+                await answer.read()
+                assert answer.status == HTTPStatus.OK, answer.status
+            times_ms.append((time.perf_counter() - began_at) * 1000)
+            await asyncio.sleep(max(0.0, 1.0 - times_ms[-1] / 1000))
+
+
+async def measure_served(
+    bodies: Sequence[Sent], *, rate_hz: float, scraped_ms: list[float] | None = None
+) -> tuple[Flood, int]:
     """Into the service as its users start it, with a database that syncs to disk.
+
+    Args:
+        bodies: What is sent.
+        rate_hz: How fast.
+        scraped_ms: How long scrapes took, one a second; None to have none.
 
     Returns:
         What came back, and how many jobs wait in the queue afterwards.
@@ -124,7 +143,11 @@ async def measure_served(bodies: Sequence[Sent], *, rate_hz: float) -> tuple[Flo
     with reachable_directory() as place:
         env = environment(place / "data", **SERVERS)
         async with serving("serve", env=env) as (_, address):
+            scraping = scraped_ms is not None and asyncio.create_task(scrape(address, scraped_ms))
             found = await flood(address, bodies, rate_hz=rate_hz)
+            if scraping:
+                assert not scraping.done(), scraping
+                scraping.cancel()
             return found, (await call_json("status", env=env))["jobs"]["waiting"]
 
 
@@ -185,8 +208,8 @@ def burst_rows() -> list[Row]:
     found, waiting = asyncio.run(measure_served(bodies, rate_hz=BURST_HZ))
     lost = expected_jobs(bodies) - waiting
     failed = sum(
-        count
-        for status, count in found.statuses.items()
+        number
+        for status, number in found.statuses.items()
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR
     )
     refused = (
@@ -210,6 +233,41 @@ def burst_rows() -> list[Row]:
     ]
 
 
+def scraped_rows() -> list[Row]:
+    """The same flood without and with somebody who reads ``/metrics`` every second."""
+    scraped_ms: list[float] = []
+    bodies = mixed_bodies()
+    alone, waiting_alone = asyncio.run(measure_served(bodies, rate_hz=BURST_HZ))
+    bodies = mixed_bodies()
+    watched, waiting = asyncio.run(measure_served(bodies, rate_hz=BURST_HZ, scraped_ms=scraped_ms))
+    pairs = [quantiles(found.times_ms, n=100) for found in (watched, alone)]
+    lost = expected_jobs(bodies) - waiting
+    return [
+        {
+            "name": "moodreel serve, 500/s, scraped every second: jobs that were lost",
+            "value": lost,
+            "unit": f"of {expected_jobs(bodies)}",
+            "baseline": f"{waiting_alone} waited without scrapes",
+        },
+        *(
+            {
+                "name": f"moodreel serve, 500/s, scraped every second: webhooks, {name}",
+                "value": round(pairs[0][percent - 1], 1),
+                "unit": "ms",
+                "baseline": f"{pairs[1][percent - 1]:.1f} without scrapes",
+                "ratio": pairs[0][percent - 1] / pairs[1][percent - 1],
+            }
+            for name, percent in (("median", 50), ("99th percentile", 99))
+        ),
+        {
+            "name": f"moodreel serve, 500/s: /metrics, the slowest of {len(scraped_ms)} scrapes",
+            "value": round(max(scraped_ms), 1),
+            "unit": "ms",
+            "baseline": f"{median(scraped_ms):.1f} median",
+        },
+    ]
+
+
 def run() -> list[Row]:
-    """1,000 webhooks at 100 a second, and 5,000 at 500 a second."""
-    return [*steady_rows(), *burst_rows()]
+    """1,000 webhooks at 100 a second, and 5,000 at 500 a second, alone and scraped."""
+    return [*steady_rows(), *burst_rows(), *scraped_rows()]
