@@ -151,12 +151,16 @@ class ArchiveWriter:
 class Archive:
     """A whole archive, opened to be read.
 
+    Args:
+        path: The file.
+        name: What messages call it, if not by its path.
+
     Raises:
         ConfigurationError: It is something else, damaged, cut short, or of a newer version.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, name: str = "") -> None:
+        self.name = name or str(path)
         with self._readable():
             self._zip = zipfile.ZipFile(path)
             text = self._zip.read(MANIFEST) if MANIFEST in self._zip.namelist() else b"{}"
@@ -164,13 +168,13 @@ class Archive:
             self.manifest = _MANIFEST.validate_json(text)
         except ValidationError as error:
             raise ConfigurationError(
-                f"{path} is no backup of Moodreel's, or one of a newer version ({MANIFEST}: "
+                f"{self.name} is no backup of Moodreel's, or one of a newer version ({MANIFEST}: "
                 f"{error.errors()[0]['msg']})"
             ) from error
         if self.manifest.format_version > FORMAT_VERSION:
             raise ConfigurationError(
-                f"{path} was made by Moodreel {self.manifest.moodreel}, in a form that this version"
-                " does not know: update moodreel"
+                f"{self.name} was made by Moodreel {self.manifest.moodreel}, in a form that this "
+                "version does not know: update moodreel"
             )
 
     def __enter__(self) -> Self:
@@ -202,7 +206,7 @@ class Archive:
                 on_progress(done + size_bytes, total)
             done += size_bytes
             if (size_bytes, digest.hexdigest()) != (part.size_bytes, part.sha256):
-                raise ConfigurationError(f"{self.path} is damaged: {name} is not what was written")
+                raise ConfigurationError(f"{self.name} is damaged: {name} is not what was written")
 
     def table(self, name: str) -> Iterator[bytes]:
         """What ``COPY`` wrote of a table, in blocks."""
@@ -222,10 +226,10 @@ class Archive:
             yield
         except OSError as error:
             raise ConfigurationError(
-                f"cannot read {self.path}: {error.strerror or error}"
+                f"cannot read {self.name}: {error.strerror or error}"
             ) from error
         except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
             raise ConfigurationError(
-                f"{self.path} is no whole backup: it was cut short or damaged, or is something else"
+                f"{self.name} is no whole backup: it was cut short or damaged, or is something else"
                 f" ({error})"
             ) from error

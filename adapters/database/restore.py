@@ -50,7 +50,7 @@ def check_versions(archive: Archive) -> None:
     ]
     if unknown or not manifest.migrations:
         raise ConfigurationError(
-            f"{archive.path} was made by Moodreel {manifest.moodreel}, which is newer than this "
+            f"{archive.name} was made by Moodreel {manifest.moodreel}, which is newer than this "
             f"one (it lacks {', '.join(unknown) or 'its schema'}): update moodreel"
         )
 
@@ -203,7 +203,7 @@ async def _load_table(connection: Connection, archive: Archive, stored: StoredTa
     has = {column.name for column in await tables.columns(connection, table)}
     if lacking := [name for name in stored.columns if name not in has]:
         raise ConfigurationError(
-            f"{archive.path} has {stored.name} with {', '.join(lacking)}, which this version's has "
+            f"{archive.name} has {stored.name} with {', '.join(lacking)}, which this version's has "
             f"not: restore it with Moodreel {archive.manifest.moodreel}, then update"
         )
     query = sql.SQL("copy {} ({}) from stdin (format binary)").format(
@@ -231,7 +231,7 @@ async def _check_counts(connection: Connection, archive: Archive) -> dict[str, i
     if counts != expected:
         wrong = (name for name in expected if counts[name] != expected[name])
         raise PermanentError(
-            f"{archive.path} is not what it says: "
+            f"{archive.name} is not what it says: "
             + ", ".join(f"{counts[name]} rows of {expected[name]} in {name}" for name in wrong)
         )
     return counts

@@ -16,7 +16,7 @@ from service.errors import ConfigurationError
 from service.settings import ServiceSettings
 from service.wiring import Show, restore_backup, write_backup
 
-STDOUT = "-"
+PIPE = "-"
 
 
 @command
@@ -27,7 +27,7 @@ async def backup(
 ) -> None:
     """Write everything that Moodreel keeps into one file, while it goes on working."""
     settings = quiet_settings()
-    is_piped = str(file) == STDOUT
+    is_piped = str(file) == PIPE
     if is_piped and sys.stdout.isatty():
         raise ConfigurationError("a backup is no text for a terminal: name a file, or use a pipe")
     with stages() as show:
@@ -52,7 +52,9 @@ async def backup(
 
 @command
 async def restore(
-    file: Annotated[Path, typer.Argument(help="What `moodreel backup` wrote.")],
+    file: Annotated[
+        Path, typer.Argument(help="What `moodreel backup` wrote; - for standard input.")
+    ],
     force: Annotated[
         bool, typer.Option("--force", help="Replace all that the database has by the backup.")
     ] = False,
@@ -61,7 +63,8 @@ async def restore(
     """Put a backup into the configured database: all of it, or nothing."""
     settings = quiet_settings()
     with stages() as show:
-        found = await restore_backup(settings, file, show, may_replace=force)
+        source = sys.stdin.buffer if str(file) == PIPE else file
+        found = await restore_backup(settings, source, show, may_replace=force)
     if as_json:
         print_json(
             {

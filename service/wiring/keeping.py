@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -68,9 +69,15 @@ async def write_backup(
 
 
 async def restore_backup(
-    settings: ServiceSettings, path: Path, show: Show, *, may_replace: bool = False
+    settings: ServiceSettings, source: Path | IO[bytes], show: Show, *, may_replace: bool = False
 ) -> RestoredBackup:
     """Put a backup into the configured database, and its files into the data directory.
+
+    Args:
+        settings: Where the data directory is.
+        source: The file; or a stream, which is kept in the data directory meanwhile.
+        show: Of the progress.
+        may_replace: Whether what the database has may be lost.
 
     Raises:
         ConfigurationError: The file is no whole backup, or the database is in use or not empty.
@@ -78,10 +85,10 @@ async def restore_backup(
     """
     database = DatabaseSettings.read()
     _require_sql(database)
-    with Archive(path) as archive:
+    with _opened(settings, source) as archive:
         check_versions(archive)
         _check_files(archive)
-        archive.verify(show("checking"))
+        archive.verify(in_megabytes(show("checking, MB")))
 
         async def load(dsn: str) -> Restored:
             await prepare_queue(dsn)
@@ -93,6 +100,29 @@ async def restore_backup(
             restored = await _restore_embedded(settings, load, may_replace=may_replace)
         files = _write_files(settings, archive)
         return RestoredBackup(manifest=archive.manifest, restored=restored, files=files)
+
+
+@contextmanager
+def _opened(settings: ServiceSettings, source: Path | IO[bytes]) -> Iterator[Archive]:
+    if isinstance(source, Path):
+        with Archive(source) as archive:
+            yield archive
+        return
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=prepare_data_dir(settings), prefix=".restore-"
+        ) as kept:
+            shutil.copyfileobj(source, kept)
+            kept.flush()
+            with Archive(Path(kept.name), name="standard input") as archive:
+                yield archive
+    except OSError as error:
+        raise ConfigurationError(f"cannot keep the backup that is read: {error}") from error
+
+
+def in_megabytes(on_progress: OnProgress) -> OnProgress:
+    """Tell bytes in a unit that people read."""
+    return lambda done, total: on_progress(done >> 20, total >> 20)
 
 
 async def _restore_embedded(
@@ -169,7 +199,7 @@ def _check_files(archive: Archive) -> None:
     for file in archive.manifest.files:
         if file.name != TOKEN and not CALIBRATION.fullmatch(file.name):
             raise ConfigurationError(
-                f"{archive.path} holds a file {file.name!r} that this version does not know"
+                f"{archive.name} holds a file {file.name!r} that this version does not know"
             )
 
 

@@ -15,7 +15,7 @@ from adapters.database.settings import DatabaseSettings
 from service.domain import Finding, Severity
 from service.errors import ConfigurationError
 from service.settings import ServiceSettings
-from service.wiring.keeping import Show, draft, embedded_home, prepare_queue
+from service.wiring.keeping import Show, draft, embedded_home, in_megabytes, prepare_queue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ async def upgrade_database(settings: ServiceSettings, show: Show) -> UpgradedDat
                 await back_up(source, stream, {}, show("reading"))
             await prepare_queue(dsn)
             with Archive(path) as archive:
-                archive.verify(show("checking"))
+                archive.verify(in_megabytes(show("checking, MB")))
                 return await restore(dsn, archive, show("writing"))
 
         restored = await embedded_upgrade.replace(old, home, chosen, load)

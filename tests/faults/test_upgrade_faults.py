@@ -16,6 +16,9 @@ from adapters.database import embedded_cluster, embedded_upgrade
 from adapters.database.binaries import find_binaries
 from adapters.database.embedded import EmbeddedPostgres, EmbeddedSettings
 from adapters.database.embedded_cluster import finish_swap, read_major
+from service.domain import Severity
+from service.settings import ServiceSettings
+from service.wiring.upgrading import check_cluster
 from tests.support.backups import digests, fill, write
 from tests.support.cli import invoke, invoke_json
 from tests.support.postgres import FAST, ROOT, eventually, reachable_directory
@@ -58,6 +61,10 @@ def test_an_upgrade_that_is_killed_is_done_again_and_keeps_the_old_database(hous
         upgrade.kill()
         assert upgrade.wait(30) == KILLED
     assert look(house) == (16, before)
+    settings = ServiceSettings(MOODREEL_DATA_DIR=house)
+    [advice] = check_cluster(settings)
+    assert advice.severity is Severity.WARNING
+    assert "moodreel database upgrade" in advice.fix
     found = invoke_json("database", "upgrade", env=env)
     assert (found["from"], found["to"]) == (16, 18)
     assert found["left_behind"] == ["public.report"]
@@ -69,6 +76,9 @@ def test_an_upgrade_that_is_killed_is_done_again_and_keeps_the_old_database(hous
     assert names == {"pgdata", "pgdata.old-16"}
     assert read_major(home / "pgdata.old-16") == 16
     assert (home / "pgdata").stat().st_uid == (home / "pgdata.old-16").stat().st_uid
+    [advice] = check_cluster(settings)
+    assert advice.severity is Severity.OK
+    assert "pgdata.old-16" in advice.message
     assert invoke_json("database", "upgrade", env=env) is None
     assert invoke("database", "remove-old", env=env)[0] == 0
     assert not (home / "pgdata.old-16").exists()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import zipfile
+from subprocess import PIPE
 
 import pytest
 
 from tests.support.backups import digests, fill, prepare
 from tests.support.cli import invoke, invoke_json
-from tests.support.postgres import fresh_database
+from tests.support.postgres import ROOT, fresh_database
 from tests.support.service import environment
 
 
@@ -57,6 +60,21 @@ def test_a_backup_is_one_file_for_its_owner_alone(env, elsewhere, tmp_path):
     assert "restored 3 items, 2 analyses, 6 scenes, 5 jobs" in out
     assert "replaced 3 items" in out
     assert "1 jobs that ran then wait again" in out
+
+
+def test_a_backup_goes_through_pipes(env, elsewhere, tmp_path):
+    """As out of a container, and into another."""
+    program = [sys.executable, "-m", "service.cli"]
+    (tmp_path / "new").mkdir()
+    with (
+        subprocess.Popen([*program, "backup", "-"], env=env, cwd=ROOT, stdout=PIPE) as backup,
+        subprocess.Popen(
+            [*program, "restore", "-"], env=elsewhere, cwd=ROOT, stdin=backup.stdout
+        ) as restore,
+    ):
+        assert (backup.wait(60), restore.wait(60)) == (0, 0)
+    assert digests(elsewhere["DATABASE_URL"])["public.media_scenes"][0] == 6
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["webhook-token"]
 
 
 def test_a_file_that_is_there_is_kept_unless_told(env, tmp_path):
