@@ -30,10 +30,15 @@ LINES = sorted({line for page in PAGES if page.name not in MADE for line in comm
 
 
 def words_after_moodreel(line: str) -> list[str]:
-    """What is said to the command; a container may have its name."""
+    """What is said to the command, here or in a container of the stack."""
     words = re.sub(r"(^|\s)#\s.*", "", line).split()
+    while words and re.match(r"[A-Z_]+=", words[0]):
+        del words[0]
     places = [place for place, word in enumerate(words) if Path(word).name == "moodreel"]
-    return words[places[-1] + 1 :] if places else []
+    if not places or (places[0] > 0 and words[:2] != ["docker", "compose"]):
+        return []
+    is_service = words[places[-1] - 1] == "exec"  # and no command of ours follows
+    return [] if is_service else words[places[-1] + 1 :]
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if words_after_moodreel(line)])
