@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from huggingface_hub import (
     constants,
@@ -30,6 +31,10 @@ logger = logging.getLogger(__name__)
 CACHE_FOLDER = "hub"
 DEFAULT_TIMEOUT_S = 10.0
 """For the first answer; the library's own limits hold for the download itself."""
+
+
+CDN = ".hf.co"
+"""Below it the library's default server keeps the files that it redirects to."""
 
 
 class Progress(Protocol):
@@ -254,6 +259,14 @@ class ModelHub:
             f"{model.name}: {check.path} is not the published file "
             f"({found}; expected {wanted}); {way_out}"
         )
+
+
+def download_hosts() -> tuple[str, ...]:
+    """From where models are downloaded; none where ``HF_HUB_OFFLINE`` forbids it."""
+    if constants.HF_HUB_OFFLINE:
+        return ()
+    host = urlsplit(constants.ENDPOINT).hostname or ""
+    return (host, f".{host}", CDN)
 
 
 def _describe(size_bytes: int | None, sha256: str | None) -> str:

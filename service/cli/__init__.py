@@ -10,6 +10,7 @@ from service.cli.backup import backup, restore
 from service.cli.copy import copy
 from service.cli.database import app as database_app
 from service.cli.doctor import app as doctor_app
+from service.cli.hardening import harden
 from service.cli.highlights import highlights
 from service.cli.migrate import app as migrate_app
 from service.cli.models import app as models_app
@@ -52,4 +53,5 @@ app.add_typer(tags_app, name="tags")
 
 def main() -> None:
     """The ``moodreel`` command."""
+    harden()
     app()

@@ -1,0 +1,34 @@
+"""Whom the service may talk to: what its settings name, and what that brings with it."""
+
+from __future__ import annotations
+
+import socket
+import urllib.request
+from collections.abc import Iterator
+
+from adapters.models.hub import download_hosts
+from adapters.models.settings import ModelSettings
+from publisher.discord_address import DISCORD_HOSTS
+from service import outbound
+from service.errors import ConfigurationError
+
+
+def guard_outbound() -> None:
+    """Hold this process to the configured hosts, for good: for the command alone."""
+    outbound.install(list_hosts)
+
+
+def list_hosts() -> Iterator[str]:
+    """Configured hosts; Discord's others where one is; the proxy; where models come from."""
+    configured = set(outbound.configured_hosts())
+    yield from configured
+    if configured & {*DISCORD_HOSTS}:
+        yield from DISCORD_HOSTS
+    for proxy in urllib.request.getproxies().values():
+        yield from outbound.hosts_in(proxy, may_be_bare=True)
+    yield socket.gethostname()
+    try:
+        if not ModelSettings.read().offline:
+            yield from download_hosts()
+    except ConfigurationError:
+        pass  # whoever reads them next says so
