@@ -105,8 +105,8 @@ SECOND_REQUEST: Json = {
 }  # fmt: skip
 """What the next version sent of the same item."""
 
-EARLIER = [RELEASED, "20261120104600"]
-"""Every schema that data may be in."""
+EARLIER = [RELEASED, "20261120104600", "20261120144200", "20261120171000"]
+"""Every schema that data may be in; see test_schema_history.py for all that may be in each."""
 
 
 def old_analysis() -> Analysis:
