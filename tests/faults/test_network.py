@@ -1,0 +1,56 @@
+"""Workers on hosts of their own, one of which the network loses without a word."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+import psycopg
+import pytest
+
+from tests.support.fleet import WEB, open_fleet, write_library
+from tests.support.network import why_not
+from tests.support.queue_worker import counts_become, opened
+
+REASON = why_not()
+pytestmark = [pytest.mark.skipif(bool(REASON), reason=REASON), pytest.mark.timeout(300)]
+ITEMS = 16
+MORE = 3
+"""For the host that came back."""
+
+
+async def test_a_worker_host_that_is_cut_off_loses_nothing_doubles_nothing_and_may_come_back():
+    async with open_fleet(["one", "two"]) as fleet, AsyncExitStack() as stack:
+        await stack.enter_async_context(fleet.running(WEB, "serve"))
+        await fleet.until_ready()
+        items = write_library(fleet.place / "library", ITEMS + MORE)  # after the installation: news
+        fleet.jellyfin.items = items
+        queue = await stack.enter_async_context(opened(fleet.dsn))
+        processes = [
+            await stack.enter_async_context(fleet.running(name, "work")) for name in ("one", "two")
+        ]
+        await fleet.send_webhooks(items[:ITEMS])
+        await fleet.until_logged("two", "job=analyze")
+        fleet.network.cut("two")
+        await counts_become(queue, waiting=0, running=0)
+        spent_s = sum(processes[1].cpu_times()[:2])
+        assert [failure.message for failure in await queue.failures()] == []
+        assert fleet.announcements() == {item.item_id: 1 for item in items[:ITEMS]}
+        assert count_analyses(fleet.dsn) == ITEMS
+
+        fleet.network.mend("two")
+        fleet.network.cut("one")
+        await fleet.send_webhooks(items[ITEMS:])
+        await counts_become(queue, waiting=0, running=0)
+        assert all(process.is_running() for process in processes)
+        assert [failure.message for failure in await queue.failures()] == []
+        assert fleet.announcements() == {item.item_id: 1 for item in items}
+        assert count_analyses(fleet.dsn) == ITEMS + MORE
+        assert "rescued" in fleet.log("one")
+        assert spent_s < sum(processes[1].cpu_times()[:2])  # it worked again
+
+
+def count_analyses(dsn: str) -> int:
+    with psycopg.connect(dsn) as database:
+        row = database.execute("select count(*) from public.media_analyses").fetchone()
+        assert row is not None
+        return int(row[0])
