@@ -16,7 +16,7 @@ import yaml
 from tests.support.postgres import ROOT
 
 COMPOSE_FILE = ROOT / "docker-compose.jellyfin-ai.yml"
-OVERRIDES = sorted((ROOT / "stack").glob("*.yml"))
+OVERRIDES = [ROOT / "stack" / f"{name}.yml" for name in ("nvidia", "intel", "secrets")]
 ENV_EXAMPLE = ROOT / ".env.example"
 
 VARIABLE = re.compile(r"\$(?:(?P<escaped>\$)|\{(?P<name>\w+):-(?P<default>[^{}]*)\})")
@@ -109,6 +109,7 @@ _SERVICE = _record(
     read_only={"type": "boolean"},
     tmpfs={"type": "array", "items": {"type": "string", "pattern": "^/"}, "minItems": 1},
     shm_size=_SIZE,
+    cap_add=_TEXTS,
     cap_drop=_TEXTS,
     security_opt=_TEXTS,
     pids_limit={"type": "integer", "minimum": 1},
