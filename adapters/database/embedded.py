@@ -29,6 +29,7 @@ from pydantic import Field
 
 from adapters.database.binaries import WAYS_OUT, PostgresBinaries, can_run, find_binaries
 from adapters.database.embedded_cluster import (
+    PREPARATION,
     SUPERUSER,
     finish_swap,
     initialise,
@@ -99,6 +100,7 @@ class EmbeddedPostgres:
         self._lock: DirectoryLock | None = None
         self._server: psutil.Popen | None = None
         self._socket_dir: Path | None = None
+        self._is_private = False
 
     def __enter__(self) -> Self:
         self.start()
@@ -144,9 +146,12 @@ class EmbeddedPostgres:
     def hold(self) -> Path:
         """Take the directory without starting the server; return the cluster's own.
 
+        Nobody attaches to a server that is started then: they wait until the directory is free.
+
         Raises:
             ConfigurationError: Another process uses it.
         """
+        self._is_private = True
         make_directory(self._dir)
         if self._lock is None:
             self._lock, _ = self._lock_or_find(may_attach=False)
@@ -243,7 +248,7 @@ class EmbeddedPostgres:
             user=user,
         )
         self._prepare()
-        held.announce(is_ready=True)
+        held.announce(is_ready=not self._is_private)
 
     def _binaries(self, user: ServerUser | None) -> PostgresBinaries:
         binaries = find_binaries(
@@ -272,7 +277,7 @@ class EmbeddedPostgres:
                 if connection.execute(known, [DATABASE]).fetchone() is None:
                     connection.execute(f"create database {DATABASE}")
             with psycopg.connect(self._dsn(str(self._socket_dir))) as connection:
-                connection.execute(_PREPARATION)
+                connection.execute(PREPARATION)
         except psycopg.errors.FeatureNotSupported as error:
             raise ConfigurationError(
                 f"this Postgres has no pgvector: {error.diag.message_primary}. {WAYS_OUT}"
@@ -281,19 +286,3 @@ class EmbeddedPostgres:
             raise TransientError(
                 f"the embedded Postgres could not be prepared: {error} (see {self._log})"
             ) from error
-
-
-_PREPARATION = """
-set client_min_messages = warning;
-do $$
-begin
-  if to_regrole('anon') is null then create role anon nologin; end if;
-  if to_regrole('authenticated') is null then create role authenticated nologin; end if;
-  if to_regrole('service_role') is null then create role service_role nologin bypassrls; end if;
-end
-$$;
-create schema if not exists extensions;
-create extension if not exists vector with schema extensions;
-alter extension vector update;
-grant usage on schema extensions to anon, authenticated, service_role;
-"""

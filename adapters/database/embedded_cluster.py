@@ -45,6 +45,23 @@ _PARAMETERS = {
 }
 
 
+PREPARATION = """
+set client_min_messages = warning;
+do $$
+begin
+  if to_regrole('anon') is null then create role anon nologin; end if;
+  if to_regrole('authenticated') is null then create role authenticated nologin; end if;
+  if to_regrole('service_role') is null then create role service_role nologin bypassrls; end if;
+end
+$$;
+create schema if not exists extensions;
+create extension if not exists vector with schema extensions;
+alter extension vector update;
+grant usage on schema extensions to anon, authenticated, service_role;
+"""
+"""What a database of ours needs beside its tables."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PidFile:
     """What a running server says of itself in ``postmaster.pid``."""

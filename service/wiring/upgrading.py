@@ -46,7 +46,7 @@ async def upgrade_database(settings: ServiceSettings, show: Show) -> UpgradedDat
     home, chosen = embedded_home(settings), EmbeddedSettings.read()
     with embedded_upgrade.hold(home, chosen) as old:
         majors = embedded_upgrade.look(home, chosen)
-        if majors.present is None or majors.present >= majors.newest:
+        if majors.present is None or (majors.can_run and majors.present >= majors.newest):
             return None
         source = old.start(may_attach=False)
         left_behind = await list_others(source)

@@ -16,12 +16,14 @@ from adapters.database import embedded_cluster, embedded_upgrade
 from adapters.database.binaries import find_binaries
 from adapters.database.embedded import EmbeddedPostgres, EmbeddedSettings
 from adapters.database.embedded_cluster import finish_swap, read_major
+from adapters.database.embedded_directory import read_holder
 from service.domain import Severity
+from service.errors import ConfigurationError
 from service.settings import ServiceSettings
 from service.wiring.upgrading import check_cluster
 from tests.support.backups import digests, fill, write
 from tests.support.cli import invoke, invoke_json
-from tests.support.postgres import FAST, ROOT, eventually, reachable_directory
+from tests.support.postgres import FAST, ROOT, Owner, eventually, reachable_directory
 from tests.support.service import environment
 
 KILLED = -signal.SIGKILL
@@ -97,6 +99,9 @@ def test_a_backup_goes_into_a_new_database_where_nobody_can_run_the_old_one(hous
     assert status == 2
     assert "the former image" in " ".join(said.split())
     assert "moodreel restore --force FILE" in " ".join(said.split())
+    status, _, said = invoke("database", "upgrade", env=env)
+    assert status == 2
+    assert "the former image" in " ".join(said.split())
     status, _, said = invoke("restore", str(house / "b.zip"), env=env)
     assert status == 2
     assert "with --force" in said
@@ -106,6 +111,19 @@ def test_a_backup_goes_into_a_new_database_where_nobody_can_run_the_old_one(hous
     major, after = look(house)
     assert (major, results(after)) == (18, results(before))
     assert read_major(home / "pgdata.old-17") == 17
+
+
+def test_nobody_writes_into_a_database_that_is_about_to_be_replaced(house):
+    """A command that attached would put jobs where nobody looks any more: it waits."""
+    home = house / "postgres"
+    with embedded_upgrade.hold(home, EmbeddedSettings(), FAST) as old:
+        old.start(may_attach=False)
+        assert not read_holder(home).is_ready
+        with pytest.raises(ConfigurationError, match=f"process {os.getpid()} uses"):
+            EmbeddedPostgres(home).start(may_attach=False)
+        with Owner(home) as other:
+            old.stop()
+            assert other.dsn().startswith("host=")
 
 
 def lines_of_exchange(home: Path, kill_at: int) -> int:
