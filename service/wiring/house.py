@@ -29,6 +29,7 @@ from service.web.app import create_app, create_monitor_app, serve
 from service.web.monitor import Monitor
 from service.wiring.database import open_database
 from service.wiring.examiner import open_examiner, open_shelf
+from service.wiring.pruning import Pruner, prune_forever, pruner_of
 from service.wiring.watching import open_monitor
 from service.worker import Worker
 
@@ -46,6 +47,7 @@ class Moodreel:
     librarian: Librarian
     pipeline: Pipeline
     monitor: Monitor
+    pruner: Pruner
 
     def server(self, name: str) -> MediaServer:
         """A configured media server.
@@ -73,9 +75,13 @@ class Moodreel:
             await stop.wait()
 
     async def work(self, stop: asyncio.Event) -> None:
-        """Do jobs until told to stop."""
+        """Do jobs until told to stop, and once a day delete what nobody needs any more."""
         worker = Worker(self.pipeline)
-        await self.queue.work(worker.perform, concurrency=self.settings.concurrency, stop=stop)
+        pruning = asyncio.create_task(prune_forever(self.pruner))
+        try:
+            await self.queue.work(worker.perform, concurrency=self.settings.concurrency, stop=stop)
+        finally:
+            pruning.cancel()
 
     async def report(
         self, port: int, stop: asyncio.Event, *, on_ready: Callable[[int], None]
@@ -159,6 +165,7 @@ async def open_moodreel(
             librarian=librarian,
             pipeline=pipeline,
             monitor=open_monitor(settings, store, queue, shelf),
+            pruner=pruner_of(store),
         )
 
 

@@ -33,7 +33,7 @@ async def open_pruner(settings: ServiceSettings) -> AsyncIterator[Pruner]:
             dsn = await open_database(stack, settings, database)
         store = await open_store(database, dsn)
         stack.push_async_callback(store.aclose)
-        yield Pruner(store.transport, PruneSettings.read())
+        yield pruner_of(store)
 
 
 def check_unused(model: str) -> None:
@@ -50,9 +50,13 @@ def check_unused(model: str) -> None:
         )
 
 
-async def prune_forever(store: DatabaseStore) -> None:
+def pruner_of(store: DatabaseStore) -> Pruner:
+    """Prunes where a store keeps its results."""
+    return Pruner(store.transport, PruneSettings.read())
+
+
+async def prune_forever(pruner: Pruner) -> None:
     """Prune once a day, whoever of all processes comes first, until cancelled."""
-    pruner = Pruner(store.transport, PruneSettings.read())
     while True:
         try:
             for pruned in await pruner.prune_if_due() or ():

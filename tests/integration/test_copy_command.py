@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from adapters.database import migrate
 from service.errors import ConfigurationError
 from service.settings import ServiceSettings
-from service.wiring import open_copy
+from service.wiring import open_copy, open_moodreel
 from tests.support.cli import invoke, invoke_json
 from tests.support.copies import contents, fill
 from tests.support.gateway import gateway
@@ -22,7 +22,7 @@ from tests.support.postgres import fresh_database
 from tests.support.postgrest import key
 from tests.support.receivers import serve
 from tests.support.service import environment
-from tests.support.stores import Database, migrated_database
+from tests.support.stores import Database, make_item, migrated_database
 
 SECRET = "hunter2"
 
@@ -185,3 +185,21 @@ def test_prune_tells_what_it_would_do_and_does_it(tmp_path: Path, postgres):
         assert forgotten["pruned"]["ledgers"]["count"] == 1
         with psycopg.connect(database.dsn) as admin:
             assert not admin.execute("select from media_items where item_id = 'gone'").fetchall()
+
+
+async def test_the_service_prunes_by_itself(tmp_path, database_dsn, monkeypatch):
+    await migrate.apply(database_dsn)
+    async with aclosing(await Database(dsn=database_dsn, server=None).open_store()) as store:
+        await fill(store)
+        with psycopg.connect(database_dsn, autocommit=True) as admin:
+            admin.execute("update media_items set updated_at = updated_at - interval '91 days'")
+        for name, value in environment(tmp_path, DATABASE_URL=database_dsn).items():
+            monkeypatch.setenv(name, value)
+        stop = asyncio.Event()
+        async with open_moodreel(ServiceSettings.read()) as moodreel, asyncio.timeout(60):
+            working = asyncio.create_task(moodreel.work(stop))
+            while await store.load(make_item("gone").ref) is not None:  # noqa: ASYNC110  another task
+                await asyncio.sleep(0.05)
+            stop.set()
+            await working
+        assert (await store.statuses([make_item("gone").ref])).keys() == {make_item("gone").ref}
