@@ -9,7 +9,7 @@ NATS := $(VENV)/nats/.ready
 PROMTOOL := $(VENV)/prometheus/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check docs references bench smoke-clip jellyfin-qwen-smoke lock clean
+.PHONY: help setup demo run test check docs references bench smoke-clip jellyfin-qwen-smoke image-check lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 22
@@ -76,6 +76,10 @@ smoke-clip: $(READY)  ## rerank a sample query with CLIP
 
 jellyfin-qwen-smoke: $(READY)  ## captions of a song reach the database
 	$(BIN)/pytest -q -rP tests/integration/test_smoke_qwen.py
+
+# Docker where one answers (or ENGINE=podman); else root, podman, runc and debootstrap.
+image-check:  ## build the container image, and put it to the test
+	$(PYTHON) scripts/image_check.py
 
 lock:  ## pin what pyproject.toml asks for (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
