@@ -18,7 +18,7 @@ from adapters.queue.schema import USE_SCHEMA, apply_schema
 from adapters.queue.settings import QueueSettings
 from adapters.queue.table import JobTable, Pool
 from service.domain import Backlog, FailedJob, Job, Pace, RunningJob
-from service.errors import ConfigurationError
+from service.errors import ConfigurationError, TransientError
 from service.ports import Perform
 
 CONNECT_TIMEOUT_S = 10
@@ -74,6 +74,13 @@ class ProcrastinateQueue:
         with translated("open the queue's database"):
             connection = await psycopg.AsyncConnection.connect(dsn, **CONNECTION)
             async with connection:
+                try:
+                    async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                        await _check_session(connection, dsn)
+                except TimeoutError as error:
+                    raise TransientError(
+                        f"queue: the database gave no second session in {CONNECT_TIMEOUT_S} s"
+                    ) from error
                 await connection.execute(NOTICE_OUR_END)
                 await apply_schema(connection)
             pool: Pool = AsyncConnectionPool(
@@ -129,6 +136,25 @@ class ProcrastinateQueue:
 
     async def aclose(self) -> None:
         await self._pool.close()
+
+
+async def _check_session(connection: psycopg.AsyncConnection[tuple[Any, ...]], dsn: str) -> None:
+    """See that nobody else is given our session between two statements.
+
+    Raises:
+        ConfigurationError: A pooler does so; listening and locks would fail without a word.
+    """
+    connect = psycopg.AsyncConnection[tuple[Any, ...]].connect
+    async with await connect(dsn, **CONNECTION) as other:
+        before = await (await connection.execute("select pg_backend_pid()")).fetchone()
+        async with other.transaction():
+            await other.execute("select 1")  # takes the session that we used last, if it may
+            after = await (await connection.execute("select pg_backend_pid()")).fetchone()
+    if before != after:
+        raise ConfigurationError(
+            "DATABASE_URL leads through a pooler in transaction mode, which breaks the queue: take "
+            "the direct connection, or a pooler in session mode (Supabase's: port 5432, not 6543)"
+        )
 
 
 async def _configure(connection: psycopg.AsyncConnection[object]) -> None:
