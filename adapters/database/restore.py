@@ -69,7 +69,7 @@ async def restore(
     Args:
         dsn: A database with the queue's tables.
         archive: What to load.
-        on_progress: Told rows that were loaded, and rows in all.
+        on_progress: Told bytes that were loaded, and bytes in all.
         may_replace: Whether what the database has may be lost.
 
     Raises:
@@ -182,13 +182,13 @@ async def _drop_results(connection: Connection) -> None:
 
 
 async def _load(connection: Connection, archive: Archive, on_progress: OnProgress) -> None:
-    total = sum(table.row_count for table in archive.manifest.tables)
+    total = sum(table.size_bytes for table in archive.manifest.tables)
     done = 0
     await _let_jobs_be(connection, "disable")
     for stored in archive.manifest.tables:
-        await _load_table(connection, archive, stored)
-        done += stored.row_count
-        on_progress(done, total)
+        async for size_bytes in _load_table(connection, archive, stored):
+            done += size_bytes
+            on_progress(done, total)
     await _let_jobs_be(connection, "enable")
 
 
@@ -198,7 +198,10 @@ async def _let_jobs_be(connection: Connection, word: str) -> None:
     await connection.execute(statement.encode())
 
 
-async def _load_table(connection: Connection, archive: Archive, stored: StoredTable) -> None:
+async def _load_table(
+    connection: Connection, archive: Archive, stored: StoredTable
+) -> AsyncIterator[int]:
+    """Load it in blocks, and give their sizes."""
     table = BY_NAME[stored.name]
     has = {column.name for column in await tables.columns(connection, table)}
     if lacking := [name for name in stored.columns if name not in has]:
@@ -213,6 +216,7 @@ async def _load_table(connection: Connection, archive: Archive, stored: StoredTa
         for block in archive.table(stored.name):
             await copy.write(block)
             await asyncio.sleep(0)  # an interrupt is heard
+            yield len(block)
     for column, number in stored.last_numbers.items():
         await connection.execute(
             "select setval(pg_get_serial_sequence(%s, %s), %s)", [stored.name, column, number]

@@ -92,7 +92,9 @@ async def restore_backup(
 
         async def load(dsn: str) -> Restored:
             await prepare_queue(dsn)
-            return await restore(dsn, archive, show("restoring"), may_replace=may_replace)
+            return await restore(
+                dsn, archive, in_megabytes(show("restoring, MB")), may_replace=may_replace
+            )
 
         if database.dsn:
             restored = await load(database.dsn)

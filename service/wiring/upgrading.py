@@ -58,7 +58,7 @@ async def upgrade_database(settings: ServiceSettings, show: Show) -> UpgradedDat
             await prepare_queue(dsn)
             with Archive(path) as archive:
                 archive.verify(in_megabytes(show("checking, MB")))
-                return await restore(dsn, archive, show("writing"))
+                return await restore(dsn, archive, in_megabytes(show("writing, MB")))
 
         restored = await embedded_upgrade.replace(old, home, chosen, load)
     return UpgradedDatabase(

@@ -63,13 +63,13 @@ def test_a_backup_while_a_writer_goes_on_is_one_moment_that_comes_back_elsewhere
     (place / "webhook-token").write_text("a-token")
     with python("tests.support.steady_writer", place, stdout=subprocess.PIPE) as writer:
         dsn = writer.stdout.readline().decode()
-        begun = wait_for_items(dsn, 30)
+        begun = wait_for_items(dsn, 15)
         with moodreel("backup", "-", data_dir=place, stdout=subprocess.PIPE) as backup:
             # It stands still while nobody reads, with its moment chosen and most of it unwritten: a
             # pipe holds 64 kB.
             content = backup.stdout.read(1)
             during = wait_for_items(dsn, 0)
-            wait_for_items(dsn, during + 10)
+            wait_for_items(dsn, during + 5)
             content += backup.stdout.read()
             assert backup.wait(60) == 0
         writer.kill()
@@ -80,8 +80,8 @@ def test_a_backup_while_a_writer_goes_on_is_one_moment_that_comes_back_elsewhere
     ):
         assert restored.wait(60) == 0
         with (
-            EmbeddedPostgres(place / "postgres") as old,
-            EmbeddedPostgres(elsewhere / "postgres") as new,
+            EmbeddedPostgres(place / "postgres", parameters=FAST) as old,
+            EmbeddedPostgres(elsewhere / "postgres", parameters=FAST) as new,
             psycopg.connect(old.start()) as original,
             psycopg.connect(new.start()) as copy,
         ):

@@ -1,6 +1,6 @@
 """A restore that is killed: ``python -m tests.support.doomed_restore DSN FILE TABLES``.
 
-It ends itself, as ``kill -9`` would, once so many tables are loaded.
+It ends itself, as ``kill -9`` would, in the midst of the N-th table: each is one block.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from adapters.database import migrate
 from adapters.database.embedded import EmbeddedPostgres
 from adapters.queue import ProcrastinateQueue, QueueSettings
 from service.domain import Analysis, PublishJob
+from tests.support.postgres import FAST
 from tests.support.stores import Database, make_full_scenes, make_item, unit_vectors
 from tests.support.stores import make_full_analysis as make_analysis
 
@@ -54,7 +55,7 @@ async def write(dsn: str) -> None:
 
 
 if __name__ == "__main__":
-    with EmbeddedPostgres(Path(sys.argv[1]) / "postgres") as server:
+    with EmbeddedPostgres(Path(sys.argv[1]) / "postgres", parameters=FAST) as server:
         asyncio.run(migrate.apply(server.start()))
         print(server.start(), flush=True)
         asyncio.run(write(server.start()))
