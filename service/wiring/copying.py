@@ -112,6 +112,10 @@ def _read_goal(to: str | None) -> str:
         goal = to
     if goal in (LOCAL, SUPABASE):
         return goal
+    if to == goal and "=" not in goal and "://" not in goal:
+        raise ConfigurationError(
+            f"--to {to}: neither {SUPABASE}, {LOCAL}, {VARIABLE}NAME nor postgresql://..."
+        )
     if to is not None and not to.startswith(VARIABLE) and has_password(to):
         raise ConfigurationError(
             "--to holds a password, which every user of this machine can read in the list of "

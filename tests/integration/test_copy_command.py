@@ -91,6 +91,8 @@ def test_where_to_may_be_named_by_a_variable_or_lie_in_a_file(env, tmp_path, dat
     assert (status, "MOODREEL_COPY_TO" in err) == (2, True)
     status, _, err = invoke("copy", "--to", "env:NOWHERE", env=elsewhere)
     assert (status, "no such variable" in err) == (2, True)
+    status, _, err = invoke("copy", "--to", "supabse", env=elsewhere)
+    assert (status, "neither supabase, local" in " ".join(err.split())) == (2, True)
 
 
 @pytest.mark.parametrize("form", ["url", "words", "broken"])
