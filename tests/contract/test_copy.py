@@ -40,7 +40,7 @@ def migrated_source(postgres) -> Iterator[Database]:
 
 
 @pytest.fixture
-def source(migrated_source) -> Database:
+def source(migrated_source: Database) -> Database:
     """Where things are now: another database, straight."""
     migrated_source.clear()
     return migrated_source

@@ -17,11 +17,13 @@ from tests.support.copies import contents, fill
 from tests.support.stores import MODEL, analyzed, make_item, state_of, with_vectors
 
 
-def pruner(store: DatabaseStore, *, days_later: float = 0.0, **settings: float) -> Pruner:
+def pruner(
+    store: DatabaseStore, *, days_later: float = 0.0, keep_events_days: float = 365.0
+) -> Pruner:
     def now() -> datetime:
         return datetime.now(UTC) + timedelta(days=days_later)
 
-    return Pruner(store.transport, PruneSettings(**settings), now)
+    return Pruner(store.transport, PruneSettings(keep_events_days=keep_events_days), now)
 
 
 def by_kind(pruned: list[Pruned]) -> dict[Prunable, int]:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -131,7 +132,7 @@ def a_look(**changes) -> Look:
         message="jellyfin/9: \x1b]0;no\x07 picture",
         failed_at=NOW,
     )
-    values = {
+    values: dict[str, Any] = {
         "at": NOW,
         "backlog": [
             Backlog(kind="analyze", waiting=9, later=2, running=1, failed=4),

@@ -76,5 +76,5 @@ def _rows(connection: psycopg.Connection[Any], table: sql.Identifier, owner: str
     query = sql.SQL(
         "select ({owner} || ' ' || (to_jsonb(t) - {numbers}::text[])::text) from {table} t "
         "order by 1"
-    ).format(owner=sql.SQL(owner or _ITEM), numbers=sql.Literal(numbers), table=table)  # type: ignore[arg-type]
+    ).format(owner=sql.SQL(owner or _ITEM), numbers=sql.Literal(numbers), table=table)
     return [row for (row,) in connection.execute(query).fetchall()]
