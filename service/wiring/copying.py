@@ -19,6 +19,7 @@ from adapters.database.settings import DatabaseSettings
 from adapters.database.snapshot import open_snapshot
 from adapters.database.store import DatabaseStore
 from adapters.database.transports import Transport
+from service import outbound
 from service.errors import ConfigurationError
 from service.settings import ServiceSettings
 from service.wiring.database import start_embedded
@@ -81,6 +82,7 @@ async def open_copy(
             place = database.supabase_url
         else:
             dsn = local if goal == LOCAL else goal
+            outbound.allow(dsn)
             with _blaming(SETTING if goal != LOCAL else ""):
                 place = describe_dsn(dsn)
                 if not comes_from_supabase and is_same_place(dsn, local):
