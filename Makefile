@@ -9,7 +9,7 @@ NATS := $(VENV)/nats/.ready
 PROMTOOL := $(VENV)/prometheus/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check docs references bench smoke-clip jellyfin-qwen-smoke image-check lock clean
+.PHONY: help setup compose-check demo run test check docs references bench smoke-clip jellyfin-qwen-smoke image-check lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 22
@@ -61,6 +61,9 @@ $(PROMTOOL): scripts/install-deb.sh $(READY)
 test: $(READY) $(EXPORT) $(POSTGREST) $(NATS) $(PROMTOOL) check  ## everything that must hold
 	$(BIN)/pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
+compose-check: $(READY) $(POSTGREST)  ## the compose files, read by the real docker compose
+	sh scripts/compose-check.sh $(VENV)/compose-check
+
 bench: $(READY)  ## speed and memory, as ratios against a baseline of the same run
 	$(BIN)/python -m tests.benchmarks
 
@@ -68,7 +71,7 @@ docs: $(READY)  ## the documentation as a site, in build/docs: it needs no netwo
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 references: $(READY)  ## write anew what the documentation shows of the code
-	for page in settings commands tooling tables; do $(BIN)/python -m tests.support.$${page}_reference || exit 1; done
+	for page in settings commands tooling tables metrics; do $(BIN)/python -m tests.support.$${page}_reference || exit 1; done
 	for made in discord_cards card_picture doctor_picture; do $(BIN)/python -m tests.support.$$made || exit 1; done
 
 smoke-clip: $(READY)  ## rerank a sample query with CLIP

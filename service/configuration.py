@@ -160,13 +160,17 @@ def check_names() -> None:
         for cls in _subclasses(Configuration)
         for name in secret_names(cls)
     }
-    ours = {name.lower() for name in os.environ if name.startswith("MOODREEL_")}
+    ours = {name.lower() for name, text in os.environ.items() if text and _is_ours(name)}
     for name in sorted((read_file().keys() - known) | (ours - known - files)):
         near = get_close_matches(name, known, n=3)
         if name in ours:  # as it is written there
             name, near = name.upper(), [neighbour.upper() for neighbour in near]  # noqa: PLW2901
         hint = f"did you mean {' or '.join(near)}?" if near else "see docs/reference/settings.md"
         raise ConfigurationError(f"no setting is called {name}; {hint}")
+
+
+def _is_ours(variable: str) -> bool:
+    return variable.startswith("MOODREEL_")
 
 
 def _subclasses(cls: type[Configuration]) -> Iterator[type[Configuration]]:

@@ -86,7 +86,10 @@ class ModelTimeoutError(MoodreelError):
 
 
 class StaleTokenError(MoodreelError):
-    """A newer attempt owns the item; whatever this one found is dropped."""
+    """A newer attempt owns the item; whatever this one found is dropped.
+
+    Not the job: whoever owns the item may be lost in turn, so an analysis looks again later.
+    """
 
 
 class ConfigurationError(MoodreelError):

@@ -69,12 +69,17 @@ async def list_(as_json: AsJson = False) -> None:
 @app.command()
 @command
 async def pull(
-    name: Name,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names of `moodreel models list`; those that the settings name."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Fetch even what is here.")] = False,
 ) -> None:
-    """Fetch a model; what is here and whole stays as it is."""
-    model = await pull_model(name, err, force=force)
-    out.print(f"{escape(model.name)} is here")
+    """Fetch models; what is here and whole stays as it is."""
+    configured = [listing.model.name for listing in list_models() if listing.is_configured]
+    for name in names or configured:
+        model = await pull_model(name, err, force=force)
+        out.print(f"{escape(model.name)} is here")
 
 
 @app.command()

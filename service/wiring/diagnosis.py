@@ -36,6 +36,7 @@ from service.wiring.surroundings import (
     own_address,
     webhook_address,
 )
+from service.wiring.upgrading import check_cluster
 
 Check = Callable[[AsyncExitStack], Awaitable[Sequence[Finding]]]
 
@@ -78,6 +79,7 @@ async def diagnose(
         **{name: _server_check(name, settings, base, fix=fix) for name in MEDIA_SERVERS},
         "servers": _check_servers,
         "webhooks": lambda stack: _check_webhooks(stack, settings, base),
+        "postgres": lambda _: _check_postgres(settings),
         "database": lambda stack: _check_database(stack, settings),
         "channels": lambda stack: _check_channels(stack, settings),
     }
@@ -207,6 +209,10 @@ async def _open_store(stack: AsyncExitStack, settings: ServiceSettings) -> tuple
     store = await open_store(database, dsn)
     stack.push_async_callback(store.aclose)
     return store, dsn
+
+
+async def _check_postgres(settings: ServiceSettings) -> Sequence[Finding]:
+    return check_cluster(settings)
 
 
 async def _check_database(stack: AsyncExitStack, settings: ServiceSettings) -> Sequence[Finding]:

@@ -226,10 +226,12 @@ def test_our_containers_run_commands_that_there_are():
     reference = (ROOT / "docs/reference/commands.md").read_text()
 
     run = {
-        SERVICES[name].get("command", "run") for name in OURS if "entrypoint" not in SERVICES[name]
+        SERVICES[name].get("command", "run").partition(" ${")[0]
+        for name in OURS
+        if "entrypoint" not in SERVICES[name]
     }
-    assert run == {"run", "work", "migrate"}
-    for command in (*run, "models pull", "doctor"):
+    assert run == {"run", "work", "migrate", "models pull"}
+    for command in (*run, "doctor"):
         assert re.search(rf"^#+ `moodreel {command}\b", reference, re.MULTILINE), command
 
 

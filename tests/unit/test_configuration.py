@@ -64,6 +64,11 @@ def test_a_misspelled_name_is_an_error_that_names_its_neighbours(settings_file, 
         check_names()
 
 
+def test_a_misspelled_name_without_a_value_is_absent(monkeypatch):
+    monkeypatch.setenv("MOODREEL_NAMESPACES", "")
+    check_names()
+
+
 def test_a_file_that_is_no_toml_is_a_clear_error(settings_file):
     settings_file.write_text("this is no toml")
     with pytest.raises(ConfigurationError, match=r"moodreel\.toml"):
