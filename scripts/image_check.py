@@ -200,7 +200,7 @@ def look_at_service(service: Service) -> None:
     written = service.ask("writable")
     check(not written, "no file can be made outside the volumes and /tmp", written)
     memory_mb = sum(process["memory_kb"] for process in processes) // 1024
-    print(f"  memory at rest, shared pages counted once: {memory_mb} MB")
+    print(f"  memory at rest, without shared pages and mapped files: {memory_mb} MB")
     said = service.engine("exec", service.name, "moodreel", "doctor", "--json", may_fail=True)
     errors = [finding for finding in json.loads(said) if finding["severity"] == "error"]
     check(not errors, "doctor finds nothing bad", errors)

@@ -55,8 +55,11 @@ class Engine:
         return done.stdout.strip()
 
     def leave(self) -> None:
-        """Undo what outlives its commands."""
-        if self.mount is not None and self.mount.is_mount():
+        """Remove layers of earlier builds, and what outlives its commands."""
+        if self.mount is None:
+            return
+        self("image", "prune", "--force", may_fail=True)
+        if self.mount.is_mount():
             subprocess.run(["umount", str(self.mount)], check=False)  # noqa: S607  found on the path
 
 
