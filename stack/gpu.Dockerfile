@@ -1,7 +1,7 @@
 # Moodreel's image with another onnxruntime, for a GPU; stack/nvidia.yml and stack/intel.yml build it.
 # The plain image comes first: docker compose -f docker-compose.jellyfin-ai.yml build moodreel
-ARG MOODREEL_IMAGE=moodreel:local
-FROM ${MOODREEL_IMAGE}
+ARG IMAGE=moodreel:local
+FROM ${IMAGE}
 USER root
 
 # Packages of Debian 12: 13 has no Intel driver.

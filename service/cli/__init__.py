@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+from typing import Annotated
+
 import typer
 
 from service.cli.analyze import analyze
@@ -21,6 +24,13 @@ from service.cli.run import run, serve, work
 from service.cli.status import status
 from service.cli.tags import app as tags_app
 
+
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"moodreel {metadata.version('moodreel')}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="moodreel",
     help="Watches and listens to what your media server adds: tags, moods, highlights.",
@@ -28,6 +38,18 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     add_completion=True,
 )
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_tell_version, help="Say which this is."),
+    ] = False,
+) -> None:
+    """Watches and listens to what your media server adds: tags, moods, highlights."""
+
+
 for function in (
     run,
     serve,

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -218,3 +219,8 @@ def test_status_and_backfill_answer_scripts(tmp_path, env):
     status = invoke_json("status", env=env)
     assert status["jobs"]["waiting"] == 1
     assert status["items"] == []
+
+
+def test_the_version_is_that_of_the_package():
+    status, out, _ = invoke("--version", env={})
+    assert (status, out) == (0, f"moodreel {metadata.version('moodreel')}\n")

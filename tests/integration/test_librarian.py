@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import cast
 
 import pytest
 
 from service.domain import ItemState, MediaItem, Priority, ReconcileJob
 from service.errors import ConfigurationError, NotFoundError, TransientError
 from service.librarian import MAX_DOUBTS, OVERLAP, Librarian
-from service.ports import MediaServer
+from service.ports import JobQueue, MediaServer
 from tests.support.libraries import GeneratedLibrary, numbers, open_archive
 from tests.support.stores import migrated_database
 
@@ -329,7 +330,7 @@ async def look_for(
     """The first so many jobs of a librarian that looks again and again, fully once a year."""
     inbox.wanted_count = count
     servers = {"attic": GeneratedLibrary(0), "shelf": GeneratedLibrary(0), **further}
-    librarian = Librarian(servers, desk.store, inbox)
+    librarian = Librarian(servers, desk.store, cast(JobQueue, inbox))
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         looking = tasks.create_task(librarian.reconcile_forever(every_s, 3e7))
         await inbox.is_full.wait()
