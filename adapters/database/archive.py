@@ -21,9 +21,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Literal, Self
+from typing import IO, Annotated, Literal, Self
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from service.errors import ConfigurationError
 
@@ -34,15 +34,25 @@ PLAIN = ("public.scene_embeddings",)
 """Tables that are not compressed: vectors would shrink by 13 %, and a backup take six times as long
 (measured with 150,000 of 512 dimensions: 8.1 s for 1.4 s)."""
 MANIFEST = "manifest.json"
+MANIFEST_BYTES = 1 << 20
+"""A list has 10 KB. What a zip file holds may be a thousand times its own size."""
+FILE_BYTES = 16 << 20
+"""Files are read as a whole; a calibration has some KB."""
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What we write. The library unpacks others without regard to how much is asked for."""
+UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError)
+
+Word = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+"""It is shown: nothing in it moves a terminal's cursor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTable:
     """A table in an archive."""
 
-    name: str
+    name: Word
     """With its schema."""
-    columns: tuple[str, ...]
+    columns: tuple[Word, ...]
     row_count: int
     size_bytes: int
     sha256: str
@@ -54,8 +64,8 @@ class StoredTable:
 class StoredFile:
     """A small file in an archive."""
 
-    name: str
-    size_bytes: int
+    name: Word
+    size_bytes: Annotated[int, Field(le=FILE_BYTES)]
     sha256: str
 
 
@@ -65,14 +75,14 @@ class Manifest:
 
     format: Literal["moodreel-backup"]
     format_version: int
-    moodreel: str
+    moodreel: Word
     """The version that made it."""
-    postgres: str
+    postgres: Word
     created_at: datetime
     """The moment whose data it has."""
-    migrations: tuple[str, ...]
+    migrations: tuple[Word, ...]
     """Of the results, in order; the last one is the version of their schema."""
-    queue_migrations: tuple[str, ...]
+    queue_migrations: tuple[Word, ...]
     tables: tuple[StoredTable, ...]
     files: tuple[StoredFile, ...]
 
@@ -163,7 +173,7 @@ class Archive:
         self.name = name or str(path)
         with self._readable():
             self._zip = zipfile.ZipFile(path)
-            text = self._zip.read(MANIFEST) if MANIFEST in self._zip.namelist() else b"{}"
+            text = self._read_manifest() if MANIFEST in self._zip.namelist() else b"{}"
         try:
             self.manifest = _MANIFEST.validate_json(text)
         except ValidationError as error:
@@ -203,6 +213,8 @@ class Archive:
             for block in self._blocks(name):
                 digest.update(block)
                 size_bytes += len(block)
+                if size_bytes > part.size_bytes:
+                    break  # however much more there is
                 on_progress(done + size_bytes, total)
             done += size_bytes
             if (size_bytes, digest.hexdigest()) != (part.size_bytes, part.sha256):
@@ -215,8 +227,20 @@ class Archive:
     def file(self, name: str) -> bytes:
         return b"".join(self._blocks(f"files/{name}"))
 
+    def _read_manifest(self) -> bytes:
+        with self._open(MANIFEST) as stream:
+            text = stream.read(MANIFEST_BYTES + 1)
+        if len(text) > MANIFEST_BYTES:
+            raise zipfile.BadZipFile(f"{MANIFEST} is too large")
+        return text
+
+    def _open(self, name: str) -> IO[bytes]:
+        if self._zip.getinfo(name).compress_type not in COMPRESSIONS:
+            raise zipfile.BadZipFile(f"{name} is compressed in a way that backups are not")
+        return self._zip.open(name)
+
     def _blocks(self, name: str) -> Iterator[bytes]:
-        with self._readable(), self._zip.open(name) as stream:
+        with self._readable(), self._open(name) as stream:
             while block := stream.read(BLOCK_BYTES):
                 yield block
 
@@ -228,7 +252,7 @@ class Archive:
             raise ConfigurationError(
                 f"cannot read {self.name}: {error.strerror or error}"
             ) from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
+        except (*UNREADABLE, UnicodeDecodeError, RuntimeError) as error:  # names; what is encrypted
             raise ConfigurationError(
                 f"{self.name} is no whole backup: it was cut short or damaged, or is something else"
                 f" ({error})"
