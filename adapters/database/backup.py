@@ -197,7 +197,7 @@ async def _write_table(
     on_rows(row_count)
     # Numbers are given out outside of any snapshot: read after the rows, none of them is higher.
     numbers = {
-        column.name: await _last_number(connection, table, column.name)
+        column.name: await last_number(connection, table, column.name)
         for column in columns
         if column.has_sequence
     }
@@ -211,7 +211,8 @@ async def _write_table(
     )
 
 
-async def _last_number(connection: Connection, table: Table, column: str) -> int | None:
+async def last_number(connection: Connection, table: Table, column: str) -> int | None:
+    """The last that a column's sequence gave out; None before the first."""
     cursor = await connection.execute(
         "select pg_sequence_last_value(pg_get_serial_sequence(%s, %s)::regclass)",
         [table.full_name, column],

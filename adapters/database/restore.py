@@ -13,6 +13,7 @@ from psycopg import sql
 from adapters.database import migrate, tables
 from adapters.database.archive import Archive, Manifest, StoredTable
 from adapters.database.backup import OURS, SESSION, OnProgress, connected
+from adapters.database.given import go_on_after, read_given
 from adapters.database.psycopg_transport import describe_dsn
 from adapters.database.tables import Connection, Table
 from service.errors import ConfigurationError, PermanentError
@@ -91,12 +92,14 @@ async def restore(
                 f"{place} is not empty ({tell(replaced)}): with --force the backup takes the place "
                 "of all that"
             )
+        given = await read_given(connection)
         async with _alone(place):
             await _clear(connection, archive.manifest, place)
         await _load(connection, archive, on_progress)
         counts = await _check_counts(connection, archive)
         requeued = await _requeue(connection)
         applied = await migrate.apply_on(connection, place)
+        await go_on_after(connection, given)
         await _analyze(connection)
     return Restored(
         counts=counts,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import random
 import uuid
 import zipfile
+from contextlib import aclosing
 from dataclasses import replace
 
 import psycopg
@@ -19,10 +21,11 @@ from adapters.database.backup import back_up
 from adapters.database.binaries import find_binaries
 from adapters.database.embedded import EmbeddedPostgres, EmbeddedSettings
 from adapters.database.restore import check_versions
-from service.errors import ConfigurationError, MoodreelError
+from service.errors import ConfigurationError, MoodreelError, StaleTokenError
 from tests.contract.test_store_upgrade import EARLIER, as_released
 from tests.support.backups import FILES, digests, fill, load, prepare, quiet, write
 from tests.support.postgres import FAST, fresh_database, reachable_directory
+from tests.support.stores import Database, make_analysis, make_item
 
 JOBS = "procrastinate.procrastinate_jobs"
 QUEUE = {table.full_name for table in tables.QUEUE}
@@ -48,8 +51,44 @@ def ask(dsn, query):
         return admin.execute(query).fetchall()
 
 
+def begin(dsn, item):
+    async def ask_for_token():
+        async with aclosing(await Database(dsn=dsn, server=None).open_store()) as store:
+            return await store.begin(item)
+
+    return asyncio.run(ask_for_token())
+
+
+def save(dsn, item, token):
+    async def put():
+        async with aclosing(await Database(dsn=dsn, server=None).open_store()) as store:
+            await store.save(make_analysis(item=item), token)
+
+    asyncio.run(put())
+
+
+def take_numbers(dsn, count):
+    """The last of as many numbers of each table that numbers its rows."""
+    with psycopg.connect(dsn) as admin:
+        rows = admin.execute(
+            "select format('%I.%I', n.nspname, c.relname) from pg_class c "
+            "join pg_namespace n on n.oid = c.relnamespace "
+            "where c.relkind = 'S' and n.nspname in ('public', 'procrastinate') "
+            "and c.relname !~ 'periodic' order by 1"
+        ).fetchall()
+        for _ in range(count):
+            numbers = [admin.execute("select nextval(%s)", row).fetchone() for row in rows]
+    return [number for (number,) in numbers]
+
+
 def results(found):
     return {name: rows for name, rows in found.items() if name not in QUEUE}
+
+
+def results_but_tokens(dsn):
+    """A restore that replaces something raises all tokens."""
+    items = ask(dsn, "select to_jsonb(i) - 'token' from media_items i order by id")
+    return results(digests(dsn)) | {"public.media_items": items}
 
 
 def test_everything_comes_back(full, backup, database_dsn):
@@ -94,6 +133,31 @@ def test_new_rows_get_numbers_that_were_never_given_out(full, backup, database_d
     assert number == last + 1
 
 
+def test_a_worker_that_slept_through_a_restore_has_lost_what_it_was_at(backup, database_dsn):
+    """It was suspended, or out of reach, when its database was put back to an earlier state."""
+    prepare(database_dsn)
+    load(database_dsn, backup)
+    item = make_item("3")
+    late = begin(database_dsn, item)
+    assert load(database_dsn, backup, may_replace=True).replaced
+    with pytest.raises(StaleTokenError):
+        save(database_dsn, item, late)
+    present = begin(database_dsn, item)
+    assert present > late
+    with pytest.raises(StaleTokenError):
+        save(database_dsn, item, late)
+    save(database_dsn, item, present)
+
+
+def test_numbers_that_were_given_out_since_a_backup_are_not_given_to_others(backup, database_dsn):
+    """A worker that slept through the restore settles its job by the number."""
+    prepare(database_dsn)
+    load(database_dsn, backup)
+    before = take_numbers(database_dsn, 5)
+    load(database_dsn, backup, may_replace=True)
+    assert take_numbers(database_dsn, 1) == [number + 1 for number in before]
+
+
 def test_a_database_that_has_something_is_left_alone_unless_told(full, backup, database_dsn):
     as_released(database_dsn)
     prepare(database_dsn)
@@ -103,7 +167,7 @@ def test_a_database_that_has_something_is_left_alone_unless_told(full, backup, d
     assert digests(database_dsn) == before
     restored = load(database_dsn, backup, may_replace=True)
     assert restored.replaced["public.media_items"] == 1
-    assert results(digests(database_dsn)) == results(digests(full))
+    assert results_but_tokens(database_dsn) == results_but_tokens(full)
 
 
 def test_a_restore_that_fails_leaves_what_was_there(backup, database_dsn, tmp_path):
@@ -201,7 +265,7 @@ def test_it_needs_no_superuser(hosted, full, backup, tmp_path):
     again = tmp_path / "again.zip"
     assert write(hosted, again).row_counts["public.media_items"] == 3
     load(hosted, again, may_replace=True)
-    assert results(digests(hosted)) == results(digests(full))
+    assert results_but_tokens(hosted) == results_but_tokens(full)
 
 
 def test_an_older_backup_needs_no_superuser(hosted, postgres, tmp_path):
