@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,15 @@ from urllib.parse import urlsplit
 
 from adapters.media.landlock import confine
 from adapters.media.limits import Limits
+from adapters.media.sockets import allow_sockets
 from adapters.media.wire import Source
 from service.errors import TransientError
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 DNS_PORT = 53
 """Answers that are too long for UDP come by TCP."""
+NAMES_OF_OTHERS = ".local"
+"""Avahi finds them (RFC 6762), and is asked at a socket that is a file."""
 PLACES_OF = ("LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -32,8 +36,8 @@ class Access:
     def give_up_rest(cls, source: Source, kept_in: Path | None, limits: Limits) -> Access:
         """Give up what reading a medium does not need.
 
-        Of a file: all other files, and the network. Of a stream: all files, and all ports but its
-        own. What is imported later (and the certificates of hosts) stays.
+        Of a file: all other files, and sockets of any kind. Of a stream: all files, and all ports
+        but its own. What is imported later (and the certificates of hosts) stays.
 
         Args:
             source: The medium.
@@ -42,6 +46,7 @@ class Access:
         """
         if not limits.is_confined:
             return cls(source=source, identity=None, is_confined=False)
+        allow_sockets(_families(source.url) if source.url else ())
         is_confined = confine(
             reads=[*_code(), *([Path(source.path)] if source.path else [])],
             writes=[kept_in] if kept_in else [],
@@ -82,6 +87,16 @@ def _ports(url: str) -> tuple[int, ...]:
     except ValueError:
         return ()  # opening it will say that it is no address
     return port, DNS_PORT
+
+
+def _families(url: str) -> tuple[int, ...]:
+    """Of sockets that reach a host; of this machine's own where another program finds it."""
+    try:
+        host = (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return ()
+    finds_elsewhere = host.endswith(NAMES_OF_OTHERS)
+    return socket.AF_INET, socket.AF_INET6, *([socket.AF_UNIX] if finds_elsewhere else [])
 
 
 def _code() -> list[Path]:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from adapters.media.landlock import confine, forbid_new_rights
+from adapters.media.sockets import allow_sockets
 
 OPEN_FILES = 64
 """A decoder has 4 open, 6 while it looks between keyframes; FFmpeg one more for each piece of a
@@ -112,6 +113,7 @@ def main() -> None:
     apply(bounds)
     allow_cpu(bounds.cpu_ratio, bounds.medium_s)
     if bounds.is_confined:
+        allow_sockets(())
         confine(reads=None)
     os.execv(command[0], command)  # noqa: S606  no shell, and a program of ours
 

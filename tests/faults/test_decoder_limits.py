@@ -17,7 +17,7 @@ import av
 import psutil
 import pytest
 
-from adapters.media import landlock
+from adapters.media import landlock, sockets
 from adapters.media.limits import BEGINNING_CPU_S, OPEN_FILES, THREAD_BYTES
 from adapters.media.reader import ProcessMedia, ProcessReader
 from adapters.media.reels import ReelMaker
@@ -25,11 +25,15 @@ from adapters.media.settings import ReaderSettings
 from service.domain import LocalFile, SamplePlan, SampleSpan
 from service.errors import MoodreelError, PermanentError, TransientError
 from tests.support.media import SceneSpec, write_film
+from tests.support.postgres import reachable_directory
 
 PLAN = SamplePlan(spans=(SampleSpan(start_s=0, end_s=20, rate_hz=25),))
 confined = pytest.mark.skipif(
     landlock.version() < landlock.NETWORK_VERSION,
     reason="the kernel has no Landlock, or an old one",
+)
+filtered = pytest.mark.skipif(
+    os.uname().machine not in sockets.ARCHITECTURES, reason="its calls have other numbers"
 )
 
 
@@ -185,6 +189,34 @@ print(json.dumps({
 }))
 """
 
+SOCKETS = """
+import json, socket, sys
+from adapters.media.access import Access
+from adapters.media.limits import Limits
+from adapters.media.wire import Source
+
+source, named = json.loads(sys.argv[1])
+Access.give_up_rest(Source(**source), None, Limits())
+
+def attempt(make, *kind):
+    try:
+        with make(*kind) as made:
+            made.connect(named)
+    except OSError as error:
+        return type(error).__name__
+    except TypeError:  # of a network: it has no such addresses
+        pass
+    return "allowed"
+
+print(json.dumps({
+    "of a database": attempt(socket.socket, socket.AF_UNIX, socket.SOCK_STREAM),
+    "of a log": attempt(lambda: socket.socketpair(type=socket.SOCK_DGRAM)[0]),
+    "datagrams": attempt(socket.socket, socket.AF_INET, socket.SOCK_DGRAM),
+    "connections": attempt(socket.socket, socket.AF_INET6, socket.SOCK_STREAM),
+    "of the kernel": attempt(socket.socket, socket.AF_NETLINK, socket.SOCK_RAW),
+}))
+"""
+
 
 def _confined(source: dict[str, str], files: list[Path], ports: list[int]) -> dict[str, object]:
     told = json.dumps([source, [str(file) for file in files], ports])
@@ -218,6 +250,59 @@ def test_of_a_stream_a_decoder_keeps_its_port_and_no_file(film, doors):
     found = _confined({"url": f"http://127.0.0.1:{doors[0]}/film"}, [film], doors)
     assert found["read"] == found["write"] == ["PermissionError"]
     assert found["connect"] == ["allowed", "PermissionError"]
+
+
+@pytest.fixture
+def named_socket():
+    """One that takes connections, as a database's or an engine's does."""
+    with reachable_directory() as directory, socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(directory / "socket"))
+        server.listen()
+        yield str(directory / "socket")
+
+
+REFUSED = "PermissionError"
+
+
+@filtered
+@pytest.mark.parametrize(
+    ("source", "named", "network"),
+    [
+        ({"path": "film.mp4"}, REFUSED, REFUSED),
+        ({"url": "http://jellyfin:8096/film"}, REFUSED, "allowed"),
+        ({"url": "http://nas.local:8096/film"}, "allowed", "allowed"),
+    ],
+)
+def test_a_decoder_reaches_no_program_by_a_socket_that_is_a_file(
+    source, named, network, named_socket
+):
+    """Postgres would start any program for it, outside of all bounds."""
+    run = subprocess.run(
+        [sys.executable, "-c", SOCKETS, json.dumps([source, named_socket])],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(run.stdout) == {
+        "of a database": named,
+        "of a log": REFUSED,
+        "datagrams": network,
+        "connections": network,
+        "of the kernel": REFUSED,
+    }
+
+
+@filtered
+def test_a_program_that_cuts_reels_reaches_none_either(named_socket):
+    act = f"import socket;socket.socket(socket.AF_UNIX).connect({named_socket!r})"
+    run = subprocess.run(
+        [sys.executable, "-P", "-m", "adapters.media.limits", "{}", sys.executable, "-c", act],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert REFUSED in run.stderr
 
 
 @confined
