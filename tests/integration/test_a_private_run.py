@@ -126,7 +126,7 @@ def test_the_command_leaves_nothing_writable_for_others(place):
     before = os.umask(0)
     try:
         run = subprocess.run(
-            [sys.executable, "-m", "service.cli", "models", "list"],
+            [sys.executable, "-m", "service.cli", "migrate"],  # makes the data directory
             env=environment(place / "data", MOODREEL_MODELS_DIR=str(place / "models")),
             capture_output=True,
             check=False,
@@ -134,6 +134,7 @@ def test_the_command_leaves_nothing_writable_for_others(place):
     finally:
         os.umask(before)
     assert run.returncode == 0
+    assert (place / "data" / "postgres").is_dir()
     assert [path for path in place.rglob("*") if path.stat().st_mode & 0o022] == []
 
 

@@ -50,7 +50,7 @@ class Library:
 
     async def playlist(self, request: web.Request) -> web.Response:
         return web.Response(
-            text=f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{self.url}/stranger\n#EXT-X-ENDLIST\n",
+            text=f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{self.url}/stranger.ts\n#EXT-X-ENDLIST\n",
             content_type="application/vnd.apple.mpegurl",
         )
 
@@ -100,6 +100,7 @@ async def library(film: Path) -> AsyncIterator[Library]:
     app = web.Application()
     for name in ("stream", "redirect", "stranger", "playlist", "broken", "busy", "dying"):
         app.router.add_get(f"/{name}", getattr(found, name))
+    app.router.add_get("/stranger.ts", found.stranger)  # FFmpeg takes no other for a piece of HLS
     async with TestServer(app) as server:
         found.url = f"http://127.0.0.1:{server.port}"
         yield found
