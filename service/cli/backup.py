@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 
@@ -30,8 +31,8 @@ async def backup(
     is_piped = str(file) == PIPE
     if is_piped and sys.stdout.isatty():
         raise ConfigurationError("a backup is no text for a terminal: name a file, or use a pipe")
+    target = _standard_output() if is_piped else file
     with stages() as show:
-        target = sys.stdout.buffer if is_piped else file
         manifest = await write_backup(settings, target, show, may_replace=force)
     told = {
         "file": str(file),
@@ -88,6 +89,11 @@ async def restore(
         out.print(f"applied {name}")
     for name in found.files:
         out.print(f"restored {name}")
+
+
+def _standard_output() -> IO[bytes]:
+    """With a buffer of our own: what Python's cannot write fails once more at the exit."""
+    return io.BufferedWriter(io.FileIO(sys.stdout.fileno(), "w", closefd=False))
 
 
 def tell_rows(counts: Mapping[str, int]) -> str:

@@ -59,10 +59,8 @@ async def write_backup(
     database = DatabaseSettings.read()
     _require_sql(database)
     async with AsyncExitStack() as stack:
-        stream = (
-            stack.enter_context(draft(target, may_replace=may_replace))
-            if isinstance(target, Path)
-            else target
+        stream = stack.enter_context(
+            draft(target, may_replace=may_replace) if isinstance(target, Path) else _poured(target)
         )
         dsn = database.dsn or start_embedded(stack, settings)
         return await back_up(dsn, stream, _read_files(settings), show("backing up"))
@@ -157,7 +155,9 @@ async def prepare_queue(dsn: str) -> None:
 @contextmanager
 def draft(path: Path, *, may_replace: bool) -> Iterator[IO[bytes]]:
     """A file for the owner's eyes, which gets its name once it is whole and on the disk."""
-    if path.is_dir() or (path.exists() and not may_replace):
+    if path.exists() and not path.is_file():
+        raise ConfigurationError(f"{path} is there already, and is no file")
+    if path.exists() and not may_replace:
         raise ConfigurationError(f"{path} is there already: with --force it is replaced")
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
@@ -173,6 +173,18 @@ def draft(path: Path, *, may_replace: bool) -> Iterator[IO[bytes]]:
             unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _poured(stream: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Somebody else's stream, which has all of it before anybody says so."""
+    try:
+        yield stream
+        stream.flush()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the backup was not taken to its end: {error.strerror or error}"
+        ) from error
 
 
 def _sync(directory: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 from subprocess import PIPE
 
 import pytest
@@ -15,6 +16,8 @@ from tests.support.backups import digests, fill, prepare
 from tests.support.cli import invoke, invoke_json
 from tests.support.postgres import ROOT, fresh_database
 from tests.support.service import environment
+
+FULL = Path("/dev/full")
 
 
 @pytest.fixture
@@ -75,6 +78,30 @@ def test_a_backup_goes_through_pipes(env, elsewhere, tmp_path):
         assert (backup.wait(60), restore.wait(60)) == (0, 0)
     assert digests(elsewhere["DATABASE_URL"])["public.media_scenes"][0] == 6
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["webhook-token"]
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="the kernel has no full device")
+def test_a_backup_whose_end_finds_no_room_has_failed(env):
+    with FULL.open("wb") as full:
+        program = [sys.executable, "-m", "service.cli", "backup", "-"]
+        done = subprocess.run(
+            program, env=env, cwd=ROOT, stdout=full, stderr=PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert "No space left" in words(done.stderr)
+    assert "Traceback" not in done.stderr
+    assert "backed up" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such files")
+def test_what_is_no_file_is_never_replaced(env, tmp_path):
+    """As root, /dev/null is easily lost."""
+    os.mkfifo(tmp_path / "pipe")
+    status, _, told = invoke("backup", "--force", str(tmp_path / "pipe"), env=env)
+    assert status == 2
+    assert "is no file" in words(told)
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_file_that_is_there_is_kept_unless_told(env, tmp_path):
