@@ -81,7 +81,7 @@ class Rules:
     def allows(self, host: str) -> bool:
         """Whether a name, or an address, may be talked to."""
         name = _plain(host)
-        if self._is_open or not name or name in self._names or name in self._found:
+        if self._is_open or not host or name in self._names or name in self._found:
             return True
         try:
             address = ipaddress.ip_address(name)
@@ -95,10 +95,10 @@ class Rules:
 
 
 def _plain(host: str) -> str:
-    """One spelling: no case, no zone, no brackets, no final dot, IPv4 as such, ``xn--`` for more
-    than ASCII.
+    """One spelling: no case, no brackets, no final dot, no zone of an address, IPv4 as such,
+    ``xn--`` for more than ASCII.
     """
-    name = host.strip().lower().partition("%")[0].strip("[]")
+    name = host.strip().lower().strip("[]")
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
@@ -106,7 +106,7 @@ def _plain(host: str) -> str:
             name = name if name.isascii() else name.encode("idna").decode()
         return name.rstrip(".")
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
+    return str(mapped or address).partition("%")[0]
 
 
 def hosts_in(text: str, *, may_be_bare: bool) -> Iterator[str]:
@@ -223,7 +223,7 @@ class _Guard:
         return found
 
     def _check(self, host: object) -> None:
-        name = host.decode("ascii", "replace") if isinstance(host, bytes) else host
+        name = host.decode("ascii", "replace") if isinstance(host, bytes | bytearray) else host
         if not isinstance(name, str) or self.rules.allows(name):
             return
         if name not in self._told:
@@ -240,7 +240,7 @@ class _Guard:
 
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
-_LOOK_UPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname"})
+_LOOK_UPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
 _CONNECTIONS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 _installed: list[_Guard] = []
 

@@ -49,6 +49,26 @@ def test_no_other_name_is_let_through(configured, other):
     assert not rules.allows(f"x{configured}")
 
 
+@pytest.mark.parametrize("ending", ["%stranger.example", "%.stranger.example", "%25"])
+def test_a_name_has_no_zone_that_could_hide_another(ending):
+    rules = Rules(["jellyfin"])
+    for allowed in ("jellyfin", "localhost", "127.0.0.1"):
+        assert rules.allows(allowed)
+        assert not rules.allows(allowed + ending)
+    assert not rules.allows(ending)
+    assert not rules.allows("...")
+    assert rules.allows("")  # this machine
+
+
+@pytest.mark.parametrize("zone", ["", "%eth0", "%25eth0"])
+def test_an_address_is_the_same_in_any_zone(zone):
+    (found,) = hosts_in(f"http://[fe80::7{zone}]:8096", may_be_bare=False)
+    rules = Rules([found])
+    assert rules.allows("fe80::7")
+    assert rules.allows("fe80::7%wlan0")
+    assert not rules.allows("fe80::8%wlan0")
+
+
 @given(ADDRESSES)
 def test_an_address_is_let_through_only_once_an_allowed_name_was_found_there(address):
     assume(not address.is_loopback and int(address) and not getattr(address, "ipv4_mapped", None))
