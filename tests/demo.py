@@ -58,7 +58,7 @@ SONG = (
 
 async def main() -> None:
     began_at = time.monotonic()
-    with reachable_directory() as place:
+    with reachable_directory(in_memory=False) as place:
         library, jellyfin_library = place / "library", place / "jellyfin"
         step("A small library: a film of 70 s, a song, and a file that is broken")
         await asyncio.to_thread(make_library, library, jellyfin_library)

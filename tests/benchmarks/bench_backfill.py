@@ -32,7 +32,7 @@ Row = dict[str, Any]
 
 def run() -> list[Row]:
     """Walk a generated library twice, then look at all of it, on a cluster as users have it."""
-    with reachable_directory() as directory:
+    with reachable_directory(in_memory=False) as directory:
         cluster = EmbeddedPostgres(directory)
         dsn = cluster.start()
         try:

@@ -38,7 +38,7 @@ def run() -> list[Row]:
 
 
 def _rows() -> Iterator[Row]:
-    with reachable_directory() as directory, EmbeddedPostgres(directory) as cluster:
+    with reachable_directory(in_memory=False) as directory, EmbeddedPostgres(directory) as cluster:
         dsn = cluster.start()
         with migrated_database("psycopg", dsn) as source:
             asyncio.run(_fill(source))

@@ -30,7 +30,7 @@ WARM_ROUNDS = 5
 
 
 def run() -> list[dict[str, Any]]:
-    with reachable_directory() as directory:
+    with reachable_directory(in_memory=False) as directory:
         cold_s = statistics.median(_cold(directory / f"cold-{n}") for n in range(COLD_ROUNDS))
         data_dir = directory / "cold-0"
         warm_s = statistics.median(_warm(data_dir) for _ in range(WARM_ROUNDS))

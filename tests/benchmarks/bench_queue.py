@@ -120,7 +120,7 @@ async def procrastinates(dsn: str) -> tuple[float, float]:
 
 
 def run() -> list[Row]:
-    with reachable_directory() as directory:
+    with reachable_directory(in_memory=False) as directory:
         cluster = EmbeddedPostgres(directory)
         dsn = cluster.start()
         try:

@@ -23,7 +23,7 @@ def run() -> list[dict[str, Any]]:
 
 
 async def _measure() -> list[dict[str, Any]]:
-    with reachable_directory() as place:
+    with reachable_directory(in_memory=False) as place:
         library = place / "library"
         library.mkdir()
         env = environment(place / "data", MOODREEL_MEDIA_DIRS=str(library))

@@ -81,7 +81,7 @@ def row(name: str, value: float, baseline: str, baseline_s: float) -> Row:
 
 @contextmanager
 def cluster() -> Iterator[str]:
-    with reachable_directory() as directory:
+    with reachable_directory(in_memory=False) as directory:
         server = EmbeddedPostgres(directory)
         yield server.start()
         server.stop()

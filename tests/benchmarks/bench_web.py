@@ -140,7 +140,7 @@ async def measure_served(
     Returns:
         What came back, and how many jobs wait in the queue afterwards.
     """
-    with reachable_directory() as place:
+    with reachable_directory(in_memory=False) as place:
         env = environment(place / "data", **SERVERS)
         async with serving("serve", env=env) as (_, address):
             scraping = scraped_ms is not None and asyncio.create_task(scrape(address, scraped_ms))

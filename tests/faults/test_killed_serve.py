@@ -17,70 +17,71 @@ from adapters.database.embedded import EmbeddedPostgres
 from tests.support.cli import invoke_json
 from tests.support.jellyfin import API_KEY
 from tests.support.postgres import reachable_directory
-from tests.support.service import QUIET, call, environment, running, serving, until_ready
+from tests.support.service import (
+    DEADLINE_S,
+    QUIET,
+    call,
+    environment,
+    running,
+    serving,
+    until_ready,
+)
 
 WEBHOOK_COUNT = 1000
 AT_ONCE = 20
 
 
-async def test_every_webhook_that_was_taken_is_there_after_a_kill(tmp_path: Path) -> None:
-    with reachable_directory() as place:
-        env = environment(
-            place / "data", JELLYFIN_URL="http://127.0.0.1:9", JELLYFIN_API_KEY=API_KEY
-        )
-        async with serving("serve", env=env) as (process, address):
-            taken = await flood(address, range(WEBHOOK_COUNT))
-            process.kill()
-            await process.wait()
-        assert len(taken) == WEBHOOK_COUNT
+async def test_every_webhook_that_was_taken_is_there_after_a_kill(data_dir: Path) -> None:
+    env = environment(data_dir, JELLYFIN_URL="http://127.0.0.1:9", JELLYFIN_API_KEY=API_KEY)
+    async with serving("serve", env=env) as (process, address):
+        taken = await flood(address, range(WEBHOOK_COUNT))
+        process.kill()
+        await process.wait()
+    assert len(taken) == WEBHOOK_COUNT
 
-        async with serving("serve", env=env) as (_, address):
-            assert (await jobs(env))["waiting"] == WEBHOOK_COUNT
-            # What is sent again after the fall is known.
-            assert await flood(address, range(10)) == set(range(10))
-            assert (await jobs(env))["waiting"] == WEBHOOK_COUNT
+    async with serving("serve", env=env) as (_, address):
+        assert (await jobs(env))["waiting"] == WEBHOOK_COUNT
+        # What is sent again after the fall is known.
+        assert await flood(address, range(10)) == set(range(10))
+        assert (await jobs(env))["waiting"] == WEBHOOK_COUNT
 
 
-async def test_a_database_that_is_killed_comes_back_and_the_service_goes_on() -> None:
-    with reachable_directory() as place:
-        env = environment(
-            place / "data",
-            JELLYFIN_URL="http://127.0.0.1:9",
-            JELLYFIN_API_KEY=API_KEY,
-            MOODREEL_RECONCILE_MINUTES="0",  # no jobs but those of webhooks
-        )
-        async with serving("run", env=env) as (process, address):
-            assert await flood(address, range(3)) == {0, 1, 2}
-            pid_file = place / "data" / "postgres" / "pgdata" / "postmaster.pid"
-            before = server_pid(pid_file)
+async def test_a_database_that_is_killed_comes_back_and_the_service_goes_on(data_dir: Path) -> None:
+    env = environment(
+        data_dir,
+        JELLYFIN_URL="http://127.0.0.1:9",
+        JELLYFIN_API_KEY=API_KEY,
+        MOODREEL_RECONCILE_MINUTES="0",  # no jobs but those of webhooks
+    )
+    async with serving("run", env=env) as (process, address):
+        assert await flood(address, range(3)) == {0, 1, 2}
+        pid_file = data_dir / "postgres" / "pgdata" / "postmaster.pid"
+        before = server_pid(pid_file)
+        assert before is not None
+        os.kill(before, signal.SIGKILL)
+        await until_changed(pid_file, before)
+        await until_ready(process, address)
+        assert await flood(address, range(3, 6)) == {3, 4, 5}
+        assert sum((await jobs(env)).values()) == 6
+        assert process.returncode is None
+
+
+async def test_the_database_passes_to_whoever_is_left(data_dir: Path) -> None:
+    env = environment(data_dir, JELLYFIN_URL="http://127.0.0.1:9", JELLYFIN_API_KEY=API_KEY)
+    pid_file = data_dir / "postgres" / "pgdata" / "postmaster.pid"
+    async with serving("serve", env=env) as (owner, address):
+        assert await flood(address, range(3)) == {0, 1, 2}
+        before = server_pid(pid_file)
+        async with running("work", env=env) as worker:
+            async with asyncio.timeout(DEADLINE_S):
+                while not count_workers(data_dir):  # noqa: ASYNC110  another process
+                    await asyncio.sleep(0.1)
+            owner.terminate()
+            assert await owner.wait() == 0
             assert before is not None
-            os.kill(before, signal.SIGKILL)
             await until_changed(pid_file, before)
-            await until_ready(process, address)
-            assert await flood(address, range(3, 6)) == {3, 4, 5}
-            assert sum((await jobs(env)).values()) == 6
-            assert process.returncode is None
-
-
-async def test_the_database_passes_to_whoever_is_left() -> None:
-    with reachable_directory() as place:
-        env = environment(
-            place / "data", JELLYFIN_URL="http://127.0.0.1:9", JELLYFIN_API_KEY=API_KEY
-        )
-        pid_file = place / "data" / "postgres" / "pgdata" / "postmaster.pid"
-        async with serving("serve", env=env) as (owner, address):
-            assert await flood(address, range(3)) == {0, 1, 2}
-            before = server_pid(pid_file)
-            async with running("work", env=env) as worker:
-                async with asyncio.timeout(30):
-                    while not count_workers(place / "data"):  # noqa: ASYNC110  another process
-                        await asyncio.sleep(0.1)
-                owner.terminate()
-                assert await owner.wait() == 0
-                assert before is not None
-                await until_changed(pid_file, before)
-                assert sum((await jobs(env)).values()) == 3
-                assert worker.returncode is None
+            assert sum((await jobs(env)).values()) == 3
+            assert worker.returncode is None
 
 
 def count_workers(data_dir: Path) -> int:
@@ -115,7 +116,7 @@ async def jobs(env: dict[str, str]) -> dict[str, int]:
 
 async def until_changed(pid_file: Path, before: int) -> None:
     """Wait until another server than that one has written its process id."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_S):
         while True:
             if server_pid(pid_file) not in (None, before):
                 return

@@ -15,7 +15,7 @@ from adapters.database.embedded import EmbeddedPostgres
 from adapters.queue import ProcrastinateQueue
 from service.domain import AnalyzeJob, ItemRef, Job, Priority, PublishJob
 from service.errors import TransientError
-from tests.support.postgres import FAST, reachable_directory
+from tests.support.postgres import FAST, copy_cluster, reachable_directory
 from tests.support.queue_worker import (
     DIE_AT_ONCE,
     Notebook,
@@ -257,8 +257,9 @@ select 'moodreel', 'analyze',
 # A database that goes away ----------------------------------------------------------------------
 
 
-async def test_work_outlives_a_restart_of_the_database():
+async def test_work_outlives_a_restart_of_the_database(used_cluster):
     with reachable_directory() as directory:
+        copy_cluster(used_cluster, directory)
         cluster = EmbeddedPostgres(directory, parameters=FAST)
         dsn = cluster.start()
         try:

@@ -21,7 +21,7 @@ from service.web.app import create_monitor_app, serve
 from service.web.health import Health
 from service.web.monitor import Exposition, Monitor
 from service.wiring.watching import readiness
-from tests.support.postgres import FAST, reachable_directory
+from tests.support.postgres import FAST, copy_cluster, reachable_directory
 
 OFF = ModelSettings(visual_model="none", sound_model="none", sound_text_model="none")
 NO_TIMEOUT = "it cannot be reached", "no answer within 1 s"
@@ -60,8 +60,9 @@ async def is_database_up(client: aiohttp.ClientSession) -> tuple[bool, bool]:
     return "moodreel_database_up 1.0" in text, "moodreel_queue_jobs{" in text
 
 
-async def test_readiness_turns_red_and_green_as_the_database_goes_and_comes():
+async def test_readiness_turns_red_and_green_as_the_database_goes_and_comes(used_cluster):
     with reachable_directory() as directory:
+        copy_cluster(used_cluster, directory)
         server = EmbeddedPostgres(directory, parameters=FAST)
         dsn = server.start()
         await migrate.apply(dsn)

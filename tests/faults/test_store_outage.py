@@ -19,7 +19,7 @@ from adapters.database.psycopg_transport import PsycopgTransport
 from adapters.database.store import DatabaseStore
 from service.domain import Claim, ClaimState, Gathered, TranscriptLine
 from service.errors import TransientError
-from tests.support.postgres import FAST, reachable_directory
+from tests.support.postgres import FAST, copy_cluster, reachable_directory
 from tests.support.stores import make_full_analysis, make_item
 
 ROOT = Path(__file__).parents[2]
@@ -32,8 +32,11 @@ async def store(database_dsn: str) -> AsyncIterator[DatabaseStore]:
         yield opened
 
 
-async def test_calls_fail_for_now_while_the_server_is_away_and_succeed_once_it_is_back():
+async def test_calls_fail_for_now_while_the_server_is_away_and_succeed_once_it_is_back(
+    used_cluster,
+):
     with reachable_directory() as directory:
+        copy_cluster(used_cluster, directory)
         server = EmbeddedPostgres(directory, parameters=FAST)
         dsn = server.start()
         await migrate.apply(dsn)
@@ -45,7 +48,7 @@ async def test_calls_fail_for_now_while_the_server_is_away_and_succeed_once_it_i
                 with pytest.raises(TransientError):
                     await store.begin(make_item())
             assert server.start() == dsn
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while True:
                     try:
                         token = await store.begin(make_item())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import subprocess
+import sys
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -19,9 +21,9 @@ from aiohttp import web
 
 from tests.support.jellyfin import StandInItem, StandInJellyfin
 from tests.support.media import BLUE, RED, SceneSpec, write_film
-from tests.support.postgres import reachable_directory
+from tests.support.postgres import copy_cluster, reachable_directory
 from tests.support.receivers import HttpReceiver, StandInDiscord, serve
-from tests.support.service import call, environment, free_port, running, until_ready
+from tests.support.service import DEADLINE_S, ROOT, environment, free_port, running, until_ready
 
 SECRETS = {
     "webhook token": "webhook-token-Zq81xk",
@@ -59,8 +61,10 @@ class RunLog:
 
 
 @pytest.fixture(scope="module")
-def run_log(tmp_path_factory: pytest.TempPathFactory) -> RunLog:
+def run_log(tmp_path_factory: pytest.TempPathFactory, used_cluster: Path) -> RunLog:
     with reachable_directory() as data_dir:
+        (data_dir / "postgres").mkdir(mode=0o711)
+        copy_cluster(used_cluster, data_dir / "postgres")
         return asyncio.run(run_all(tmp_path_factory.mktemp("run"), data_dir))
 
 
@@ -137,9 +141,7 @@ async def run_all(place: Path, data_dir: Path) -> RunLog:
                 await until_said(log, "analyze jellyfin", "analyze folder", *told)
                 said += command_lines(process.pid)
                 said += await read_pages(address)
-                for command in ("status", "doctor"):
-                    said += map(str, await call(command, "--json", env=env))
-                    said += map(str, await call(command, env=env))
+                said += await run_commands(env)
     text = log.read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     return RunLog(lines=lines, text="\n".join([text, *said]), answers=answers)
@@ -218,6 +220,36 @@ async def read_pages(address: str) -> list[str]:
             await (await session.get(address + path)).text()
             for path in ("/healthz", "/readyz", "/metrics")
         ]
+
+
+COMMANDS = [[name, *form] for name in ("status", "doctor") for form in ([], ["--json"])]
+COMMANDING = """
+import json, os, sys
+from tests.support.cli import invoke
+
+env = dict(os.environ)
+print(json.dumps([invoke(*words, env=env) for words in json.loads(sys.argv[1])]))
+"""
+"""In one process for all: that it starts is most of what a command takes."""
+
+
+async def run_commands(env: dict[str, str]) -> list[str]:
+    """All that status and doctor print, for people and for scripts."""
+    run = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", COMMANDING, json.dumps(COMMANDS)],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
+    )
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert len(found) == len(COMMANDS)
+    assert all(printed for _, printed, _ in found)
+    return [run.stderr, *(text for _, printed, logged in found for text in (printed, logged))]
 
 
 async def until_said(log: Path, *wanted: str) -> None:

@@ -13,7 +13,6 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from service.metrics import KINDS
 from tests.support.media import BLUE, RED, SceneSpec, write_film
-from tests.support.postgres import reachable_directory
 from tests.support.receivers import HttpReceiver, StandInDiscord, serve
 from tests.support.service import (
     DEADLINE_S,
@@ -71,28 +70,29 @@ def library(tmp_path: Path) -> Path:
     return place
 
 
-async def test_a_run_counts_what_it_did_and_tells_no_title_path_or_secret(library):
+async def test_a_run_counts_what_it_did_and_tells_no_title_path_or_secret(
+    library, data_dir, tmp_path
+):
     discord, receiver = StandInDiscord(), HttpReceiver()
-    with reachable_directory() as place:
-        async with serve(discord.app) as discord_url, serve(receiver.app) as receiver_url:
-            told = without_models(library, discord_url=discord_url, receiver_url=receiver_url)
-            env = environment(
-                place / "data",
-                **told,
-                MOODREEL_METRICS_TOKEN=METRICS_TOKEN,
-                MOODREEL_JOBS="2",
-                MOODREEL_RECONCILE_MINUTES="0",  # it is noticed, not found
-            )
-            async with serving("run", env=env) as (_, address):
-                for number in (1, 2):
-                    film = write_film(place / f"{number}.mp4", SCENES)
-                    shutil.move(film, library / f"{TITLE} {number}.mp4")
-                text, values = await settle(address, told=2)
-                async with aiohttp.ClientSession() as client:
-                    async with client.get(f"{address}/metrics") as answer:
-                        assert answer.status == 401
-                    async with client.get(f"{address}/readyz") as answer:
-                        ready = await answer.json()
+    async with serve(discord.app) as discord_url, serve(receiver.app) as receiver_url:
+        told = without_models(library, discord_url=discord_url, receiver_url=receiver_url)
+        env = environment(
+            data_dir,
+            **told,
+            MOODREEL_METRICS_TOKEN=METRICS_TOKEN,
+            MOODREEL_JOBS="2",
+            MOODREEL_RECONCILE_MINUTES="0",  # it is noticed, not found
+        )
+        async with serving("run", env=env) as (_, address):
+            for number in (1, 2):
+                film = write_film(tmp_path / f"{number}.mp4", SCENES)
+                shutil.move(film, library / f"{TITLE} {number}.mp4")
+            text, values = await settle(address, told=2)
+            async with aiohttp.ClientSession() as client:
+                async with client.get(f"{address}/metrics") as answer:
+                    assert answer.status == 401
+                async with client.get(f"{address}/readyz") as answer:
+                    ready = await answer.json()
 
     assert values["moodreel_jobs_total", "analyze", "done"] >= 2
     assert values["moodreel_jobs_total", "analyze", "failed"] == 0
@@ -109,26 +109,25 @@ async def test_a_run_counts_what_it_did_and_tells_no_title_path_or_secret(librar
     assert [name for name in values if name[0] == "moodreel_build_info"]
 
     secrets = [
-        *("Harbour", "harbour", library.name, str(place), METRICS_TOKEN),
+        *("Harbour", "harbour", library.name, str(data_dir), METRICS_TOKEN),
         *(QUIET["MOODREEL_WEBHOOK_TOKEN"], StandInDiscord.PATH, discord_url, receiver_url),
     ]
     for said in (text, str(ready)):
         assert [secret for secret in secrets if secret in said] == []
 
 
-async def test_a_worker_answers_monitors_where_it_is_told_to():
+async def test_a_worker_answers_monitors_where_it_is_told_to(data_dir):
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    with reachable_directory() as place:
-        env = environment(place / "data", MOODREEL_WORKER_PORT=str(port))
-        async with running("work", env=env) as process:
-            await until_ready(process, address)
-            _, values = await scrape(address)
-            async with aiohttp.ClientSession() as client:
-                async with client.get(f"{address}/healthz") as answer:
-                    assert await answer.json() == {"status": "ok"}
-                async with client.post(f"{address}/webhooks/jellyfin", json={}) as answer:
-                    assert answer.status == 404
+    env = environment(data_dir, MOODREEL_WORKER_PORT=str(port))
+    async with running("work", env=env) as process:
+        await until_ready(process, address)
+        _, values = await scrape(address)
+        async with aiohttp.ClientSession() as client:
+            async with client.get(f"{address}/healthz") as answer:
+                assert await answer.json() == {"status": "ok"}
+            async with client.post(f"{address}/webhooks/jellyfin", json={}) as answer:
+                assert answer.status == 404
 
     assert values["moodreel_database_up",] == 1
     assert values["moodreel_queue_jobs", "analyze", "waiting"] == 0

@@ -37,7 +37,7 @@ USUAL = {
 async def look() -> list[Finding]:
     """At a fresh installation, one film in its library, its folder not mounted."""
     jellyfin = StandInJellyfin([StandInItem(name="Heat", path="/media/films/Heat.mkv")])
-    with reachable_directory() as directory:
+    with reachable_directory(in_memory=False) as directory:
         server = EmbeddedPostgres(directory / "postgres", parameters=FAST)
         with fresh_database(server.start()) as dsn:
             async with jellyfin.serving() as url:

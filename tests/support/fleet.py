@@ -182,7 +182,8 @@ async def open_fleet(
         settings: Of all that is started.
     """
     async with AsyncExitStack() as stack:
-        place = stack.enter_context(reachable_directory())
+        in_memory = parameters is FAST  # measurements want a disk
+        place = stack.enter_context(reachable_directory(in_memory=in_memory))
         network = stack.enter_context(open_network(DATABASE, WEB, MEDIA, *workers))
         dsn = stack.enter_context(serve_database(network[DATABASE], place, parameters))
         jellyfin, receiver = StandInJellyfin(), HttpReceiver()
