@@ -9,6 +9,7 @@ secret may also lie in a file of its own, named by the variable with ``_FILE`` b
 from __future__ import annotations
 
 import os
+import stat
 import tomllib
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -111,19 +112,30 @@ def read_secret_files(cls: type[BaseSettings]) -> dict[str, str]:
 
 
 def _read_secret(variable: str, path: Path) -> str:
+    # Some write the secret itself there: it would stand in the log.
+    place = f"{variable} names {path if path.is_absolute() else 'a relative path'}"
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ConfigurationError(
+                    f"{place}, which is no file that can be read more than once"
+                )
             content = file.read(SECRET_FILE_LIMIT + 1)
         secret = content.decode("utf-8").strip()
     except OSError as error:
-        raise ConfigurationError(f"{variable} names {path}: {error.strerror}") from error
+        raise ConfigurationError(f"{place}: {error.strerror}") from None  # it quotes the path
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{variable} names {path}, which is no text") from error
+        raise ConfigurationError(f"{place}, which is no text") from error
     if len(content) > SECRET_FILE_LIMIT:
-        raise ConfigurationError(f"{variable} names {path}, which is too large for a secret")
+        raise ConfigurationError(f"{place}, which is too large for a secret")
     if not secret:
-        raise ConfigurationError(f"{variable} names {path}, which is empty")
+        raise ConfigurationError(f"{place}, which is empty")
     return secret
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Without waiting for whoever might write into a pipe of that name."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_file() -> dict[str, Any]:

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from pydantic import Field, SecretStr
 
@@ -113,6 +115,29 @@ def test_a_file_that_holds_no_secret_is_named_and_not_shown(
         LampSettings.read()
     assert "TEST_LAMP_KEY_FILE" in str(caught.value)
     assert "xxxx" not in str(caught.value)
+
+
+def test_a_pipe_is_no_file_for_a_secret(tmp_path, monkeypatch):
+    """Nobody may ever write into it; and settings are read more than once."""
+    os.mkfifo(tmp_path / "key")
+    monkeypatch.setenv("TEST_LAMP_KEY_FILE", str(tmp_path / "key"))
+    with pytest.raises(ConfigurationError, match="more than once"):
+        LampSettings.read()
+
+
+@pytest.mark.parametrize("place", ["", "/dev/null"])
+def test_a_directory_or_a_device_is_no_file_for_a_secret(place, tmp_path, monkeypatch):
+    monkeypatch.setenv("TEST_LAMP_KEY_FILE", place or str(tmp_path))
+    with pytest.raises(ConfigurationError, match="TEST_LAMP_KEY_FILE names"):
+        LampSettings.read()
+
+
+@pytest.mark.parametrize("secret", ["postgresql://me:opensesame@host/db", "opensesame"])
+def test_a_secret_in_place_of_its_files_name_is_not_shown(secret, monkeypatch):
+    monkeypatch.setenv("TEST_LAMP_KEY_FILE", secret)
+    with pytest.raises(ConfigurationError, match="a relative path: No such file") as caught:
+        LampSettings.read()
+    assert "opensesame" not in str(caught.value)
 
 
 def test_the_name_of_a_secrets_file_is_a_known_name(monkeypatch):
