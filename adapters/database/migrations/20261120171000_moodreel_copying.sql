@@ -556,6 +556,10 @@ begin
         found_ids := array(
           select g.id from publication_groups g where g.id = any(found_ids)
           for update skip locked);
+        -- Whoever joined before we held it is seen by another statement only.
+        found_ids := array(
+          select id from unnest(found_ids) as id where not exists (
+            select from gathered_publications m where m.group_id = id));
       end if;
       select count(*), coalesce(sum(pg_column_size(g.*)), 0) into things, bytes
       from publication_groups g where g.id = any(found_ids);
