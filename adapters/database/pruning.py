@@ -12,6 +12,7 @@ from pydantic import Field
 from adapters.database.transports import Transport
 from service.configuration import Configuration
 from service.domain import Json
+from service.errors import ConfigurationError
 
 BATCH_SIZE = 50
 """Items of a transaction: 6,000 vectors at most where a film has 120 scenes with a vector of each
@@ -111,7 +112,16 @@ class Pruner:
         return pruned
 
     async def forget_deleted(self, *, dry_run: bool = False) -> Pruned:
-        """Delete all trace of items that were deleted long ago: what comes back is new."""
+        """Delete all trace of items that were deleted long ago: what comes back is new.
+
+        Raises:
+            ConfigurationError: They are to be kept for ever.
+        """
+        if not self._settings.keep_deleted_days:
+            raise ConfigurationError(
+                "MOODREEL_KEEP_DELETED_DAYS=0 keeps deleted items for ever: name the days after "
+                "which they may be forgotten"
+            )
         age = timedelta(days=self._settings.keep_deleted_days)
         return await self._prune(Prunable.LEDGERS, age, dry_run=dry_run)
 

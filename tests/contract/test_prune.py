@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -11,7 +12,8 @@ import pytest
 
 from adapters.database.pruning import Prunable, Pruned, Pruner, PruneSettings
 from adapters.database.store import DatabaseStore
-from service.domain import Claim, ClaimState, ItemState, TagEdit
+from service.domain import Claim, ClaimState, Gathered, ItemState, TagEdit
+from service.errors import ConfigurationError
 from service.wanted import Reprocess, needs_analysis
 from tests.support.copies import contents, fill
 from tests.support.stores import MODEL, analyzed, make_item, state_of, with_vectors
@@ -39,6 +41,17 @@ def change(database) -> Callable[..., None]:
     return execute
 
 
+async def until_somebody_waits(dsn: str) -> None:
+    """For a lock."""
+    with psycopg.connect(dsn, autocommit=True) as admin:
+        async with asyncio.timeout(60.0):
+            while not admin.execute(  # noqa: ASYNC110  another session waits
+                "select from pg_stat_activity "
+                "where datname = current_database() and wait_event_type = 'Lock'"
+            ).fetchall():
+                await asyncio.sleep(0.01)
+
+
 async def test_nothing_goes_before_its_time(store, database):
     await fill(store)
     before = contents(database.dsn)
@@ -62,6 +75,16 @@ async def test_findings_of_what_was_deleted_long_ago_go_and_its_ledger_stays(sto
     counts = await store.counts()
     assert (counts["scenes"], counts["embeddings"], counts["items_deleted"]) == (0, 0, 1)
     assert (await store.load_tag_edit(item.ref)).added == ("calm",)
+
+
+async def test_what_is_never_to_be_forgotten_is_not_forgotten_at_once(store):
+    """Zero days mean never for all that is pruned."""
+    item = (await with_vectors(store, "1", [1.0, 0.0])).item
+    await store.mark_deleted(item.ref)
+    kept = Pruner(store.transport, PruneSettings(keep_deleted_days=0.0))
+    with pytest.raises(ConfigurationError, match="MOODREEL_KEEP_DELETED_DAYS"):
+        await kept.forget_deleted()
+    assert (await store.counts())["items_deleted"] == 1
 
 
 async def test_what_comes_back_after_that_is_analysed_and_not_told_again(store):
@@ -127,6 +150,25 @@ async def test_messages_whose_items_are_all_forgotten_go(store):
     assert (await late.forget_deleted()).count == 4
     assert by_kind(await late.prune()) == {Prunable.GROUPS: 1}
     assert (await store.counts())["items_deleted"] == 0
+
+
+async def test_a_message_that_somebody_joins_at_that_moment_stays(store, database, change):
+    """It was empty when it was found, and is not when it is about to be deleted."""
+    item = (await with_vectors(store, "1", [1.0, 0.0])).item
+    gathered = Gathered(ref=item.ref, event_id="e")
+    assert await store.gather_publication(gathered, "discord", "season", open_for_s=60.0)
+    change("delete from gathered_publications")
+    with psycopg.connect(database.dsn) as other:
+        # It lets others read, and nobody hold a row.
+        other.execute("lock table publication_groups in exclusive mode")
+        pruning = asyncio.create_task(pruner(store, days_later=91.0).prune())
+        await until_somebody_waits(database.dsn)
+        other.execute(
+            "insert into gathered_publications (group_id, media_item_id, event_id) "
+            "select g.id, i.id, 'e' from publication_groups g, media_items i"
+        )
+    assert by_kind(await pruning) == {}
+    assert [*await store.list_gathered("discord", "season#1")] == [gathered]
 
 
 async def test_many_go_in_batches(store, monkeypatch):
