@@ -29,10 +29,16 @@ from tests.support.service import (
 
 WEBHOOK_COUNT = 1000
 AT_ONCE = 20
+WEBHOOKS_ALONE = {
+    "JELLYFIN_URL": "http://127.0.0.1:9",
+    "JELLYFIN_API_KEY": API_KEY,
+    "MOODREEL_RECONCILE_MINUTES": "0",
+}
+"""No jobs but those of webhooks."""
 
 
 async def test_every_webhook_that_was_taken_is_there_after_a_kill(data_dir: Path) -> None:
-    env = environment(data_dir, JELLYFIN_URL="http://127.0.0.1:9", JELLYFIN_API_KEY=API_KEY)
+    env = environment(data_dir, **WEBHOOKS_ALONE)
     async with serving("serve", env=env) as (process, address):
         taken = await flood(address, range(WEBHOOK_COUNT))
         process.kill()
@@ -47,12 +53,7 @@ async def test_every_webhook_that_was_taken_is_there_after_a_kill(data_dir: Path
 
 
 async def test_a_database_that_is_killed_comes_back_and_the_service_goes_on(data_dir: Path) -> None:
-    env = environment(
-        data_dir,
-        JELLYFIN_URL="http://127.0.0.1:9",
-        JELLYFIN_API_KEY=API_KEY,
-        MOODREEL_RECONCILE_MINUTES="0",  # no jobs but those of webhooks
-    )
+    env = environment(data_dir, **WEBHOOKS_ALONE)
     async with serving("run", env=env) as (process, address):
         assert await flood(address, range(3)) == {0, 1, 2}
         pid_file = data_dir / "postgres" / "pgdata" / "postmaster.pid"
@@ -67,7 +68,7 @@ async def test_a_database_that_is_killed_comes_back_and_the_service_goes_on(data
 
 
 async def test_the_database_passes_to_whoever_is_left(data_dir: Path) -> None:
-    env = environment(data_dir, JELLYFIN_URL="http://127.0.0.1:9", JELLYFIN_API_KEY=API_KEY)
+    env = environment(data_dir, **WEBHOOKS_ALONE)
     pid_file = data_dir / "postgres" / "pgdata" / "postmaster.pid"
     async with serving("serve", env=env) as (owner, address):
         assert await flood(address, range(3)) == {0, 1, 2}
