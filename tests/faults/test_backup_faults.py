@@ -10,13 +10,12 @@ from contextlib import contextmanager
 
 import numpy as np
 import psycopg
-import pytest
 
 from adapters.database.archive import Archive
 from adapters.database.embedded import EmbeddedPostgres
 from tests.support.backups import digests, fill, load, prepare, write
 from tests.support.cli import invoke
-from tests.support.postgres import FAST, ROOT, copy_cluster, eventually, reachable_directory
+from tests.support.postgres import FAST, ROOT, eventually, reachable_directory
 from tests.support.service import environment
 from tests.support.steady_writer import DIMENSION, SCENES, analysis_of
 
@@ -34,12 +33,6 @@ OF_ITEMS = {
 }
 
 
-@pytest.fixture
-def place():
-    with reachable_directory() as path:
-        yield path
-
-
 @contextmanager
 def python(*arguments, **options):
     command = [sys.executable, "-m", *map(str, arguments)]
@@ -55,16 +48,18 @@ def moodreel(*arguments, data_dir, **options):
     return python("service.cli", *arguments, env=env | options.pop("settings", {}), **options)
 
 
-def test_a_backup_while_a_writer_goes_on_is_one_moment_that_comes_back_elsewhere(place, tmp_path):
+def test_a_backup_while_a_writer_goes_on_is_one_moment_that_comes_back_elsewhere(
+    data_dir, tmp_path
+):
     file = tmp_path / "backup.zip"
-    measured = place / "models" / "calibrations" / "clip.json"
+    measured = data_dir / "models" / "calibrations" / "clip.json"
     measured.parent.mkdir(parents=True)
     measured.write_text("{}")
-    (place / "webhook-token").write_text("a-token")
-    with python("tests.support.steady_writer", place, stdout=subprocess.PIPE) as writer:
+    (data_dir / "webhook-token").write_text("a-token")
+    with python("tests.support.steady_writer", data_dir, stdout=subprocess.PIPE) as writer:
         dsn = writer.stdout.readline().decode()
         begun = wait_for_items(dsn, 15)
-        with moodreel("backup", "-", data_dir=place, stdout=subprocess.PIPE) as backup:
+        with moodreel("backup", "-", data_dir=data_dir, stdout=subprocess.PIPE) as backup:
             # It stands still while nobody reads, with its moment chosen and most of it unwritten: a
             # pipe holds 64 kB.
             content = backup.stdout.read(1)
@@ -80,7 +75,7 @@ def test_a_backup_while_a_writer_goes_on_is_one_moment_that_comes_back_elsewhere
     ):
         assert restored.wait(60) == 0
         with (
-            EmbeddedPostgres(place / "postgres", parameters=FAST) as old,
+            EmbeddedPostgres(data_dir / "postgres", parameters=FAST) as old,
             EmbeddedPostgres(elsewhere / "postgres", parameters=FAST) as new,
             psycopg.connect(old.start()) as original,
             psycopg.connect(new.start()) as copy,
@@ -175,15 +170,13 @@ def test_a_killed_restore_leaves_what_was_there_and_can_be_run_again(database_ds
     assert digests(database_dsn) != before
 
 
-def test_a_restore_is_refused_while_the_service_has_the_embedded_database(place, used_cluster):
-    (place / "postgres").mkdir(mode=0o711)
-    copy_cluster(used_cluster, place / "postgres")
-    with EmbeddedPostgres(place / "postgres", parameters=FAST) as server:
+def test_a_restore_is_refused_while_the_service_has_the_embedded_database(data_dir):
+    with EmbeddedPostgres(data_dir / "postgres", parameters=FAST) as server:
         fill(server.start())
         before = digests(server.start())
-        write(server.start(), place / "b.zip")
-        env = environment(place)
-        status, _, said = invoke("restore", "--force", str(place / "b.zip"), env=env)
+        write(server.start(), data_dir / "b.zip")
+        env = environment(data_dir)
+        status, _, said = invoke("restore", "--force", str(data_dir / "b.zip"), env=env)
         assert status == 2
         assert f"process {os.getpid()} uses" in " ".join(said.split())
         assert digests(server.start()) == before

@@ -23,21 +23,30 @@ from service.settings import ServiceSettings
 from service.wiring.upgrading import check_cluster
 from tests.support.backups import digests, fill, write
 from tests.support.cli import invoke, invoke_json
-from tests.support.postgres import FAST, ROOT, Owner, eventually, reachable_directory
+from tests.support.postgres import FAST, ROOT, Owner, copy_cluster, eventually, reachable_directory
 from tests.support.service import environment
 
 KILLED = -signal.SIGKILL
 
 
-@pytest.fixture
-def house():
-    """A data directory whose embedded database is one of Postgres 16, with something in it."""
+@pytest.fixture(scope="module")
+def former_house():
+    """To be copied, never started."""
     with reachable_directory() as path:
         former = EmbeddedSettings(bin_dir=find_binaries(major=16).bin_dir)
         with EmbeddedPostgres(path / "postgres", former, parameters=FAST) as server:
             fill(server.start())
             with psycopg.connect(server.start()) as admin:
                 admin.execute("create view public.report as select title from media_items")
+        yield path
+
+
+@pytest.fixture
+def house(former_house):
+    """A data directory whose embedded database is one of Postgres 16, with something in it."""
+    with reachable_directory() as path:
+        (path / "postgres").mkdir(mode=0o711)
+        copy_cluster(former_house / "postgres", path / "postgres")
         yield path
 
 
