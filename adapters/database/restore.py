@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from service.errors import ConfigurationError, PermanentError
 BY_NAME = {table.full_name: table for table in OURS}
 WITHOUT_WORTH = {"moodreel.installation", "procrastinate.procrastinate_workers"}
 """A database that was only started once has rows in them."""
+
+LEAVE_S = 2.0
+"""A server needs milliseconds to end the session of a client that is gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,15 +119,25 @@ def tell(counts: Mapping[str, int]) -> str:
 
 
 async def _refuse_users(connection: Connection, place: str) -> None:
+    """Whoever left a moment ago, such as ourselves, may be listed still."""
+    deadline = time.monotonic() + LEAVE_S
+    while found := await _list_users(connection):
+        if time.monotonic() > deadline:
+            raise ConfigurationError(
+                f"a Moodreel on {', '.join(found)} works in {place}: stop it before a restore"
+            )
+        await asyncio.sleep(0.05)
+
+
+async def _list_users(connection: Connection) -> list[str]:
+    # What a transaction has seen of others once, it would see again.
+    await connection.execute("select pg_stat_clear_snapshot()")
     cursor = await connection.execute(
         "select distinct coalesce(host(client_addr), 'this machine') from pg_stat_activity "
-        "where datname = current_database() and application_name = 'moodreel-store' "
-        "and pid <> pg_backend_pid()"
+        "where datname = current_database() "
+        "and application_name in ('moodreel-store', 'moodreel-queue')"
     )
-    if found := [address for (address,) in await cursor.fetchall()]:
-        raise ConfigurationError(
-            f"a Moodreel on {', '.join(found)} works in {place}: stop it before a restore"
-        )
+    return [address for (address,) in await cursor.fetchall()]
 
 
 async def _count(connection: Connection) -> dict[str, int]:

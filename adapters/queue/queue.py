@@ -32,6 +32,7 @@ CONNECTION: dict[str, Any] = {
     "autocommit": True,  # two round trips fewer for each of the many single statements
     "prepare_threshold": None,  # a pooler may hand the session to another client
     "connect_timeout": CONNECT_TIMEOUT_S,
+    "application_name": "moodreel-queue",  # by which a restore knows that somebody works there
     # A server that vanished is noticed after half a minute, not after the kernel's two hours.
     "keepalives_idle": 15,
     "keepalives_interval": 5,

@@ -25,6 +25,7 @@ from service.errors import ConfigurationError, MoodreelError, StaleTokenError
 from tests.contract.test_store_upgrade import EARLIER, as_released
 from tests.support.backups import FILES, digests, fill, load, prepare, quiet, write
 from tests.support.postgres import FAST, fresh_database, reachable_directory
+from tests.support.queue_worker import opened
 from tests.support.stores import Database, make_analysis, make_item
 
 JOBS = "procrastinate.procrastinate_jobs"
@@ -313,6 +314,18 @@ def test_a_restore_waits_for_no_service_that_works_there(backup, database_dsn):
         pytest.raises(ConfigurationError, match="stop it"),
     ):
         load(database_dsn, backup)
+
+
+def test_a_restore_waits_for_no_worker_whose_results_are_elsewhere(backup, database_dsn):
+    """The queue is here, and results go through the API of a Supabase project."""
+    prepare(database_dsn)
+
+    async def restore_beside_a_queue():
+        async with opened(database_dsn):
+            await asyncio.to_thread(load, database_dsn, backup)
+
+    with pytest.raises(ConfigurationError, match="stop it"):
+        asyncio.run(restore_beside_a_queue())
 
 
 async def test_a_database_of_somebody_else_is_no_backup(database_dsn):

@@ -36,7 +36,7 @@ class LateConnector(PsycopgConnector):
         self.may_tell = asyncio.Event()
 
     async def execute_query_one_async(self, query: Any, **arguments: Any) -> dict[str, Any]:
-        answer = await super().execute_query_one_async(query, **arguments)
+        answer: dict[str, Any] = await super().execute_query_one_async(query, **arguments)
         if answer.get("task_name"):
             self.has_job.set()
             await self.may_tell.wait()
@@ -45,9 +45,16 @@ class LateConnector(PsycopgConnector):
 
 @asynccontextmanager
 async def pool_of(dsn: str) -> AsyncIterator[Pool]:
-    options = {"autocommit": True, "row_factory": dict_row}
-    options["options"] = "-c search_path=procrastinate,pg_catalog"
-    async with AsyncConnectionPool(dsn, kwargs=options, open=False) as pool:
+    pool: Pool = AsyncConnectionPool(
+        dsn,
+        open=False,
+        kwargs={
+            "autocommit": True,
+            "row_factory": dict_row,
+            "options": "-c search_path=procrastinate,pg_catalog",
+        },
+    )
+    async with pool:
         yield pool
 
 
