@@ -34,11 +34,17 @@ class Calls:
     """An architecture, and the numbers of its calls."""
 
     architecture: int
+    with_half_the_bits: int
+    """What the same processor may call as well. Any other is what an emulator runs on, whose calls
+    are not ours."""
     socket: int
     socket_pair: int
 
 
-ARCHITECTURES = {"x86_64": Calls(0xC000003E, 41, 53), "aarch64": Calls(0xC00000B7, 198, 199)}
+ARCHITECTURES = {
+    "x86_64": Calls(0xC000003E, 0x40000003, 41, 53),
+    "aarch64": Calls(0xC00000B7, 0x40000028, 198, 199),
+}
 
 
 def allow_sockets(families: Iterable[int]) -> bool:
@@ -62,7 +68,9 @@ def _steps(calls: Calls, families: Iterable[int]) -> Iterator[tuple[int, int, in
     """What the kernel does at each call: an operation, steps to skip if so and if not, a value."""
     refuse = (RETURN, 0, 0, REFUSE)
     yield (LOAD, 0, 0, ARCHITECTURE_AT)
-    yield (IS_EQUAL, 1, 0, calls.architecture)
+    yield (IS_EQUAL, 3, 0, calls.architecture)
+    yield (IS_EQUAL, 1, 0, calls.with_half_the_bits)
+    yield (RETURN, 0, 0, ALLOW)
     yield refuse
     yield (LOAD, 0, 0, NUMBER_AT)
     yield (IS_AT_LEAST, 2, 0, OTHER_TABLES)
