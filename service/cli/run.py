@@ -20,22 +20,22 @@ logger = logging.getLogger(__name__)
 @command
 async def run() -> None:
     """Run the whole service: webhooks, watched folders and the worker, on one machine."""
-    await _keep_running(web=True, worker=True, follow=True)
+    await _keep_running(web=True, worker=True)
 
 
 @command
 async def serve() -> None:
-    """Take webhooks only; `moodreel work` does the work, here or on other machines."""
-    await _keep_running(web=True, worker=False, follow=False)
+    """Notice what is new, by webhooks, watching and asking; `moodreel work` does the work."""
+    await _keep_running(web=True, worker=False)
 
 
 @command
 async def work() -> None:
     """Do the work only: take jobs from the database and analyse. Run as many as you like."""
-    await _keep_running(web=False, worker=True, follow=False)
+    await _keep_running(web=False, worker=True)
 
 
-async def _keep_running(*, web: bool, worker: bool, follow: bool) -> None:
+async def _keep_running(*, web: bool, worker: bool) -> None:
     settings = ServiceSettings.read()
     configure_logging(settings)
     with _stop_signals() as stop:
@@ -54,14 +54,11 @@ async def _keep_running(*, web: bool, worker: bool, follow: bool) -> None:
             elif port is not None:
                 group.create_task(moodreel.report(port, stop, on_ready=tell))
                 await bound.wait()
+            if web:  # whoever listens asks as well: webhooks get lost
+                group.create_task(_until(stop, moodreel))
             if worker:
                 group.create_task(moodreel.work(stop))
-            if follow:
-                group.create_task(_until(stop, moodreel))
-            logger.info(
-                "started",
-                extra={"action": "started", "web": web, "worker": worker, "follow": follow},
-            )
+            logger.info("started", extra={"action": "started", "web": web, "worker": worker})
             await stop.wait()
             logger.info("stopping", extra={"action": "stopping"})
 

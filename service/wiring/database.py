@@ -43,6 +43,11 @@ async def open_database(
         TransientError: It does not answer.
     """
     dsn = database.dsn or start_embedded(stack, settings, must_own=must_own)
+    if not database.dsn:  # a worker that was to share another machine's finds no job here
+        logger.info(
+            "no DATABASE_URL: jobs and results are kept in an embedded Postgres of this machine",
+            extra={"action": "database_embedded", "directory": str(settings.data_dir)},
+        )
     if not database.supabase_url:
         await migrate.apply(dsn)
     return dsn

@@ -357,7 +357,8 @@ async def test_send_has_it_done_by_the_service_that_runs(env, tmp_path):
     arguments = ("doctor", "replay", str(tmp_path / "body"), "--send")
     status, _, err = await asyncio.to_thread(invoke, *arguments, env=env)
     assert (status, "is `moodreel run` running?" in " ".join(err.split())) == (1, True)
-    async with serving("serve", env=env) as (_, address):
+    alone = {**env, "MOODREEL_RECONCILE_MINUTES": "0"}  # no job but the one that is sent
+    async with serving("serve", env=alone) as (_, address):
         env = {**env, "MOODREEL_PORT": address.rpartition(":")[2]}
         status, out, err = await asyncio.to_thread(invoke, *arguments, env=env)
         _, found = await ask(env=env)
