@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -90,11 +90,11 @@ class Watch:
 
 
 async def find_failures(queue: JobQueue, store: Store) -> Failures:
-    """Failed jobs, and those of them that matter still.
+    """Failed jobs, of each item's analyses the last, and those of them that matter still.
 
     The queue forgets after a day what was done; the store knows which items were analysed since.
     """
-    failures = tuple(await queue.failures(limit=ALL_FAILURES))
+    failures = tuple(_latest(await queue.failures(limit=ALL_FAILURES)))
     doubtful = [failure for failure in failures if not failure.is_made_good]
     refs = {ref for failure in doubtful if failure.kind == "analyze" and (ref := _ref_of(failure))}
     statuses = await store.statuses(refs) if refs else {}
@@ -102,6 +102,16 @@ async def find_failures(queue: JobQueue, store: Store) -> Failures:
         all=failures,
         open=tuple(failure for failure in doubtful if not _is_analyzed_since(failure, statuses)),
     )
+
+
+def _latest(failures: Sequence[FailedJob]) -> Iterator[FailedJob]:
+    """Each analysis that failed once, however often it was begun anew; others as they are."""
+    refs = set()
+    for failure in failures:
+        if failure.kind != "analyze" or not failure.ref or failure.ref not in refs:
+            yield failure
+        if failure.kind == "analyze":
+            refs.add(failure.ref)
 
 
 def _is_analyzed_since(failure: FailedJob, statuses: Mapping[ItemRef, ItemStatus]) -> bool:

@@ -107,6 +107,15 @@ async def test_what_the_store_has_since_is_no_failure_either(queue, store):
     assert refs == ["jellyfin/1", "jellyfin/2"], "it failed after it was saved"
 
 
+async def test_a_film_that_fails_again_is_one_failure(queue, store):
+    for _ in range(2):
+        await queue.enqueue([AnalyzeJob(ref=make_item("1").ref), publish("1", "event")])
+        await work_through(queue, 2, refuse)
+    failures = await find_failures(queue, store)
+    assert failures.all == failures.open
+    assert sorted(failure.kind for failure in failures.open) == ["analyze", "publish", "publish"]
+
+
 async def test_status_says_which_failures_were_made_good(queue, store, database_dsn, tmp_path):
     await queue.enqueue([AnalyzeJob(ref=make_item(number).ref) for number in "12"])
     await work_through(queue, 2, refuse)
