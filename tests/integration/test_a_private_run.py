@@ -20,7 +20,7 @@ from tests.support.receivers import HttpReceiver, StandInDiscord, serve
 from tests.support.service import DEADLINE_S, ROOT, environment, serving, without_models
 
 SCENES = [
-    SceneSpec(duration_s=4, picture="moving_box", sound="tone", colour=colour)
+    SceneSpec(duration_s=2, picture="moving_box", sound="tone", colour=colour)
     for colour in (RED, BLUE)
 ]
 WATCHED = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "TMPDIR")
