@@ -143,7 +143,7 @@ def test_a_killed_backup_leaves_nothing_of_that_name(database_dsn, tmp_path):
         eventually(lambda: admin.execute(WAITING).fetchone())
         assert list(tmp_path.glob(".b.zip.*")), "it writes a draft"
         backup.kill()
-        assert backup.wait(30) == KILLED
+        assert backup.wait(60) == KILLED
     assert not (tmp_path / "b.zip").exists()
 
 

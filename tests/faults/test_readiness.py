@@ -112,8 +112,8 @@ async def test_a_schema_of_another_version_is_red_while_the_database_answers(dat
                 ).format(sql.Literal(f"select to_jsonb('{version}'::text)"))
                 await admin.execute(statement)
                 checks = await until_status(client, 503)
-                async with asyncio.timeout(30):
-                    while why not in checks["migrations"]["why"]:
+                async with asyncio.timeout(60):
+                    # On a busy machine the database may be late for once, too.
+                    while why not in checks["migrations"]["why"] or not checks["database"]["ok"]:
                         checks = await until_status(client, 503)
                 assert fix in checks["migrations"]["fix"]
-                assert checks["database"]["ok"] is True

@@ -70,7 +70,7 @@ def test_an_upgrade_that_is_killed_is_done_again_and_keeps_the_old_database(hous
     with subprocess.Popen(command, cwd=ROOT, env=env) as upgrade:
         eventually((home / "upgrade" / "tables.zip").exists)
         upgrade.kill()
-        assert upgrade.wait(30) == KILLED
+        assert upgrade.wait(60) == KILLED
     assert look(house) == (16, before)
     settings = ServiceSettings(MOODREEL_DATA_DIR=house)
     [advice] = check_cluster(settings)

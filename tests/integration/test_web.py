@@ -172,7 +172,7 @@ async def answer_to(port, sent):
     """The first line that comes back over a bare connection; empty when it is closed."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(sent.encode())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         line = await reader.readline()
     writer.close()
     with suppress(ConnectionError):
@@ -242,7 +242,7 @@ async def test_a_burst_of_equal_webhooks_is_one_job(service):
 async def test_what_comes_while_the_disk_is_busy_is_committed_together(service):
     service.queue.may_commit.clear()
     first = asyncio.create_task(service.post(ADDED))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await service.queue.entered.wait()
     others = [
         asyncio.create_task(service.post({"change": "added", "item": f"film-{number}"}))
@@ -261,7 +261,7 @@ async def test_what_comes_while_the_disk_is_busy_is_committed_together(service):
 async def test_all_who_wait_for_a_commit_hear_that_it_failed(service):
     service.queue.may_commit.clear()
     first = asyncio.create_task(service.post(ADDED))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await service.queue.entered.wait()
     others = [asyncio.create_task(service.post(ADDED)) for _ in range(5)]
     await asyncio.wait(others, timeout=0.2)
@@ -294,7 +294,7 @@ async def test_who_gives_up_takes_nobody_along():
     busy, impatient, patient = (
         asyncio.create_task(commits.commit([AnalyzeJob(ref=ref)])) for ref in refs
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await queue.entered.wait()
         queue.entered.clear()
         queue.permits.release()
@@ -692,7 +692,7 @@ async def test_requests_under_way_end_before_the_service_does():
         async with serve(make_app(queue, FakeStore()), host="127.0.0.1", port=0) as port:
             url = f"http://127.0.0.1:{port}/webhooks/jellyfin"
             request = asyncio.ensure_future(session.post(url, json=ADDED))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await queue.entered.wait()
             asyncio.get_running_loop().call_later(0.2, queue.may_commit.set)
         async with await request as answer:

@@ -133,7 +133,7 @@ class Owner:
 
     def leave(self) -> None:
         """Let it stop its server and end."""
-        self.process.communicate("\n", timeout=30)
+        self.process.communicate("\n", timeout=60)
 
     def kill(self) -> None:
         """End it the hard way, if it still lives."""
