@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from adapters.database import tables
@@ -21,6 +21,8 @@ class Given:
     """The highest of all items."""
     numbers: Mapping[tuple[str, str], int]
     """The last one, by table and column."""
+    runs: Sequence[tuple[int, int]]
+    """Jobs that somebody is at, and the attempts before: what a run of a job is known by."""
 
 
 async def read_given(connection: Connection) -> Given:
@@ -38,11 +40,20 @@ async def read_given(connection: Connection) -> Given:
     if found[:1] == OURS[:1]:
         cursor = await connection.execute("select max(token) from public.media_items")
         [(token,)] = await cursor.fetchall()
-    return Given(token=token, numbers=numbers)
+    runs: Sequence[tuple[int, int]] = ()
+    if tables.JOBS in found:
+        cursor = await connection.execute(
+            "select id, attempts from procrastinate.procrastinate_jobs where status = 'doing'"
+        )
+        runs = await cursor.fetchall()
+    return Given(token=token, numbers=numbers, runs=runs)
 
 
 async def go_on_after(connection: Connection, given: Given) -> None:
-    """Give out nothing again, and let no token count that was given out."""
+    """Give out nothing again, and let no token count that was given out, and no run.
+
+    A run that is over this way costs an attempt, as one does whose worker fell silent.
+    """
     for (table, column), number in given.numbers.items():
         await connection.execute(
             "select setval(name, greatest(%s, pg_sequence_last_value(name))) "
@@ -54,3 +65,11 @@ async def go_on_after(connection: Connection, given: Given) -> None:
         await connection.execute(
             "update public.media_items set token = %s where token < %s", [above, above]
         )
+    await connection.execute("set local search_path = procrastinate, pg_catalog")  # of its triggers
+    for job_id, attempts in given.runs:
+        await connection.execute(
+            "update procrastinate_jobs set attempts = greatest(attempts, %s) "
+            "where id = %s and status in ('todo', 'doing')",
+            [attempts + 1, job_id],
+        )
+    await connection.execute("set local search_path = public, extensions")

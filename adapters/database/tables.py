@@ -75,6 +75,7 @@ QUEUE = tuple(
     for name in ("procrastinate_workers", "procrastinate_jobs", "procrastinate_events")
 )
 """Who does jobs, jobs, and what became of them."""
+JOBS = QUEUE[1]
 
 VIEWS = ("public.scene_clip_metadata",)
 

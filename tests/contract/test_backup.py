@@ -150,6 +150,21 @@ def test_a_worker_that_slept_through_a_restore_has_lost_what_it_was_at(backup, d
     save(database_dsn, item, present)
 
 
+def test_a_job_that_somebody_was_at_begins_another_run_after_a_restore(backup, database_dsn):
+    """The word of whoever slept through it would end the run of who has the job since."""
+    prepare(database_dsn)
+    load(database_dsn, backup)
+    attempts = f"select id, attempts, status::text from {JOBS} order by id"
+    [*others, (taken, before, _)] = ask(database_dsn, attempts)
+    with psycopg.connect(database_dsn) as admin:
+        admin.execute("set search_path = procrastinate, pg_catalog")
+        admin.execute(f"update {JOBS} set status = 'doing' where id = %s", [taken])
+    load(database_dsn, backup, may_replace=True)
+    found = {number: count for number, count, _ in ask(database_dsn, attempts)}
+    assert found[taken] == before + 1
+    assert all(found[number] == count for number, count, state in others if state == "todo")
+
+
 def test_numbers_that_were_given_out_since_a_backup_are_not_given_to_others(backup, database_dsn):
     """A worker that slept through the restore settles its job by the number."""
     prepare(database_dsn)
