@@ -13,7 +13,7 @@ from service.settings import ServiceSettings
 from service.wiring import Holdings, Pruned, check_unused, open_pruner
 
 WORDS = {
-    "findings": "deleted items without their scenes, vectors and tags",
+    "findings": "deleted items' scenes, vectors and tags",
     "events": "published events",
     "uploads": "abandoned uploads",
     "groups": "messages of which all items are forgotten",

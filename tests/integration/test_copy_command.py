@@ -175,7 +175,7 @@ def test_prune_tells_what_it_would_do_and_does_it(tmp_path: Path, postgres):
         assert planned["vectors"] == {"clap": 3, "clip-vit-b-32": 15}
         status, out, _ = invoke("prune", env=env)
         assert status == 0
-        assert "1 deleted items without their scenes, vectors and tags gone" in out
+        assert "1 deleted items' scenes, vectors and tags gone" in out
         assert invoke_json("prune", env=env)["pruned"]["findings"]["count"] == 0
         dropped = invoke_json("prune", "--model", "clap", env=env)
         assert dropped["pruned"]["vectors"]["count"] == 3
