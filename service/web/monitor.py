@@ -25,6 +25,8 @@ QUEUE_TIMEOUT_S = 2.0
 KEEP_S = 3.0
 """How long what was asked and measured is good: several may scrape, and every worker
 is scraped, while a look at 100,000 jobs costs the database 0.1 s."""
+KEEP_TEXT_S = 1.0
+"""Writing it costs 8 ms, and anybody may ask, as often as they like."""
 
 
 class MonitorSettings(Configuration):
@@ -55,7 +57,8 @@ class Exposition:
             raises nothing.
         token: What a scraper must know; None lets everybody read.
         registry: Where all metrics are.
-        keep_s: How long what the queue said, and what was measured, is good.
+        keep_s: How long what the queue said, and what was measured, is good; the text at most for
+            ``KEEP_TEXT_S`` of that.
     """
 
     def __init__(
@@ -72,20 +75,29 @@ class Exposition:
         self._token = token
         self._registry = registry
         self._keep_s = keep_s
+        self._keep_text_s = min(keep_s, KEEP_TEXT_S)
         self._lock = asyncio.Lock()
         self._asked_at = float("-inf")
+        self._kept: dict[str, bytes] = {}
+        self._rendered_at = float("-inf")
 
     async def expose(self, request: web.Request) -> web.Response:
         """All metrics, as text or as OpenMetrics, whatever the scraper prefers."""
         if self._token is not None:
             self._token.require_bearer(request)
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        encode, content_type = _choose(request.headers.get("Accept", ""))
         async with self._lock:
             if time.monotonic() - self._asked_at > self._keep_s:
                 _show(await self._ask())
                 await asyncio.to_thread(self._survey)  # reads all processes: 10 ms and more
                 self._asked_at = time.monotonic()
-            body = encode(self._registry)  # 2 ms; a thread would take turns with the loop for them
+            if time.monotonic() - self._rendered_at > self._keep_text_s:
+                self._kept.clear()
+                self._rendered_at = time.monotonic()
+            if content_type not in self._kept:
+                # 2 ms to 8 ms; a thread would take turns with the loop for them.
+                self._kept[content_type] = encode(self._registry)
+            body = self._kept[content_type]
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _ask(self) -> Sequence[Backlog] | None:
@@ -95,6 +107,14 @@ class Exposition:
                 return await self._queue.backlog()
         except (MoodreelError, TimeoutError):
             return None
+
+
+def _choose(accepted: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    """The library reads versions that a scraper names as numbers, and fails where one is none."""
+    try:
+        return choose_encoder(accepted)
+    except (TypeError, ValueError):
+        return choose_encoder("")
 
 
 def _show(backlog: Sequence[Backlog] | None) -> None:

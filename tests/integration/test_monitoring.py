@@ -9,6 +9,7 @@ from typing import cast
 
 import aiohttp
 import pytest
+from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
@@ -216,6 +217,15 @@ async def test_metrics_are_told_as_openmetrics_to_whoever_prefers_that(watched):
     assert {"moodreel_jobs", "moodreel_stage_seconds", "moodreel_queue_jobs"} <= names
 
 
+@pytest.mark.parametrize(
+    "accept", ["text/plain;version=1.x", "application/openmetrics-text;version=", ";;;"]
+)
+async def test_a_scraper_that_asks_for_no_version_there_is_gets_the_usual(watched, accept):
+    async with watched.session.get("/metrics", headers={"Accept": accept}) as answer:
+        assert answer.status == 200
+        assert list(parse_text(await answer.text()))
+
+
 async def test_what_is_counted_begins_at_zero(watched):
     found = samples((await watched.scrape())[1])
 
@@ -239,6 +249,27 @@ async def test_a_queue_that_is_away_is_absent_and_comes_back(watched):
     found = samples((await watched.scrape())[1])
     assert found["moodreel_database_up",] == 1
     assert found["moodreel_queue_jobs", "analyze", "waiting"] == 3
+
+
+async def test_many_scrapers_cost_one_writing():
+    written = 0
+
+    class CountedRegistry(CollectorRegistry):
+        def collect(self):
+            nonlocal written
+            written += 1
+            return iter(())
+
+    queue = cast("JobQueue", FakeQueue())
+    exposition = Exposition(queue, lambda: None, registry=CountedRegistry(), keep_s=3600.0)
+    monitor = Monitor(health=Health({}), exposition=exposition)
+    async with (
+        serve(create_monitor_app(monitor), host="127.0.0.1", port=0) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+    ):
+        answers = await asyncio.gather(*(session.get("/metrics") for _ in range(10)))
+    assert [answer.status for answer in answers] == [200] * 10
+    assert written == 1
 
 
 async def test_many_scrapers_cost_the_database_one_look():
