@@ -159,8 +159,26 @@ def configured_hosts() -> Iterator[str]:
             may_be_bare = alias.rpartition("_")[2] in ADDRESS_NAMES
             for text in _texts(getattr(settings, name)):
                 yield from hosts_in(text, may_be_bare=may_be_bare)
-    own = OutboundSettings.read().hosts
-    yield from filter(None, (host.strip() for host in own.split(",")))
+    yield from own_hosts(OutboundSettings.read().hosts)
+
+
+def own_hosts(text: str) -> Iterator[str]:
+    """What ``MOODREEL_OUTBOUND_HOSTS`` names, however it is written: addresses and ports too."""
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        if part.startswith(("*.", ".")):
+            yield part.removeprefix("*")
+        elif part == EVERYWHERE or _is_network(part):
+            yield part
+        else:
+            yield from hosts_in(part, may_be_bare=True)
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _subclasses(cls: type[Configuration]) -> Iterator[type[Configuration]]:

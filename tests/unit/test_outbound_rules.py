@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from service.configuration import Configuration
-from service.outbound import Rules, configured_hosts, hosts_in
+from service.outbound import Rules, configured_hosts, hosts_in, own_hosts
 
 LABELS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
 NAMES = st.lists(LABELS, min_size=1, max_size=4).map(".".join)
@@ -173,3 +173,10 @@ def test_settings_that_cannot_be_read_name_no_host_and_hide_no_other(monkeypatch
     rules = Rules(configured_hosts())
     assert rules.allows("db2.lan")
     assert not rules.allows("hidden.example.org")
+
+
+def test_further_hosts_may_be_written_in_any_usual_way():
+    text = "db2.lan:5432, https://x.lan/path ,*.example.org,.example.com,10.0.0.0/8,[::1]:80,*,,"
+    assert list(own_hosts(text)) == [
+        "db2.lan", "x.lan", ".example.org", ".example.com", "10.0.0.0/8", "::1", "*",
+    ]  # fmt: skip
