@@ -1,7 +1,8 @@
 # ruff: noqa: INP001  a script on its own
-"""Makes the passwords and keys of the compose file's databases, once: ``make_keys.py DIRECTORY``.
+"""Makes the passwords and keys of the compose file's databases: ``make_keys.py DIRECTORY GATE``.
 
-What is there stays as it is, so that it may run at each start. Needs Python and nothing else.
+In GATE are those that PostgREST needs, which sees no others. What is there stays as it is, so that
+it may run at each start. Needs Python and nothing else.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ FOR_ALL_WITH_THE_VOLUME = 0o444
 volumes where only root comes."""
 
 
-def main(directory: Path) -> None:
+def main(directory: Path, gate: Path) -> None:
     """Make what is missing."""
     owner = _keep(directory / "database_password", secrets.token_hex(24))
     authenticator = _keep(directory / "authenticator_password", secrets.token_hex(24))
-    jwt_secret = _keep(directory / "jwt_secret", secrets.token_hex(32))
+    jwt_secret = _keep(gate / "jwt_secret", secrets.token_hex(32))
     _keep(directory / "database_url", f"postgresql://moodreel:{owner}@{HOST}")
-    _keep(directory / "authenticator_url", f"postgresql://authenticator:{authenticator}@{HOST}")
+    _keep(gate / "authenticator_url", f"postgresql://authenticator:{authenticator}@{HOST}")
     _keep(directory / "service_role_key", sign({"role": "service_role"}, jwt_secret))
 
 
@@ -54,4 +55,4 @@ def _keep(path: Path, value: str) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -55,9 +55,10 @@ def running(command: list[str], **variables: str) -> Iterator[None]:
 def project() -> Iterator[Project]:
     """The stack in the order of its ``depends_on``, without its containers."""
     with reachable_directory() as place:
-        keys = place / "keys"
+        keys, gate = place / "keys", place / "gate-keys"
         keys.mkdir(mode=0o755)
-        runpy.run_path(str(ROOT / "stack/make_keys.py"))["main"](keys)
+        gate.mkdir(mode=0o755)
+        runpy.run_path(str(ROOT / "stack/make_keys.py"))["main"](keys, gate)
         server = EmbeddedPostgres(place / "postgres", parameters=FAST)
         try:
             dsn = server.start()
@@ -75,7 +76,8 @@ def project() -> Iterator[Project]:
 def _serve(place: Path, keys: Path, dsn: str) -> Iterator[Project]:
     asyncio.run(migrate.apply(dsn))
     # As in the compose file, addresses and secrets come from files; only hosts and ports differ.
-    url = keys / "authenticator_url"
+    gate = place / "gate-keys"
+    url = gate / "authenticator_url"
     url.chmod(0o644)
     url.write_text(make_conninfo(dsn, user="authenticator"))
     rest, gateway = free_port(), free_port()
@@ -90,7 +92,7 @@ def _serve(place: Path, keys: Path, dsn: str) -> Iterator[Project]:
             PGRST_DB_URI=f"@{url}",
             PGRST_DB_SCHEMAS="public",
             PGRST_DB_ANON_ROLE="anon",
-            PGRST_JWT_SECRET=f"@{keys / 'jwt_secret'}",
+            PGRST_JWT_SECRET=f"@{gate / 'jwt_secret'}",
             PGRST_SERVER_HOST="127.0.0.1",
             PGRST_SERVER_PORT=str(rest),
         ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import runpy
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -251,28 +250,45 @@ def test_an_override_changes_services_that_there_are_and_says_how_to_use_it(path
 
 
 @pytest.fixture
-def make_keys():
-    return runpy.run_path(str(ROOT / "stack/make_keys.py"))["main"]
+def make_keys(tmp_path):
+    """Makes them in ``keys`` and ``gate-keys``; gives all by volume and name."""
+    volumes = [tmp_path / "keys", tmp_path / "gate-keys"]
+    for volume in volumes:
+        volume.mkdir()
+
+    def make() -> dict[str, str]:
+        runpy.run_path(str(ROOT / "stack/make_keys.py"))["main"](*volumes)
+        return {
+            f"{volume.name}/{path.name}": path.read_text()
+            for volume in volumes
+            for path in volume.iterdir()
+        }
+
+    return make
 
 
-def test_keys_are_made_once_fit_together_and_are_where_the_stack_looks(tmp_path: Path, make_keys):
-    make_keys(tmp_path)
-    made = {path.name: path.read_text() for path in tmp_path.iterdir()}
-    make_keys(tmp_path)
+def test_keys_are_made_once_fit_together_and_are_where_the_stack_looks(make_keys):
+    made = make_keys()
 
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == made
-    assert made["database_password"] in made["database_url"]
-    assert made["authenticator_password"] in made["authenticator_url"]
-    claims = jwt.decode(made["service_role_key"], made["jwt_secret"], algorithms=["HS256"])
+    assert make_keys() == made
+    assert made["keys/database_password"] in made["keys/database_url"]
+    assert made["keys/authenticator_password"] in made["gate-keys/authenticator_url"]
+    secret = made["gate-keys/jwt_secret"]
+    claims = jwt.decode(made["keys/service_role_key"], secret, algorithms=["HS256"])
     assert claims == {"role": "service_role"}
     asked = COMPOSE_FILE.read_text() + ENV_EXAMPLE.read_text()
     roles = (ROOT / "stack/supabase_roles.sql").read_text()
-    assert set(re.findall(r"/keys/(\w+)", asked + roles)) == set(made)
+    assert set(re.findall(r"/((?:gate-)?keys/\w+)", asked + roles)) == set(made)
+
+
+def test_what_takes_requests_of_others_holds_no_key_of_the_database_itself():
+    gate = SERVICES["postgrest"]
+    assert [volume.partition(":")[0] for volume in gate["volumes"]] == ["gate-keys"]
 
 
 def test_keys_that_are_there_stay_and_what_follows_from_them_is_made_again(tmp_path, make_keys):
-    (tmp_path / "database_password").write_text("chosen")
-    make_keys(tmp_path)
+    (tmp_path / "keys" / "database_password").write_text("chosen")
+    made = make_keys()
 
-    assert (tmp_path / "database_password").read_text() == "chosen"
-    assert "moodreel:chosen@database:5432" in (tmp_path / "database_url").read_text()
+    assert made["keys/database_password"] == "chosen"
+    assert "moodreel:chosen@database:5432" in made["keys/database_url"]
