@@ -11,9 +11,9 @@ from rich.table import Table
 
 from service.cli.console import command, out, print_json, shown
 from service.cli.logs import configure_logging
-from service.cli.looking import find_failures
 from service.cli.watch import watch
 from service.domain import FailedJob, ItemState, ItemStatus
+from service.failures import find_failures
 from service.settings import ServiceSettings
 from service.wiring import open_moodreel
 

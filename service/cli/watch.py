@@ -14,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from service.cli.console import out, print_json, shown
-from service.cli.looking import Failures, Look, Watch
+from service.cli.looking import Look, Watch
 from service.cli.render import clock
 from service.domain import Pace
 from service.errors import TransientError
+from service.failures import Failures
 from service.ports import JobQueue, Store
 
 LOOK_EVERY_S = 2.0

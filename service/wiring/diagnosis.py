@@ -19,6 +19,7 @@ from adapters.queue import ProcrastinateQueue
 from publisher import open_channels
 from service.domain import Finding, Severity
 from service.errors import MoodreelError, TransientError
+from service.failures import find_failures
 from service.ports import MediaServer, Store, Watcher
 from service.settings import DetectionSettings, ServiceSettings, prepare_data_dir, webhook_token
 from service.vocabulary import load_vocabulary
@@ -222,13 +223,15 @@ async def _check_database(stack: AsyncExitStack, settings: ServiceSettings) -> S
         return findings
     arrivals = await store.list_arrivals()
     for name, server in _open_sound_servers(stack).items():
-        if not isinstance(server, Watcher):
-            findings.append(judge_arrival(name, arrivals))
+        if isinstance(server, Watcher):
+            continue  # it notices by itself, and its first whole look is minutes away
+        findings.append(judge_arrival(name, arrivals))
         asked_at = await store.reconciled_at(name)
         findings.append(judge_reconciled(name, asked_at, settings.reconcile_minutes))
     queue = await ProcrastinateQueue.open(dsn)
     stack.push_async_callback(queue.aclose)
-    return [*findings, judge_queue(await queue.counts())]
+    failures = await find_failures(queue, store)
+    return [*findings, judge_queue(await queue.counts(), len(failures.open))]
 
 
 async def _check_channels(stack: AsyncExitStack, settings: ServiceSettings) -> Sequence[Finding]:

@@ -193,11 +193,19 @@ async def check_service(settings: ServiceSettings) -> Sequence[Finding]:
 def judge_reconciled(
     server: str, asked_at: datetime | None, every_minutes: float, now: datetime | None = None
 ) -> Finding:
-    """Whether a server was asked of late what changed: webhooks alone are not enough."""
+    """Whether a server was asked of late what changed: webhooks alone are not enough.
+
+    Args:
+        server: Its name.
+        asked_at: When it was; None: never.
+        every_minutes: How often it should be; 0: only when somebody says so.
+        now: The time, UTC.
+    """
     subject = f"{server}/changes"
     fix = "Keep `moodreel run` (or `serve` and `work`) running, and see its log for `reconcile`."
     if asked_at is None:
-        return _warning(subject, f"{server} was never asked what changed", fix)
+        message = f"{server} was never asked what changed"
+        return _warning(subject, message, fix) if every_minutes else _ok(subject, message)
     age = (now or datetime.now(UTC)) - asked_at
     message = f"{server} was last asked {_ago(age)} what changed"
     if every_minutes > 0 and age > LATE * timedelta(minutes=every_minutes):
@@ -236,9 +244,14 @@ def judge_clock(server: str, away_s: float) -> Finding:
     )
 
 
-def judge_queue(counts: Mapping[str, int]) -> Finding:
-    """Whether jobs are done, and done well."""
-    waiting, running, failed = (counts.get(name, 0) for name in ("waiting", "running", "failed"))
+def judge_queue(counts: Mapping[str, int], failed: int) -> Finding:
+    """Whether jobs are done, and done well.
+
+    Args:
+        counts: Jobs by state.
+        failed: Those that failed and matter still.
+    """
+    waiting, running = (counts.get(name, 0) for name in ("waiting", "running"))
     message = f"{waiting} jobs wait, {running} run, {failed} failed"
     if failed:
         fix = "See why with `moodreel status`; then `moodreel backfill --reprocess outdated`."

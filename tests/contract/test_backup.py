@@ -79,7 +79,7 @@ def take_numbers(dsn, count):
         ).fetchall()
         for _ in range(count):
             numbers = [admin.execute("select nextval(%s)", row).fetchone() for row in rows]
-    return [number for (number,) in numbers]
+    return [number for found in numbers if found for number in found]
 
 
 def results(found):

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import os
+import subprocess
 import sys
 from importlib import metadata
 
@@ -224,3 +225,20 @@ def test_status_and_backfill_answer_scripts(tmp_path, env):
 def test_the_version_is_that_of_the_package():
     status, out, _ = invoke("--version", env={})
     assert (status, out) == (0, f"moodreel {metadata.version('moodreel')}\n")
+
+
+def test_who_interrupts_while_it_loads_sees_no_traceback():
+    code = (
+        "import sys\n"
+        "from service import start\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'service.cli':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "start.main()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False, text=True
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")

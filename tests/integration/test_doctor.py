@@ -156,6 +156,7 @@ def test_a_server_that_was_not_asked_for_long_is_noticed():
     assert judge(timedelta(minutes=50)) is Severity.WARNING
     assert judge(timedelta(days=9), minutes=0) is Severity.OK
     assert judge(None) is Severity.WARNING
+    assert judge(None, minutes=0) is Severity.OK
     told = judge_reconciled("jellyfin", now - timedelta(days=9), 15, now).message
     assert told == "jellyfin was last asked 9 days ago what changed"
 
@@ -212,11 +213,11 @@ def test_a_service_that_nobody_outside_its_container_reaches_is_noticed(tmp_path
 
 
 def test_jobs_that_failed_or_that_nobody_does_are_noticed():
-    assert judge_queue({"waiting": 5, "running": 1}).severity is Severity.OK
-    idle = judge_queue({"waiting": 5})
+    assert judge_queue({"waiting": 5, "running": 1, "failed": 3}, 0).severity is Severity.OK
+    idle = judge_queue({"waiting": 5}, 0)
     assert idle.severity is Severity.WARNING
     assert "moodreel run" in idle.fix
-    failed = judge_queue({"failed": 2, "running": 1})
+    failed = judge_queue({"failed": 2, "running": 1}, 2)
     assert "moodreel status" in failed.fix
 
 

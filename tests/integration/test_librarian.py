@@ -330,7 +330,7 @@ async def look_for(
     """The first so many jobs of a librarian that looks again and again, fully once a year."""
     inbox.wanted_count = count
     servers = {"attic": GeneratedLibrary(0), "shelf": GeneratedLibrary(0), **further}
-    librarian = Librarian(servers, desk.store, cast(JobQueue, inbox))
+    librarian = Librarian(servers, desk.store, cast("JobQueue", inbox))
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         looking = tasks.create_task(librarian.reconcile_forever(every_s, 3e7))
         await inbox.is_full.wait()

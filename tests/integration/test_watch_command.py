@@ -20,10 +20,11 @@ from adapters.database import migrate
 from adapters.database.psycopg_transport import PsycopgTransport
 from adapters.database.store import DatabaseStore
 from adapters.queue import ProcrastinateQueue
-from service.cli.looking import Failures, Look, Watch, find_failures
+from service.cli.looking import Look, Watch
 from service.cli.watch import draw, say, to_json
 from service.domain import AnalyzeJob, Backlog, FailedJob, Pace, PublishJob, RunningJob
 from service.errors import PermanentError
+from service.failures import Failures, find_failures
 from tests.support.cli import invoke, invoke_json
 from tests.support.queue_worker import opened, until, work_through, working
 from tests.support.service import ROOT, environment

@@ -138,7 +138,7 @@ async def _start(
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "service.cli",
+        "service.start",
         *arguments,
         cwd=ROOT,
         env=dict(env),
