@@ -48,6 +48,15 @@ from service.domain import (
     UInt8,
     WebhookEvent,
 )
+from service.query import (
+    Candidate,
+    Lookup,
+    QueryVector,
+    SceneCard,
+    SceneKey,
+    SearchChannel,
+    VectorKind,
+)
 
 
 class WebhookSender(Protocol):
@@ -546,6 +555,31 @@ class Store(Protocol):
         """Say whether it is reachable and its schema is the one this version speaks."""
 
     async def aclose(self) -> None: ...
+
+
+class SceneIndex(Protocol):
+    """Where scenes are found. Each method is one call of the database."""
+
+    async def look_up(self, lookup: Lookup) -> Mapping[SearchChannel, Sequence[Candidate]]:
+        """All channels of a query in one round trip; a channel that found nothing is empty."""
+
+    async def score_scenes(
+        self, vector: QueryVector, scenes: Sequence[SceneKey]
+    ) -> Mapping[SceneKey, float]:
+        """Cosines of these scenes with a vector; those without a vector are absent."""
+
+    async def load_cards(self, scenes: Sequence[SceneKey]) -> Mapping[SceneKey, SceneCard]:
+        """What is shown of them; those that are gone are absent."""
+
+    async def load_vectors(
+        self, scenes: Sequence[SceneKey], kind: VectorKind, model: str
+    ) -> Mapping[SceneKey, Float32]:
+        """Vectors of these scenes, of all scenes of an item for position -1: ``(D,)`` each."""
+
+    async def recall_text(self, model: str, text: str) -> Float32 | None:
+        """The vector of a text that was made before, and is young enough."""
+
+    async def remember_text(self, model: str, text: str, vector: Float32) -> None: ...
 
 
 Perform = Callable[[Job, int], Awaitable[None]]
