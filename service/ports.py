@@ -55,7 +55,10 @@ from service.query import (
     SceneCard,
     SceneKey,
     SearchChannel,
+    Trigger,
     VectorKind,
+    Vote,
+    VoteCount,
 )
 
 
@@ -580,6 +583,32 @@ class SceneIndex(Protocol):
         """The vector of a text that was made before, and is young enough."""
 
     async def remember_text(self, model: str, text: str, vector: Float32) -> None: ...
+
+
+class TriggerBook(Protocol):
+    """Where standing queries are kept."""
+
+    async def save_trigger(self, trigger: Trigger) -> None:
+        """Keep it; another one of its name is replaced."""
+
+    async def list_triggers(self) -> Sequence[Trigger]:
+        """By name."""
+
+    async def remove_trigger(self, name: str) -> bool:
+        """Whether there was one. What it told stays in the ledger."""
+
+
+class VoteBook(Protocol):
+    """Where people's judgement is kept."""
+
+    async def cast_vote(self, vote: Vote) -> bool:
+        """Keep it; False where the same voter said the same before."""
+
+    async def count_votes(self, library: str | None = None) -> Sequence[VoteCount]:
+        """By library, subject and label; of one library only if it is named."""
+
+    async def forget_votes(self, library: str | None = None) -> int:
+        """All, or those of one library; how many there were."""
 
 
 Perform = Callable[[Job, int], Awaitable[None]]

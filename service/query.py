@@ -216,3 +216,59 @@ class SearchAnswer:
     degraded: tuple[str, ...] = ()
     """What could not be used, and why, in words."""
     seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """A standing query: what is new and matches it is told of by itself."""
+
+    name: str
+    text: str = ""
+    like: SceneKey | None = None
+    """A stored scene that what is new shall look, or sound, like."""
+    sense: SearchChannel = SearchChannel.VISUAL
+    """Whose vectors are compared."""
+    threshold: float | None = None
+    """The least cosine; None: only what is said, named or tagged word for word."""
+    model: str = ""
+    """Whose cosines the threshold is meant for: those of another model are others."""
+    channel: str = "discord"
+    """Who is told."""
+    cool_down_s: float = 3600.0
+    """What matches within this time of the last message comes into that one."""
+    kinds: tuple[MediaKind, ...] = ()
+    """Only these; empty: any."""
+
+
+class VoteSubject(StrEnum):
+    """What somebody judges."""
+
+    TAG = "tag"
+    HIGHLIGHT = "highlight"
+    RESULT = "result"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """Somebody's word on something that was found in an item; a later one replaces it."""
+
+    ref: ItemRef
+    subject: VoteSubject
+    label: str
+    """The tag; the time of a highlight's peak, in whole seconds; the query of a result."""
+    is_right: bool
+    library: str = ""
+    """The item's, when it was judged."""
+    voter: str = "owner"
+    """Who says it: one of them has one vote on one thing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoteCount:
+    """How a library's votes on a subject, or on one label of it, stand."""
+
+    library: str
+    subject: VoteSubject
+    label: str
+    right: int
+    wrong: int
