@@ -179,7 +179,12 @@ def webhook_token(settings: ServiceSettings) -> str:
     """The configured token, or the one that was made at the first start."""
     if settings.webhook_token is not None:
         return settings.webhook_token.get_secret_value()
-    return _kept_once(prepare_data_dir(settings) / "webhook-token", secrets.token_urlsafe(24))
+    return kept_secret(settings, "webhook-token")
+
+
+def kept_secret(settings: ServiceSettings, name: str) -> str:
+    """What was made at the first start, and lies in a file of this name in the data directory."""
+    return _kept_once(prepare_data_dir(settings) / name, secrets.token_urlsafe(24))
 
 
 def _kept_once(path: Path, value: str) -> str:
