@@ -43,9 +43,17 @@ KEYWORD_SCORE, TITLE_SCORE = 0.9, 0.5
 """People who tag mean it; words in titles are often meant otherwise."""
 
 
-def find_picture_tags(context: Moments | None, concepts: Concepts | None) -> tuple[Tag, ...]:
-    """Zero-shot tags of pooled moments; concepts of one kind compete with each other."""
-    return _find_zero_shot(context, concepts, Modality.PICTURE, PICTURE_SUPPORT)
+def find_picture_tags(
+    context: Moments | None, concepts: Concepts | None, *, support: int = PICTURE_SUPPORT
+) -> tuple[Tag, ...]:
+    """Zero-shot tags of pooled moments; concepts of one kind compete with each other.
+
+    Args:
+        context: Moments, or whatever stands for them.
+        concepts: In their space.
+        support: How many of them must agree at least.
+    """
+    return _find_zero_shot(context, concepts, Modality.PICTURE, support)
 
 
 def find_listened_tags(listened: Moments | None, concepts: Concepts | None) -> tuple[Tag, ...]:

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.detection.heard import HeardSounds
-from service.detection.moods import find_moods, place_signals
+from service.detection.mood_signals import place_signals
+from service.detection.moods import find_moods
 from service.detection.sound import SoundMeter
 from service.domain import AudioWindow, SoundAnalysis
 from service.vocabulary import load_vocabulary
