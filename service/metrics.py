@@ -25,7 +25,12 @@ JOB_OUTCOMES = ("done", "gone", "dropped", "retried", "postponed", "failed")
 EVENT_OUTCOMES = ("taken", "ignored", "unauthorized", "refused", "failed")
 PUBLICATION_OUTCOMES = ("sent", "retried", "refused", "doubtful")
 LOAD_OUTCOMES = ("loaded", "missing", "broken")
-CACHES = ("texts", "looks")
+CACHES = ("texts", "looks", "queries")
+SEARCH_MODES = ("recall", "rerank", "skip")
+SEARCH_OUTCOMES = ("found", "empty", "degraded", "failed")
+SEARCH_STEPS = ("vectors", "look_up", "rerank", "cards", "total")
+SEARCH_SECONDS = (0.003, 0.01, 0.03, 0.06, 0.1, 0.3, 1.0, 1.5, 3.0, 10.0)
+"""Upper bounds: 60 ms is what a search may take, 1.5 s what it waits for a text's vector."""
 STAGES = (
     *("ask", "recognise", "probe", "words", "watch", "listen", "describe", "detect"),
     *("match", "save", "publish"),
@@ -75,8 +80,8 @@ MODEL_LOADS = Counter(
 )
 CACHE = Counter(
     "moodreel_cache_total",
-    "Vectors of texts that were kept (hit) or made (miss), and of pictures that look like the one "
-    "before (hit) or not (miss).",
+    "Vectors of texts that were kept (hit) or made (miss), of pictures that look like the one "
+    "before (hit) or not (miss), and of what people searched for (queries).",
     ["cache", "outcome"],
 )
 PUBLICATIONS = Counter(
@@ -84,6 +89,19 @@ PUBLICATIONS = Counter(
     "Tellings of a channel: sent, retried (nothing was delivered), refused for good, or doubtful "
     "(nobody knows whether it arrived, so it is not sent again unasked).",
     ["channel", "outcome"],
+)
+SEARCHES = Counter(
+    "moodreel_searches_total",
+    "Searches by how the pictures' model took part in the end: found, empty, degraded (answered "
+    "without something that could not be used) or failed.",
+    ["mode", "outcome"],
+)
+SEARCH_STEP = Histogram(
+    "moodreel_search_seconds",
+    "Seconds of a search: until the query's vectors were there, in the look-up, in reranking, in "
+    "reading what is shown, and in total.",
+    ["step"],
+    buckets=SEARCH_SECONDS,
 )
 DISK_FREE = Gauge(
     "moodreel_disk_free_bytes", "Free space where the data directory lies.", ["place"]
@@ -128,3 +146,5 @@ begin_at_zero(JOBS, KINDS, JOB_OUTCOMES)
 begin_at_zero(STAGE, STAGES)
 begin_at_zero(FRAMES, ("decoded", "embedded", "lost"))
 begin_at_zero(CACHE, CACHES, ("hit", "miss"))
+begin_at_zero(SEARCHES, SEARCH_MODES, SEARCH_OUTCOMES)
+begin_at_zero(SEARCH_STEP, SEARCH_STEPS)

@@ -201,8 +201,11 @@ class Hit:
     card: SceneCard
     score: float
     parts: Mapping[str, Part]
-    """By channel; ``clip`` is what reranking added."""
+    """By channel; ``exact`` is for the whole query word for word, ``clip`` what reranking added."""
     snippet: str = ""
+    start_s: float | None = None
+    """Where the line that was found begins, which is within its scene."""
+    end_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from service.domain import Float32, Tag
+from service.query import Part, SceneKey
+
+if TYPE_CHECKING:
+    from service.search.fusion import Fused
+
+CLIP = "clip"
+"""The part of a hit that reranking added."""
 
 CLIP_WEIGHT = 0.3
 """Heimdex's and ours: CLIP corrects the order, it does not make it."""
@@ -63,3 +71,44 @@ def rerank_tags(
         replace(tag, score=round(float(score), 4)) for tag, score in zip(tags, scores, strict=True)
     )
     return tuple(sorted(moved, key=lambda tag: (-tag.score, tag.label)))
+
+
+def rerank_hits(
+    hits: Sequence[Fused],
+    cosines: Mapping[SceneKey, float],
+    *,
+    weight: float = CLIP_WEIGHT,
+    flat_range: float = FLAT_RANGE,
+) -> tuple[Fused, ...]:
+    """The same hits with blended scores, the best first.
+
+    Those without a cosine keep their base. Where the base holds several for equally good, the
+    cosines decide; one without a cosine then stands in the middle.
+
+    Args:
+        hits: The pool.
+        cosines: Of those scenes that have a vector.
+        weight: Of the cosines, in [0, 1].
+        flat_range: Nothing moves when the cosines differ by less.
+    """
+    clip = np.array([cosines.get(hit.scene, np.nan) for hit in hits], np.float32)
+    known = clip[~np.isnan(clip)]
+    if len(known) <= 1 or float(known.max() - known.min()) < flat_range or weight <= 0.0:
+        return tuple(hits)
+    base = np.array([hit.score for hit in hits], np.float32)
+    blended = rerank(base, clip, weight=weight, flat_range=flat_range)
+    between = np.where(np.isnan(clip), np.median(known), clip)
+    ranks = {cosine: rank for rank, cosine in enumerate(sorted(known.tolist(), reverse=True), 1)}
+    moved = [
+        _with_part(hit, cosine, ranks[cosine], score) if cosine in ranks else hit
+        for hit, cosine, score in zip(hits, clip.tolist(), blended.tolist(), strict=True)
+    ]
+    order = sorted(
+        range(len(hits)), key=lambda at: (-moved[at].score, -between[at], moved[at].scene)
+    )
+    return tuple(moved[at] for at in order)
+
+
+def _with_part(hit: Fused, cosine: float, rank: int, score: float) -> Fused:
+    part = Part(score=cosine, rank=rank, share=score - hit.score)
+    return replace(hit, score=score, parts={**hit.parts, CLIP: part})
