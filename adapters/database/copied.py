@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 ITEMS = "items"
-KINDS = (ITEMS, "groups", "events", "reconciliations")
+KINDS = (ITEMS, "groups", "events", "reconciliations", "triggers", "votes")
 """In the order in which they refer to each other."""
 
 BATCH_BYTES = 4_000_000
@@ -36,7 +36,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thing:
-    """An item, a group of publications, an event, or a server that was reconciled."""
+    """Something of one of the ``KINDS``."""
 
     key: Key
     place: list[Any]

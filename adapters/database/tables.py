@@ -67,6 +67,8 @@ RESULTS = (
         ("tag_edits", "media_item_id"),
     ),
     Table(schema="moodreel", name="installation", key=()),
+    Table(schema="moodreel", name="triggers", key=("name",)),
+    Table(schema="moodreel", name="votes", key=("server", "item_id", "subject", "label", "voter")),
 )
 """What was found and what was told; a table comes after those that it refers to."""
 

@@ -15,9 +15,12 @@ from psycopg import sql
 from adapters.database import migrate
 from adapters.database.archive import Archive, Manifest
 from adapters.database.backup import OURS, back_up
+from adapters.database.feedback import DatabaseVotes
 from adapters.database.restore import Restored, restore
+from adapters.database.triggers import DatabaseTriggers
 from adapters.queue import ProcrastinateQueue, QueueSettings
 from service.domain import AnalyzeJob, Gathered, ItemRef, PublishJob, TagEdit, TranscriptLine
+from service.query import Trigger, Vote, VoteSubject
 from tests.support.stores import Database, make_full_analysis, make_item
 
 FILES = {"webhook-token": b"a-token", "calibrations/clip.json": b"{}"}
@@ -60,6 +63,9 @@ async def _fill(dsn: str, dimension: int) -> None:
         await store.save_event(envelope)
         await store.note_reconciled("jellyfin", datetime(2026, 5, 1, tzinfo=UTC))
         await store.note_tag_edit(TagEdit(ref=ref, added=("beach",)))
+        await DatabaseTriggers(store.transport).save_trigger(Trigger(name="dogs", text="a dog"))
+        vote = Vote(ref=ref, subject=VoteSubject.TAG, label="beach", is_right=False)
+        await DatabaseVotes(store.transport).cast_vote(vote)
     async with aclosing(await ProcrastinateQueue.open(dsn, QueueSettings())) as queue:
         films = [ItemRef(server="jellyfin", item_id=name) for name in ("runs", "twin", "waits")]
         await queue.enqueue([AnalyzeJob(ref=film) for film in films[:2]])

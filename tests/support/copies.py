@@ -9,9 +9,12 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from adapters.database.feedback import DatabaseVotes
 from adapters.database.store import DatabaseStore
 from adapters.database.tables import RESULTS
+from adapters.database.triggers import DatabaseTriggers
 from service.domain import Gathered, TagEdit, TranscriptLine
+from service.query import Trigger, Vote, VoteSubject
 from tests.support.stores import make_analysis, make_full_analysis, make_item, with_vectors
 
 THEN = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -30,6 +33,10 @@ async def fill(store: DatabaseStore, *, item_count: int = 3, scene_count: int = 
     await store.note_tag_edit(TagEdit(ref=ref, added=("moodreel:beach", "moodreel:calm")))
     await store.save_event({"id": "event-1", "topic": "content.published.v1", "title": "Süß"})
     await store.note_reconciled("jellyfin", THEN)
+    await DatabaseTriggers(store.transport).save_trigger(Trigger(name="dogs", text="a dog"))
+    await DatabaseVotes(store.transport).cast_vote(
+        Vote(ref=ref, subject=VoteSubject.TAG, label="beach", is_right=False, library="Films")
+    )
     for number in range(item_count):
         item = make_item(f"i{number}")
         await with_vectors(store, item.ref.item_id, [1.0, 0.0], [0.6, 0.8], [0.0, float(number)])
@@ -66,6 +73,8 @@ _OWNERS = {
     "publication_groups": "''",
     "published_events": "''",
     "reconciliations": "''",
+    "triggers": "''",
+    "votes": "''",
 }
 
 

@@ -77,8 +77,8 @@ class Database:
         """Forget every row: quicker than another database."""
         with psycopg.connect(self.dsn, autocommit=True) as admin:
             admin.execute(
-                "truncate media_items, published_events, publication_groups, reconciliations "
-                "cascade"
+                "truncate media_items, published_events, publication_groups, reconciliations, "
+                "moodreel.triggers, moodreel.votes cascade"
             )
 
     @asynccontextmanager

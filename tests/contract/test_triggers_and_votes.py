@@ -1,0 +1,94 @@
+"""Standing queries and votes, straight and through the real PostgREST."""
+
+from __future__ import annotations
+
+from adapters.database.feedback import DatabaseVotes
+from adapters.database.triggers import DatabaseTriggers
+from service.domain import ItemRef, MediaKind
+from service.query import SceneKey, SearchChannel, Trigger, Vote, VoteCount, VoteSubject
+
+REF = ItemRef(server="jellyfin", item_id="1")
+FULL = Trigger(
+    name="storms",
+    text="ein Sturm, \x00überall",
+    like=SceneKey(ref=REF, position=3),
+    sense=SearchChannel.AUDIO,
+    threshold=0.31,
+    model="clap",
+    channel="discord-kids",
+    cool_down_s=60.0,
+    kinds=(MediaKind.MOVIE, MediaKind.SONG),
+)
+
+
+def make_vote(item_id="1", label="beach", *, is_right=True, voter="owner", library="Films"):
+    return Vote(
+        ref=ItemRef(server="jellyfin", item_id=item_id),
+        subject=VoteSubject.TAG,
+        label=label,
+        is_right=is_right,
+        voter=voter,
+        library=library,
+    )
+
+
+def count(label="beach", library="Films", *, right=0, wrong=0):
+    return VoteCount(
+        library=library, subject=VoteSubject.TAG, label=label, right=right, wrong=wrong
+    )
+
+
+async def test_triggers_come_back_as_they_were_and_by_name(store):
+    book = DatabaseTriggers(store.transport)
+    await book.save_trigger(FULL)
+    await book.save_trigger(Trigger(name="dogs", text="a dog"))
+    dogs, storms = await book.list_triggers()
+    assert dogs == Trigger(name="dogs", text="a dog")
+    assert storms.text == "ein Sturm, \ufffdüberall"
+    assert (storms.like, storms.sense, storms.kinds) == (FULL.like, FULL.sense, FULL.kinds)
+    assert (storms.threshold, storms.model, storms.cool_down_s) == (0.31, "clap", 60.0)
+
+
+async def test_a_trigger_of_the_same_name_replaces_the_former(store):
+    book = DatabaseTriggers(store.transport)
+    await book.save_trigger(Trigger(name="dogs", text="a dog"))
+    await book.save_trigger(Trigger(name="dogs", text="many dogs"))
+    assert [trigger.text for trigger in await book.list_triggers()] == ["many dogs"]
+
+
+async def test_what_was_removed_is_gone_and_what_was_not_there_is_said(store):
+    book = DatabaseTriggers(store.transport)
+    await book.save_trigger(FULL)
+    assert await book.remove_trigger("storms")
+    assert not await book.remove_trigger("storms")
+    assert list(await book.list_triggers()) == []
+
+
+async def test_a_voter_has_one_vote_on_one_thing_and_may_change_it(store):
+    book = DatabaseVotes(store.transport)
+    assert await book.cast_vote(make_vote())
+    assert not await book.cast_vote(make_vote()), "said before"
+    assert list(await book.count_votes()) == [count(right=1)]
+    assert await book.cast_vote(make_vote(is_right=False))
+    assert list(await book.count_votes()) == [count(wrong=1)]
+    assert await book.cast_vote(make_vote(voter="card"))
+    assert list(await book.count_votes()) == [count(right=1, wrong=1)]
+
+
+async def test_libraries_are_counted_and_forgotten_apart(store):
+    book = DatabaseVotes(store.transport)
+    for number in range(3):
+        await book.cast_vote(make_vote(str(number), is_right=False))
+    await book.cast_vote(make_vote("9", "dog", library="Shows"))
+    assert list(await book.count_votes("Films")) == [count(wrong=3)]
+    assert await book.forget_votes("Films") == 3
+    assert list(await book.count_votes()) == [count("dog", "Shows", right=1)]
+    assert await book.forget_votes() == 1
+    assert list(await book.count_votes()) == []
+
+
+async def test_what_was_learnt_from_an_item_outlives_it(store):
+    book = DatabaseVotes(store.transport)
+    await book.cast_vote(make_vote("never-analysed"))
+    await store.mark_deleted(ItemRef(server="jellyfin", item_id="never-analysed"))
+    assert list(await book.count_votes()) == [count(right=1)]
