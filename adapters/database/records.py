@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
+from adapters.database.texts import found_texts, named_texts
 from service.domain import (
     Analysis,
     Claim,
@@ -36,6 +37,7 @@ from service.domain import (
     Tag,
     TranscriptLine,
 )
+from service.folding import fold
 
 _ITEM = TypeAdapter(MediaItem)
 _MATCHES = TypeAdapter(tuple[ItemMatch, ...])
@@ -110,12 +112,12 @@ def dump_ref(ref: ItemRef) -> Json:
 
 
 def dump_item(item: MediaItem) -> Json:
-    """An item as the database keeps it: without where it can be read."""
+    """An item as the database keeps it: without where it can be read, with its folded names."""
     document: Json = _ITEM.dump_python(item, mode="json", exclude={"location", "storyboard"})
     if item.added_at is not None:
         document["added_at"] = dump_time(item.added_at)
     cleaned: Json = storable(document)
-    return cleaned
+    return cleaned | {"texts": named_texts(item)}
 
 
 def dump_time(moment: datetime) -> str:
@@ -124,10 +126,10 @@ def dump_time(moment: datetime) -> str:
 
 
 def dump_transcript(lines: Sequence[TranscriptLine]) -> list[Any]:
-    """Beginning, end and text of each line, bounded in number and length."""
+    """Beginning, end, text and folded text of each line, bounded in number and length."""
     rows: list[Any] = storable(
         [
-            [float(line.start_s), float(line.end_s), line.text[:LONGEST_TEXT]]
+            [float(line.start_s), float(line.end_s), text := line.text[:LONGEST_TEXT], fold(text)]
             for line in lines[:LONGEST_TRANSCRIPT]
         ]
     )
@@ -137,7 +139,8 @@ def dump_transcript(lines: Sequence[TranscriptLine]) -> list[Any]:
 def dump_analysis(analysis: Analysis) -> Json:
     """An analysis as one document.
 
-    Vectors lie beside the scenes, kind by kind: positions, with texts that a ``halfvec`` reads.
+    Vectors lie beside the scenes, kind by kind: positions, with texts that a ``halfvec`` reads. So
+    do the folded texts by which it is found.
     """
     document = {
         name: adapter.dump_python(getattr(analysis, name), mode="json")
@@ -152,8 +155,29 @@ def dump_analysis(analysis: Analysis) -> Json:
     cleaned: Json = storable(document)
     return cleaned | {
         "item": dump_item(analysis.item),
+        "texts": found_texts(analysis),
         "vectors": {kind: _dump_kind(analysis.scenes, field) for kind, field in _VECTORS.items()},
     }
+
+
+def dump_retold(analysis: Analysis) -> tuple[list[Any], Json]:
+    """Tags of scenes by position; and the other findings that depend on a vocabulary's words."""
+    scenes: list[Any] = storable(
+        [
+            {"position": position, "tags": scene.tags}
+            for position, scene in enumerate(analysis.scenes)
+        ]
+    )
+    findings = {
+        name: _PARTS[name].dump_python(getattr(analysis, name), mode="json")
+        for name in ("pipeline", "tags", "moods", "mood_curve")
+    }
+    for name in ("tags", "moods"):
+        for position, row in enumerate(findings[name]):
+            row["position"] = position
+    cleaned: Json = storable(findings)
+    heard = analysis.audio.tags if analysis.audio else ()
+    return scenes, cleaned | {"heard": storable(heard)}
 
 
 def load_analysis(document: Json) -> Analysis:
