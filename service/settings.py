@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from service.configuration import Configuration
 from service.errors import ConfigurationError
+from service.query import SearchChannel, SearchMode
 
 
 def _default_data_dir() -> Path:
@@ -148,6 +149,94 @@ class DetectionSettings(Configuration):
         ge=0.0,
         description="How much movement, loudness and beats have to say about highlights.",
     )
+
+
+class SearchSettings(Configuration):
+    """How scenes are found, and put in order."""
+
+    visual_mode: SearchMode = Field(
+        default=SearchMode.AUTO,
+        alias="VISUAL_MODE",
+        description="What part the picture model takes where a query does not say: `recall` finds "
+        "scenes by their pictures, `rerank` only reorders what words found, `skip` leaves it out, "
+        "`auto` decides by the words of each query.",
+    )
+    rerank_provider: Literal["clip", "remote", "none"] = Field(
+        default="clip",
+        alias="RERANK_PROVIDER",
+        description="Who turns a query into a vector of pictures: the picture model of this "
+        "machine (`clip`) or another machine's (`remote`). Where one fails, the other takes over "
+        "if there is one; `none`: nothing is reranked.",
+    )
+    rerank_pool_size: int = Field(
+        default=500,
+        alias="RERANK_CANDIDATE_POOL_SIZE",
+        ge=1,
+        le=2000,
+        description="How many candidates are reranked, in one call of the database.",
+    )
+    rerank_clip_weight: float = Field(
+        default=0.3,
+        alias="RERANK_CLIP_WEIGHT",
+        ge=0.0,
+        le=1.0,
+        description="How much of a reranked score is the picture model's.",
+    )
+    rerank_min_score_range: float | None = Field(
+        default=None,
+        alias="RERANK_MIN_SCORE_RANGE",
+        ge=0.0,
+        description="Nothing is reranked where the picture model's cosines differ by less. By "
+        "default as measured for the model, else 0.01.",
+    )
+    text_timeout_s: float = Field(
+        default=1.5,
+        alias="CLIP_TEXT_EMBEDDING_TIMEOUT_S",
+        gt=0.0,
+        le=60.0,
+        description="Seconds that a search waits for its words' vectors before it goes on without.",
+    )
+    transcript_weight: float = Field(
+        default=0.45,
+        alias="WEIGHT_TRANSCRIPT",
+        ge=0.0,
+        description="How much it counts that words are said or sung. Only the proportions of the "
+        "five weights count, and what finds nothing drops out.",
+    )
+    visual_weight: float = Field(
+        default=0.25,
+        alias="WEIGHT_VISUAL",
+        ge=0.0,
+        description="How much it counts what pictures look like.",
+    )
+    summary_weight: float = Field(
+        default=0.10,
+        alias="WEIGHT_SUMMARY",
+        ge=0.0,
+        description="How much it counts that words are in titles, overviews and captions.",
+    )
+    lexical_weight: float = Field(
+        default=0.20,
+        alias="WEIGHT_LEXICAL",
+        ge=0.0,
+        description="How much it counts that words are among names, tags and moods.",
+    )
+    audio_weight: float = Field(
+        default=0.15,
+        alias="WEIGHT_AUDIO",
+        ge=0.0,
+        description="How much it counts what a scene sounds like. 0: sounds are not searched.",
+    )
+
+    def weights(self) -> dict[SearchChannel, float]:
+        """By channel."""
+        return {
+            SearchChannel.TRANSCRIPT: self.transcript_weight,
+            SearchChannel.VISUAL: self.visual_weight,
+            SearchChannel.SUMMARY: self.summary_weight,
+            SearchChannel.LEXICAL: self.lexical_weight,
+            SearchChannel.AUDIO: self.audio_weight,
+        }
 
 
 def prepare_data_dir(settings: ServiceSettings) -> Path:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from service.detection.moments import unit
-from service.domain import Float32
+from service.domain import Float32, UInt8
+from service.errors import UnreadableMediaError
 
 CANCELLED = 1e-3
 """Length below which what is left of unit vectors is rounding."""
+
+PICTURE_BYTES_LIMIT = 10 << 20
+"""Heimdex'."""
+PICTURE_PIXELS_LIMIT = 25_000_000
+"""4,000 x 6,000; to decode a PNG of them takes up to 200 MB, and the file may have but 46 kB."""
+PICTURE_SIDE = 1024
+"""Pixels; no model looks at more than 512."""
+PICTURE_FORMATS = ("JPEG", "PNG", "WEBP")
 
 
 def mix(vectors: Sequence[Float32], weights: Sequence[float]) -> Float32 | None:
@@ -28,6 +39,37 @@ def mix(vectors: Sequence[Float32], weights: Sequence[float]) -> Float32 | None:
     return unit(total)
 
 
-def average(vectors: Sequence[Float32]) -> Float32:
+def average(vectors: Sequence[Float32] | Float32) -> Float32:
     """The direction of several scenes, or sentences, together: ``(D,)``, zero without any."""
-    return unit(unit(np.stack(vectors)).mean(axis=0))
+    return unit(unit(np.stack(list(vectors))).mean(axis=0))
+
+
+def decode_picture(data: bytes) -> UInt8:
+    """Read a stranger's picture: ``(H, W, 3)`` RGB, upright, of at most 1024 pixels a side.
+
+    CPU work: up to half a second.
+
+    Raises:
+        UnreadableMediaError: It is too large, or no picture of a kind that we read.
+    """
+    if len(data) > PICTURE_BYTES_LIMIT:
+        raise UnreadableMediaError(
+            f"the picture has {len(data)} bytes; at most {PICTURE_BYTES_LIMIT} are read"
+        )
+    try:
+        with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as picture:
+            _refuse_large(picture)
+            picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))  # a JPEG is not even decoded whole
+            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"), np.uint8)
+    except UnreadableMediaError:
+        raise
+    except Exception as error:  # a decoder of strangers' pictures may raise anything
+        raise UnreadableMediaError(f"the picture cannot be decoded: {error}") from error
+
+
+def _refuse_large(picture: Image.Image) -> None:
+    pixel_count = picture.width * picture.height
+    if pixel_count > PICTURE_PIXELS_LIMIT:
+        raise UnreadableMediaError(
+            f"the picture has {pixel_count} pixels; at most {PICTURE_PIXELS_LIMIT} are read"
+        )

@@ -5,8 +5,8 @@ rank and a cosine have no common unit, and what one of them means differs by lib
 ranks need no measurement. Two things that plain ranks get wrong are put right:
 
 - Every scene has a vector, so that being in a vector channel's list says nothing, while being in a
-  text channel's list says that words were found. A vector channel's share therefore falls from its
-  best candidate to those that lie a model's usual spread below it.
+  text channel's list says that words were found. A vector channel's share therefore falls with
+  the cosine, too: to a half where it is a model's usual spread below the best.
 - Whoever typed a line word for word means that line: see ``EXACT_BONUS`` and ``keep_exact``.
 """
 
@@ -149,18 +149,18 @@ def _rank(
         share = weight * (RRF_K + 1) / (RRF_K + rank)
         if channel in VECTOR_CHANNELS:
             fallen = (ordered[0].score - candidate.score) / (flat_range / FLAT_SHARE or 1.0)
-            share *= max(0.0, 1.0 - fallen)
+            share /= 1.0 + fallen
         yield candidate, Part(score=candidate.score, rank=rank, share=share)
 
 
 def _join_items(gathered: Mapping[SceneKey, _Gathered]) -> dict[SceneKey, _Gathered]:
     """Give what was found for whole items to the best of their scenes."""
     scenes: dict[ItemRef, SceneKey] = {}
-    for scene, known in sorted(gathered.items(), key=lambda pair: (-_sum(pair[1]), pair[0])):
+    for scene in sorted(gathered, key=lambda key: (-_weigh(gathered[key]), key)):
         if scene.position != WHOLE_ITEM:
             scenes.setdefault(scene.ref, scene)
     joined = dict(gathered)
-    for key, whole in gathered.items():
+    for key in gathered:
         if key.position == WHOLE_ITEM and key.ref in scenes:
             scene = scenes[key.ref]
             joined[scene] = _merge(joined[scene], joined.pop(key))
@@ -180,8 +180,9 @@ def _merge(scene: _Gathered, whole: _Gathered) -> _Gathered:
     return merged
 
 
-def _sum(known: _Gathered) -> float:
-    return sum(part.share for part in known.parts.values())
+def _weigh(known: _Gathered) -> float:
+    is_exact = any(candidate.is_exact for candidate in known.candidates.values())
+    return sum(part.share for part in known.parts.values()) + EXACT_BONUS * is_exact
 
 
 def _settle(scene: SceneKey, known: _Gathered) -> Fused:

@@ -1,0 +1,259 @@
+"""The engine of search over a library whose every word and vector is known."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import pytest
+from PIL import Image
+
+from service.errors import MissingModelError, TransientError, UnreadableMediaError
+from service.finder import Finder
+from service.folding import fold
+from service.query import Example, Query, Route, SearchChannel, SearchMode
+from service.query_vectors import QueryVectors
+from service.settings import SearchSettings
+from service.vocabulary import load_vocabulary
+from tests.support.searching import (
+    SOUNDS,
+    KnownEncoder,
+    KnownIndex,
+    KnownShelf,
+    direction,
+    scene,
+)
+
+CAT, BEACH, NIGHT_CAT, RAIN = scene("cat"), scene("beach"), scene("night cat"), scene("rain")
+SEEN = {
+    CAT: direction("cat"),
+    BEACH: direction("beach"),
+    NIGHT_CAT: direction("cat at night"),
+    RAIN: direction("rain"),
+}
+VOCABULARY = load_vocabulary(None)
+
+
+def route_to(mode=SearchMode.RECALL, **weights):
+    return lambda _text: Route(mode=mode, confidence=0.9, reasons=("as told",), weights=weights)
+
+
+@asynccontextmanager
+async def finder_of(
+    index, pictures=None, sounds=None, *, remote=None, route=None, providers=("clip", "remote"),
+    **settings,
+):  # fmt: skip
+    chosen = SearchSettings(**settings)
+    with ThreadPoolExecutor(2) as pool:
+        vectors = QueryVectors(
+            index=index,
+            shelf=KnownShelf(pictures, sounds),
+            vocabulary=VOCABULARY,
+            reader=None,
+            pool=pool,
+            remote=remote,
+            providers=providers,
+            text_timeout_s=chosen.text_timeout_s,
+        )
+        finder = Finder(
+            index=index, vectors=vectors, settings=chosen, route=route or route_to(), fold=fold
+        )
+        yield finder
+        await finder.aclose()
+
+
+def names(answer):
+    return [hit.card.scene.ref.item_id for hit in answer.hits]
+
+
+def picture_of(*colours):
+    image = Image.new("RGB", (32, 32), colours[0])
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+async def test_a_scene_is_found_by_what_it_looks_like():
+    async with finder_of(KnownIndex(seen=SEEN), KnownEncoder()) as finder:
+        answer = await finder.find(Query(text="a cat"))
+    assert names(answer)[:2] == ["cat", "night cat"]
+    assert answer.mode is SearchMode.RECALL
+    assert answer.degraded == ()
+    assert answer.hits[0].parts["visual"].rank == 1
+    assert set(answer.seconds) == {"vectors", "look_up", "cards", "total"}
+
+
+async def test_all_channels_are_asked_in_one_round_trip():
+    index = KnownIndex(seen=SEEN, heard={RAIN: direction("rain")})
+    async with finder_of(index, KnownEncoder(), KnownEncoder(SOUNDS)) as finder:
+        await finder.find(Query(text="rain"))
+    [lookup] = index.lookups
+    assert set(lookup.channels) == set(SearchChannel)
+
+
+async def test_reranking_scores_the_whole_pool_in_one_call():
+    texts = {SearchChannel.LEXICAL: {scene("x", place): "cat" for place in range(300)}}
+    seen = {scene("x", place): direction("beach") for place in range(300)}
+    seen[scene("x", 299)] = direction("cat")
+    index = KnownIndex(texts=texts, seen=seen)
+    async with finder_of(index, KnownEncoder(), rerank_pool_size=300) as finder:
+        answer = await finder.find(Query(text="cat", mode=SearchMode.RERANK, limit=5))
+    assert index.scored == [300]
+    assert answer.hits[0].card.scene.position == 299
+    assert index.lookups[0].limit == 300
+    assert SearchChannel.VISUAL not in index.lookups[0].channels
+
+
+async def test_where_words_find_too_little_to_rerank_pictures_stand_in():
+    index = KnownIndex(texts={SearchChannel.LEXICAL: {RAIN: "cat"}}, seen=SEEN)
+    async with finder_of(index, KnownEncoder(), route=route_to(SearchMode.RERANK)) as finder:
+        answer = await finder.find(Query(text="cat"))
+    assert answer.mode is SearchMode.RECALL
+    assert names(answer)[:2] == ["rain", "cat"]
+
+
+async def test_without_a_model_words_are_searched_and_the_answer_says_why():
+    index = KnownIndex(texts={SearchChannel.SUMMARY: {CAT: "Of a cat"}}, seen=SEEN)
+    async with finder_of(index, None) as finder:
+        answer = await finder.find(Query(text="cat"))
+    assert names(answer) == ["cat"]
+    assert answer.mode is SearchMode.SKIP
+    assert any("towers is not on this machine" in reason for reason in answer.degraded)
+
+
+async def test_another_machine_takes_over_where_this_one_has_no_model():
+    async with finder_of(KnownIndex(seen=SEEN), None, remote=KnownEncoder()) as finder:
+        answer = await finder.find(Query(text="cat"))
+    assert answer.mode is SearchMode.RECALL
+    assert names(answer)[0] == "cat"
+    assert len(answer.degraded) == 1
+
+
+async def test_the_configured_provider_is_asked_first():
+    local, remote = KnownEncoder(), KnownEncoder(error=TransientError("busy"))
+    order = ("remote", "clip")
+    async with finder_of(KnownIndex(seen=SEEN), local, remote=remote, providers=order) as finder:
+        answer = await finder.find(Query(text="cat"))
+    assert "visual by remote: busy" in answer.degraded
+    assert local.texts
+
+
+async def test_no_reranking_is_no_reranking():
+    index = KnownIndex(texts={SearchChannel.LEXICAL: {CAT: "cat", BEACH: "cat"}}, seen=SEEN)
+    async with finder_of(index, KnownEncoder(), rerank_provider="none") as finder:
+        answer = await finder.find(Query(text="cat", mode=SearchMode.RERANK))
+    assert answer.mode is SearchMode.SKIP
+    assert index.scored == []
+
+
+class SlowEncoder(KnownEncoder):
+    """Encodes texts when it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.go = threading.Event()
+
+    def encode_texts(self, texts):
+        assert self.go.wait(20)
+        return super().encode_texts(texts)
+
+
+async def test_a_query_does_not_wait_for_a_slow_model_and_the_next_one_has_its_vector():
+    index, slow = KnownIndex(texts={SearchChannel.LEXICAL: {CAT: "cat"}}, seen=SEEN), SlowEncoder()
+    async with finder_of(index, slow, text_timeout_s=0.05) as finder:
+        first = await finder.find(Query(text="Cat"))
+        assert first.mode is SearchMode.SKIP
+        assert names(first) == ["cat"]
+        assert first.degraded == ("visual by clip: the words had no vector within 0.05 s",)
+        slow.go.set()
+        async with asyncio.timeout(10):
+            await index.is_remembered.wait()
+        count = len(slow.texts)
+        second = await finder.find(Query(text="  cat "))
+    assert second.mode is SearchMode.RECALL
+    assert second.degraded == ()
+    assert len(slow.texts) == count
+
+
+async def test_a_text_that_the_database_remembers_needs_no_model():
+    index = KnownIndex(seen=SEEN)
+    async with finder_of(index, KnownEncoder()) as finder:
+        await finder.find(Query(text="cat"))
+        async with asyncio.timeout(10):
+            await index.is_remembered.wait()
+    broken = KnownEncoder(error=MissingModelError("towers", "its files are gone"))
+    async with finder_of(index, broken) as finder:
+        answer = await finder.find(Query(text="CAT"))
+    assert answer.degraded == ()
+    assert names(answer)[0] == "cat"
+
+
+async def test_a_failed_reranking_leaves_the_order_of_the_words():
+    index = KnownIndex(texts={SearchChannel.LEXICAL: {CAT: "cat", BEACH: "cat"}}, seen=SEEN)
+    index.error = TransientError("the database went away")
+    async with finder_of(index, KnownEncoder()) as finder:
+        answer = await finder.find(Query(text="cat", mode=SearchMode.RERANK))
+    assert names(answer) == ["beach", "cat"]
+    assert answer.degraded == ("reranking: the database went away",)
+
+
+async def test_more_like_a_scene_is_everything_but_that_scene():
+    async with finder_of(KnownIndex(seen=SEEN), KnownEncoder()) as finder:
+        answer = await finder.find(Query(examples=(Example(scene=CAT),)))
+    assert names(answer)[0] == "night cat"
+    assert "cat" not in names(answer)
+
+
+async def test_like_this_but_at_night():
+    async with finder_of(KnownIndex(seen=SEEN), KnownEncoder()) as finder:
+        red = Example(picture=picture_of("red"))
+        plain = await finder.find(Query(examples=(red,)))
+        dark = await finder.find(Query(text="but at night", examples=(red,)))
+    assert names(plain)[0] == "cat"
+    assert names(dark)[0] == "night cat"
+
+
+async def test_like_this_and_unlike_that():
+    async with finder_of(KnownIndex(seen=SEEN), KnownEncoder()) as finder:
+        answer = await finder.find(
+            Query(text="cat", examples=(Example(scene=NIGHT_CAT, weight=-1.0),))
+        )
+    assert names(answer)[0] == "beach" or names(answer)[0] == "cat"
+    assert "night cat" not in names(answer)
+
+
+async def test_an_item_is_the_mean_of_its_scenes():
+    seen = SEEN | {scene("film", 0): direction("cat"), scene("film", 1): direction("night")}
+    async with finder_of(KnownIndex(seen=seen), KnownEncoder()) as finder:
+        answer = await finder.find(Query(examples=(Example(scene=scene("film", -1)),)))
+    assert names(answer)[0] == "night cat"
+    assert "film" not in names(answer)
+
+
+async def test_what_is_no_picture_is_told():
+    async with finder_of(KnownIndex(seen=SEEN), KnownEncoder()) as finder:
+        with pytest.raises(UnreadableMediaError):
+            await finder.find(Query(examples=(Example(picture=b"GIF89a"),)))
+
+
+async def test_the_router_weighs_only_where_it_decides():
+    index = KnownIndex(
+        texts={SearchChannel.SUMMARY: {BEACH: "cat"}}, seen={CAT: direction("cat"), **SEEN}
+    )
+    muted = {"visual": 0.0}
+    async with finder_of(index, KnownEncoder(), route=route_to(**muted)) as finder:
+        auto = await finder.find(Query(text="a cat"))
+        told = await finder.find(Query(text="a cat", mode=SearchMode.RECALL))
+    assert names(auto) == ["beach"]
+    assert "cat" in names(told)
+
+
+async def test_nothing_asked_is_nothing_found():
+    index = KnownIndex(seen=SEEN)
+    async with finder_of(index, KnownEncoder()) as finder:
+        answer = await finder.find(Query(text="  "))
+    assert answer.hits == ()
+    assert index.lookups == []
