@@ -429,6 +429,19 @@ class Store(Protocol):
     async def save(self, analysis: Analysis, token: int) -> None:
         """Replace all that is stored of the item by this analysis, at once. May run twice."""
 
+    async def retell(self, analysis: Analysis, saved_at: datetime) -> None:
+        """Replace tags, moods and their curve, scenes' tags and the version; all else stays.
+
+        Also what was told of it, and when it was saved. May run twice.
+
+        Args:
+            analysis: As it was loaded, in other words.
+            saved_at: When what was loaded was saved.
+
+        Raises:
+            StaleTokenError: Another analysis of the item was saved since.
+        """
+
     async def fail(self, ref: ItemRef, reason: str, token: int | None = None) -> None:
         """Keep why an item could not be analysed. An earlier analysis of it stays.
 

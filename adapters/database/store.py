@@ -17,6 +17,8 @@ from adapters.database.records import (
     dump_analysis,
     dump_item,
     dump_ref,
+    dump_retold,
+    dump_time,
     dump_transcript,
     dump_vectors,
     load_analysis,
@@ -45,6 +47,8 @@ from service.errors import ConfigurationError, MoodreelError
 
 VECTORS_PER_CALL = 64
 """0.8 s over 50,000 scenes of 512 dimensions (measured), and under half a megabyte at 1,152."""
+SCENES_PER_CALL = 2_000
+"""Whose tags are replaced at once: six labels each are 300 kB."""
 PIECE_OVERHEAD_BYTES = 1_000
 """What surrounds a piece in its request."""
 
@@ -69,6 +73,16 @@ class DatabaseStore(DatabaseLedger):
         document = await asyncio.to_thread(dump_analysis, analysis)
         attempt = {**dump_ref(analysis.item.ref), "token": token}
         await self._save_large("moodreel_save", attempt, "analysis", document)
+
+    async def retell(self, analysis: Analysis, saved_at: datetime) -> None:
+        scenes, findings = dump_retold(analysis)
+        owner = {**dump_ref(analysis.item.ref), "saved_at": dump_time(saved_at)}
+        last = max(0, len(scenes) - 1) // SCENES_PER_CALL * SCENES_PER_CALL
+        for start in range(0, last, SCENES_PER_CALL):
+            page = {"scenes": scenes[start : start + SCENES_PER_CALL]}
+            await self._transport.call("moodreel_retell", {**owner, **page})
+        rest = {"scenes": scenes[last:], "findings": findings}
+        await self._transport.call("moodreel_retell", {**owner, **rest})
 
     async def fail(self, ref: ItemRef, reason: str, token: int | None = None) -> None:
         request = {**dump_ref(ref), "reason": storable(reason), "token": token}
