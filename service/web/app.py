@@ -16,6 +16,7 @@ from service.web.access import AccessLogger, name_requests, note_reason, protoco
 from service.web.arrivals import Arrivals
 from service.web.counting import counted
 from service.web.monitor import Monitor
+from service.web.openapi import PREFIX
 from service.web.token import Token
 from service.web.webhooks import RETRY_AFTER_S, Limits, Webhooks
 
@@ -27,6 +28,8 @@ UNREAD_TIMEOUT_S = 2.0
 """How long the rest of a refused body is read (and dropped), so that its sender sees the answer."""
 DRAIN_TIMEOUT_S = 10.0
 """How long requests under way may take when the service stops."""
+KEPT_HEADERS = ("WWW-Authenticate", "Allow", "Retry-After")
+"""Of errors: what tells a client what to do next."""
 
 
 def create_app(
@@ -38,6 +41,7 @@ def create_app(
     token: str,
     limits: Limits = Limits(),  # noqa: B008  frozen
     monitor: Monitor | None = None,
+    api: web.Application | None = None,
 ) -> web.Application:
     """Put the routes together.
 
@@ -49,6 +53,7 @@ def create_app(
         token: The secret that senders of webhooks must know.
         limits: How much and how long a sender may take.
         monitor: What is answered to monitors; None: nobody watches.
+        api: What is below ``/api``; None: nothing.
 
     Raises:
         ConfigurationError: The token is empty.
@@ -78,6 +83,8 @@ def create_app(
             *(monitor.routes() if monitor else ()),
         ]
     )
+    if api is not None:
+        app.add_subapp(PREFIX, api)
     return app
 
 
@@ -122,9 +129,7 @@ def _error(status: int, message: str, headers: Mapping[str, str]) -> web.Respons
 
 
 def _kept_headers(error: web.HTTPException) -> dict[str, str]:
-    return {
-        name: error.headers[name] for name in ("WWW-Authenticate", "Allow") if name in error.headers
-    }
+    return {name: error.headers[name] for name in KEPT_HEADERS if name in error.headers}
 
 
 @asynccontextmanager

@@ -1,0 +1,322 @@
+"""The API: what is asked, and what is answered."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from service.domain import ItemRef, MediaKind
+from service.errors import BadPayloadError, MissingModelError, NotFoundError, TransientError
+from service.query import SceneKey, SearchChannel, SearchMode
+from tests.support.api import BEARER, FILM, FILM_PATH, SECRET_PATH, ServedApi
+
+SEARCH = "/api/v1/search"
+
+
+def as_it_is(path):
+    """Without the client's own ideas of how an address is written."""
+    return URL(path, encoded=True)
+
+
+@pytest.fixture
+async def api(tmp_path):
+    async with ServedApi(tmp_path).serving() as api:
+        yield api
+
+
+# Search -----------------------------------------------------------------------------------------
+
+
+async def test_a_search_says_what_was_found_and_why(api):
+    status, answer, _ = await api.get(SEARCH, params={"q": "a boat"})
+
+    assert status == 200
+    (hit,) = answer["hits"]
+    assert (hit["item"], hit["position"], hit["start_s"]) == (str(FILM), 0, 0.0)
+    assert hit["parts"] == {"visual": {"score": 0.3, "rank": 1, "share": 1.0}}
+    assert hit["thumbnail"] == f"{FILM_PATH}/scenes/0/thumbnail"
+    assert answer["route"]["reasons"] == ["boat: to be seen"]
+    assert api.finder.asked[0].text == "a boat"
+    assert api.finder.asked[0].mode is SearchMode.AUTO
+
+
+async def test_an_address_carries_mode_filters_weights_and_examples(api):
+    params = [
+        ("q", "at night"),
+        ("mode", "rerank"),
+        ("limit", "5"),
+        ("server", "jellyfin"),
+        ("server", "plex"),
+        ("kind", "movie"),
+        ("item", str(FILM)),
+        ("mood", "calm"),
+        ("tag", "boat"),
+        ("added_after", "2026-01-02T03:04:05"),
+        ("weight_visual", "0.5"),
+        ("like", "jellyfin/film/12"),
+        ("like", "jellyfin/film"),
+    ]
+    status, _, _ = await api.get(SEARCH, params=params)
+
+    assert status == 200
+    (query,) = api.finder.asked
+    assert (query.mode, query.limit) == (SearchMode.RERANK, 5)
+    assert query.filters.servers == ("jellyfin", "plex")
+    assert query.filters.kinds == (MediaKind.MOVIE,)
+    assert query.filters.items == (FILM,)
+    assert (query.filters.moods, query.filters.tags) == (("calm",), ("boat",))
+    assert query.filters.added_after == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert query.weights == {SearchChannel.VISUAL: 0.5}
+    film = ItemRef(server="jellyfin", item_id="film")
+    assert [example.scene for example in query.examples] == [
+        SceneKey(ref=film, position=12),
+        SceneKey(ref=film, position=-1),
+    ]
+
+
+async def test_a_body_carries_the_same_and_weights_of_examples(api):
+    body = {
+        "q": "at night",
+        "filters": {"kind": ["movie"]},
+        "weights": {"audio": 0},
+        "like": [{"item": str(FILM), "position": 3, "weight": -0.5}, {"item": str(FILM)}],
+    }
+    status, _, _ = await api.post(SEARCH, json=body)
+
+    assert status == 200
+    (query,) = api.finder.asked
+    assert query.filters.kinds == (MediaKind.MOVIE,)
+    assert query.weights == {SearchChannel.AUDIO: 0.0}
+    assert [(each.scene.position, each.weight) for each in query.examples] == [(3, -0.5), (-1, 1)]
+
+
+async def test_a_form_carries_a_picture_and_a_sound(api):
+    form = aiohttp.FormData()
+    form.add_field("picture", b"a picture", filename="../../etc/passwd", content_type="image/png")
+    form.add_field("query", '{"q": "at night", "sound_weight": 0.5}', content_type="text/plain")
+    form.add_field("sound", b"a sound", filename="a.wav")
+
+    status, _, _ = await api.post(SEARCH, data=form)
+
+    assert status == 200
+    (query,) = api.finder.asked
+    assert [(each.picture, each.sound, each.weight) for each in query.examples] == [
+        (b"a picture", b"", 1.0),
+        (b"", b"a sound", 0.5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ({}, "nothing is asked for"),
+        ({"q": " "}, "nothing is asked for"),
+        ({"q": "x" * 501}, "q: "),
+        ({"q": "a\0b"}, "q: has a control character"),
+        ({"q": "a", "limit": "0"}, "limit: "),
+        ({"q": "a", "limit": "101"}, "limit: "),
+        ({"q": "a", "mode": "fast"}, "mode: "),
+        ({"q": "a", "weight_visual": "nan"}, "weight_visual: "),
+        ({"q": "a", "item": "jellyfin"}, "item.0: "),
+        ({"q": "a", "picture_url": "http://192.168.0.1/"}, "picture_url: Extra inputs"),
+        ({"q": "a", "key": "an-api-key"}, "key: Extra inputs"),
+        ([("q", "a"), ("q", "b")], "q: stands there more than once"),
+    ],
+    ids=str,
+)
+async def test_what_is_not_understood_is_named(api, params, told):
+    status, answer, _ = await api.get(SEARCH, params=params)
+
+    assert status == 400
+    assert told in answer["error"]
+    assert api.finder.asked == []
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "expected"),
+    [
+        ("application/json", b"{", 400),
+        ("application/json", b"[]", 400),
+        ("application/json", b'{"q": "\\ud800"}', 400),
+        ("application/json", b'{"q": "a", "picture_weight": NaN}', 400),
+        ("application/json", b'{"q": "a", "picture": "file:///etc/passwd"}', 400),
+        ("application/x-www-form-urlencoded", b"q=a", 415),
+        ("text/plain", b'{"q": "a"}', 415),
+        ("multipart/form-data", b"no boundary", 400),
+        ("multipart/form-data; boundary=x", b"no boundary", 400),
+        ("multipart/form-data; boundary=x", b"--x\r\n\r\nnameless\r\n--x--\r\n", 400),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="url"\r\n\r\na\r\n--x--\r\n',
+            400,
+        ),
+        (
+            "multipart/form-data; boundary=x",
+            b"--x\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y--\r\n--x--\r\n",
+            400,
+        ),
+        ("multipart/form-data; boundary=x", b"--x\r\n" + b"A" * 10_000 + b"\r\n--x--", 400),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+async def test_a_body_of_another_shape_is_refused(api, content_type, body, expected):
+    headers = {"Authorization": BEARER["Authorization"], "Content-Type": content_type}
+    status, answer, _ = await api.post(SEARCH, headers=headers, data=body)
+
+    assert status == expected
+    assert list(answer) == ["error"]
+    assert api.finder.asked == []
+
+
+async def test_a_picture_above_its_limit_is_too_large(api):
+    form = aiohttp.FormData()
+    form.add_field("picture", io.BytesIO(bytes(8 * 1024 * 1024 + 1)), filename="a.jpg")
+
+    status, answer, _ = await api.post(SEARCH, data=form)
+
+    assert status == 413
+    assert list(answer) == ["error"]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (BadPayloadError("the picture cannot be decoded"), 400),
+        (NotFoundError("jellyfin/film: no such scene"), 404),
+        (MissingModelError("clip", "clip is not on this machine"), 503),
+        (TransientError("the database is away", retry_after_s=7), 503),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_a_search_that_fails_says_what_to_do(api, error, expected):
+    api.finder.error = error
+    status, answer, headers = await api.get(SEARCH, params={"q": "a"})
+
+    assert status == expected
+    assert list(answer) == ["error"]
+    assert ("Retry-After" in headers) == (expected == 503)
+
+
+# Items ------------------------------------------------------------------------------------------
+
+
+async def test_items_are_listed_as_far_as_somebody_asks(api):
+    _, answer, _ = await api.get("/api/v1/items", params={"limit": 2})
+
+    assert [item["item"] for item in answer["items"]] == [str(FILM), "jellyfin/song"]
+    assert answer["items"][0]["links"]["self"] == FILM_PATH
+
+
+async def test_an_item_tells_what_was_found_and_not_where_it_lies(api):
+    status, answer, _ = await api.get(as_it_is(FILM_PATH))
+
+    assert status == 200
+    found = answer["analysis"]
+    assert found["tags"] == [{"label": "boat", "kind": "subject", "score": 0.8, "times_s": [2.5]}]
+    assert found["highlights"][0]["peak_s"] == 2.5
+    assert found["url"] == ""  # no address of the web
+    assert str(SECRET_PATH.parent) not in str(answer)
+
+
+async def test_an_item_that_waits_has_no_findings_yet(api):
+    status, answer, _ = await api.get("/api/v1/items/jellyfin/waiting")
+    assert (status, answer["state"], answer["analysis"]) == (200, "pending", None)
+
+    status, _, _ = await api.get("/api/v1/items/jellyfin/waiting/scenes")
+    assert status == 404
+
+
+async def test_scenes_come_in_order_with_their_pictures(api):
+    _, answer, _ = await api.get(as_it_is(f"{FILM_PATH}/scenes"))
+
+    assert [scene["keyframe_s"] for scene in answer["scenes"]] == [2.5, 12.0]
+    assert answer["scenes"][1]["thumbnail"] == f"{FILM_PATH}/scenes/1/thumbnail"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/items/jellyfin/unknown",
+        "/api/v1/items/jellyfin/gone",
+        "/api/v1/items/jellyfin/gone/scenes",
+        "/api/v1/items/jellyfin/%00",
+        "/api/v1/items/jellyfin/..%2f..%2fetc%2fpasswd",
+        "/api/v1/nothing",
+        "/api/v2/search",
+        "/api",
+    ],
+)
+async def test_what_is_not_there_is_not_there(api, path):
+    status, answer, _ = await api.get(as_it_is(path))
+
+    assert status == 404
+    assert list(answer) == ["error"]
+
+
+async def test_the_status_is_counted_once_for_all_who_ask_at_once(api):
+    for _ in range(3):
+        status, answer, _ = await api.get("/api/v1/status")
+        assert (status, answer["store"], answer["queue"]) == (200, {"items": 3}, {"waiting": 2})
+    assert api.store.count_calls == 1
+
+
+# What may be kept -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{SEARCH}?q=boat",  # though each search takes its own time
+        "/api/v1/items",
+        FILM_PATH,
+        f"{FILM_PATH}/scenes",
+        f"{FILM_PATH}/scenes/0/thumbnail",
+        "/api/openapi.json",
+    ],
+)
+async def test_what_a_client_has_already_is_not_sent_again(api, path):
+    path = as_it_is(path)
+    status, body, headers = await api.get(path)
+    assert (status, bool(body)) == (200, True)
+
+    known = {"Authorization": BEARER["Authorization"], "If-None-Match": headers["ETag"]}
+    status, body, again = await api.get(path, headers=known)
+    assert (status, body, again["ETag"].removeprefix("W/")) == (
+        304,
+        b"",
+        headers["ETag"].removeprefix("W/"),
+    )
+    other = {"Authorization": BEARER["Authorization"], "If-None-Match": '"another"'}
+    assert (await api.get(path, headers=other))[0] == 200
+
+
+async def test_a_changed_answer_has_another_tag(api):
+    _, _, before = await api.get("/api/v1/items")
+    api.store.change(FILM, title="Another")
+    _, _, after = await api.get("/api/v1/items")
+
+    assert before["ETag"] != after["ETag"]
+
+
+async def test_no_browser_makes_a_page_of_an_answer(api):
+    for path in (f"{SEARCH}?q=a", "/api/v1/nothing"):
+        _, _, headers = await api.get(path)
+        assert headers["Content-Type"].startswith("application/json")
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Content-Security-Policy"] == "default-src 'none'"
+        assert "X-Request-ID" in headers
+        assert "Access-Control-Allow-Origin" not in headers
+
+
+async def test_a_database_that_is_away_is_told_and_comes_back(api):
+    api.store.error = TransientError("cannot reach postgres at db:5432")
+    status, answer, headers = await api.get("/api/v1/items/jellyfin/song")
+    assert (status, answer) == (503, {"error": "the database cannot be reached at present"})
+    assert int(headers["Retry-After"]) > 0
+
+    api.store.error = None
+    assert (await api.get("/api/v1/items/jellyfin/song"))[0] == 200
