@@ -69,7 +69,7 @@ def _read_layers(name: str, directory: Path | None) -> Sections:
 
 
 def _read_sections(path: Path) -> Sections:
-    document = _read_yaml(path)
+    document = read_yaml(path)
     if path.name == "moods.yaml":
         document = {"": document}  # one level less: moods have no kinds
     sections: Sections = {}
@@ -83,7 +83,12 @@ def _read_sections(path: Path) -> Sections:
     return sections
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a mapping; an empty file is an empty one.
+
+    Raises:
+        ConfigurationError: It cannot be read, or is no such YAML; the message names the line.
+    """
     try:
         document = yaml.load(path.read_text("utf-8"), Loader=_StrictLoader)  # noqa: S506  it is safe
     except (OSError, UnicodeDecodeError) as error:
