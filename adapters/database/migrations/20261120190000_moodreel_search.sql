@@ -126,124 +126,39 @@ language sql as $$
   where media_item_id = item and position = -1 and document->'texts' ? channel
 $$;
 
--- All texts of an analysis. Of a worker that was started before there were any: none.
+-- What was found in an item by its words, in place of what was: [channel, position, text].
+create function moodreel.put_found(item bigint, texts jsonb) returns void
+language sql as $$
+  delete from media_texts where media_item_id = item and position >= 0;
+  insert into media_texts (media_item_id, channel, position, found)
+  select item, entry->>0, (entry->>1)::integer, moodreel.words(entry->>2)
+  from jsonb_array_elements(texts) as entry
+  on conflict (media_item_id, channel, position) do update set found = excluded.found
+$$;
+
+-- All texts of an analysis. A worker that was started before there were any sends none.
 create function moodreel.put_texts(item bigint, analysis jsonb) returns void
 language sql as $$
   delete from media_texts where media_item_id = item;
-  insert into media_texts (media_item_id, channel, position, named, found)
-  select item, entry->>0, (entry->>1)::integer,
-    moodreel.words(case when entry->>1 = '-1'
-      then coalesce(analysis->'item'->'texts'->>(entry->>0), '') else '' end),
-    moodreel.words(entry->>2)
-  from jsonb_array_elements(analysis->'texts') as entry
+  select moodreel.put_found(item, analysis->'texts');
+  select moodreel.put_names(item, analysis->'item')
 $$;
 
--- Models whose vectors of a scene stay beside those of a new analysis, as long as the scene has its
--- times. None: an owner has one model.
-create function moodreel.models_beside() returns text[]
-language sql stable as $$
-  select '{}'::text[]
+alter function moodreel.put_findings(bigint, jsonb) rename to put_rows_of_findings;
+create function moodreel.put_findings(item bigint, analysis jsonb) returns void
+language sql as $$
+  select moodreel.put_rows_of_findings(item, analysis);
+  select moodreel.put_texts(item, analysis)
 $$;
 
-create or replace function moodreel.put_item(item jsonb) returns bigint
+alter function moodreel.put_item(jsonb) rename to put_row_of_item;
+create function moodreel.put_item(item jsonb) returns bigint
 language plpgsql as $$
 declare
-  put_id bigint;
+  put_id bigint := moodreel.put_row_of_item(item);
 begin
-  insert into media_items as m (
-    server, item_id, kind, title, revision, overview, year, genres, keywords, series,
-    season_number, episode_number, artist, album, duration_s, added_at, url, library, series_id,
-    fingerprint)
-  select
-    item->'ref'->>'server', item->'ref'->>'item_id', r.kind, r.title, r.revision, r.overview,
-    r.year, r.genres, r.keywords, r.series, r.season_number, r.episode_number, r.artist, r.album,
-    r.duration_s, r.added_at, r.url, coalesce(r.library, ''), coalesce(r.series_id, ''),
-    coalesce(r.fingerprint, '')
-  from jsonb_populate_record(null::media_items, item) r
-  on conflict (server, item_id) do update set (
-    kind, title, revision, overview, year, genres, keywords, series, season_number,
-    episode_number, artist, album, duration_s, added_at, url, library, series_id, fingerprint,
-    updated_at
-  ) = row(
-    excluded.kind, excluded.title, excluded.revision, excluded.overview, excluded.year,
-    excluded.genres, excluded.keywords, excluded.series, excluded.season_number,
-    excluded.episode_number, excluded.artist, excluded.album, excluded.duration_s,
-    -- What is scanned anew, or comes back from a backup, is not new.
-    case when excluded.revision = m.revision
-      then least(m.added_at, excluded.added_at) else excluded.added_at end,
-    excluded.url, excluded.library, excluded.series_id,
-    -- Known once, it need not be read again for the same content.
-    case when excluded.fingerprint = '' and excluded.revision = m.revision
-      then m.fingerprint else excluded.fingerprint end,
-    now())
-  returning m.id into put_id;
   perform moodreel.put_names(put_id, item);
   return put_id;
-end $$;
-
-create or replace function moodreel.put_findings(item bigint, analysis jsonb) returns void
-language plpgsql as $$
-begin
-  -- With a scene that has other times go all its vectors.
-  delete from media_scenes s where s.media_item_id = item and not exists (
-    select from jsonb_to_recordset(analysis->'scenes') as n (
-      position integer, start_s float8, end_s float8)
-    where n.position = s.position and n.start_s = s.start_s and n.end_s = s.end_s);
-  delete from scene_embeddings where media_item_id = item and (
-    model in (analysis->>'embedding_model', analysis->>'sound_embedding_model')
-    or model <> all(moodreel.models_beside()));
-  delete from media_tags where media_item_id = item;
-  delete from media_moods where media_item_id = item;
-  delete from media_highlights where media_item_id = item;
-  delete from media_audio_analysis where media_item_id = item;
-
-  insert into media_scenes (
-    media_item_id, position, start_s, end_s, keyframe_s, quality, tags, frames, caption, encoding)
-  select item, s.position, s.start_s, s.end_s, s.keyframe_s, s.quality, s.tags, s.frames,
-    s.caption, nullif(s.encoding, 'null')
-  from jsonb_to_recordset(analysis->'scenes') as s (
-    position integer, start_s float8, end_s float8, keyframe_s float8, quality float8,
-    tags text[], frames jsonb, caption text, encoding jsonb)
-  on conflict (media_item_id, position) do update set (
-    keyframe_s, quality, tags, frames, caption, encoding
-  ) = row(
-    excluded.keyframe_s, excluded.quality, excluded.tags, excluded.frames, excluded.caption,
-    excluded.encoding);
-  -- Kind after kind: a search reads the pages of its own kind, and few others.
-  insert into scene_embeddings (media_item_id, position, kind, model, dimension, embedding)
-  select item, v.position, v.kind,
-    case v.kind when 'sound' then analysis->>'sound_embedding_model'
-      else analysis->>'embedding_model' end,
-    vector_dims(v.embedding), v.embedding
-  from (
-    select kinds.name, (pair->>0)::integer, (pair->>1)::halfvec
-    from jsonb_each(analysis->'vectors') as kinds (name, pairs),
-      jsonb_array_elements(kinds.pairs) as pair
-  ) as v (kind, position, embedding);
-  insert into media_tags (media_item_id, position, label, kind, score, evidence)
-  select item, t.position, t.label, t.kind, t.score, t.evidence
-  from jsonb_to_recordset(analysis->'tags') as t (
-    position integer, label text, kind text, score float8, evidence jsonb);
-  insert into media_moods (media_item_id, position, label, score, valence, arousal)
-  select item, m.position, m.label, m.score, m.valence, m.arousal
-  from jsonb_to_recordset(analysis->'moods') as m (
-    position integer, label text, score float8, valence float8, arousal float8);
-  insert into media_highlights (
-    media_item_id, position, start_s, end_s, peak_s, score, reasons, caption)
-  select item, h.position, h.start_s, h.end_s, h.peak_s, h.score, h.reasons, h.caption
-  from jsonb_to_recordset(analysis->'highlights') as h (
-    position integer, start_s float8, end_s float8, peak_s float8, score float8, reasons text[],
-    caption text);
-  insert into media_audio_analysis (
-    media_item_id, loudness_dbfs, dynamic_range_db, loudness_lufs, loudness_range_lu, tempo_bpm,
-    key, mode, brightness_hz, flatness, onset_rate_hz, silence_ratio, tags, summary, mood,
-    confidence)
-  select item, a.loudness_dbfs, a.dynamic_range_db, a.loudness_lufs, a.loudness_range_lu,
-    a.tempo_bpm, a.key, a.mode, a.brightness_hz, a.flatness, a.onset_rate_hz, a.silence_ratio,
-    a.tags, a.summary, a.mood, a.confidence
-  from jsonb_populate_record(null::media_audio_analysis, nullif(analysis->'audio', 'null')) a
-  where nullif(analysis->'audio', 'null') is not null;
-  perform moodreel.put_texts(item, analysis);
 end $$;
 
 create or replace function moodreel_save_transcript(request jsonb) returns jsonb
@@ -475,7 +390,7 @@ language sql stable as $$
 $$;
 
 -- Inner parts: channels ----------------------------------------------------------------------------
--- Each takes the items that may be found (null: all) and those that may not.
+-- Each takes the items that may be found (null: all), and those that may not.
 
 create function moodreel.search_transcript(
   terms text, items bigint[], without bigint[], amount integer)
@@ -564,34 +479,34 @@ begin
   order by r.score desc, r.media_item_id, r.position;
 end $$;
 
--- The one place where vectors are compared with a query's: exactly, with all of their model, kind
--- and dimension. Those of zeros point nowhere.
-create function moodreel.nearest_scenes(
-  model text, kind text, asked halfvec, items bigint[], without bigint[], amount integer)
-returns table (media_item_id bigint, "position" integer, score float8)
+-- The scenes that are nearest to a unit vector, the best first, by their cosine: the one place where
+-- a search compares vectors. Here exactly, with all of their model, kind and dimension.
+-- items: those that may be found; null: all that were not deleted.
+create function moodreel.nearest(
+  asked_model text, asked_kind text, asked halfvec, items bigint[], amount integer)
+returns table (media_item_id bigint, "position" integer, score double precision)
 language plpgsql stable rows 200 as $$
 begin
   return query execute format(
     'select e.media_item_id, e.position, 1 - (e.embedding <=> $1) from scene_embeddings e '
-    'where e.model = %L and e.kind = %L and e.dimension = %s %s %s '
-    'order by e.embedding <=> $1, e.media_item_id, e.position limit $4',
-    model, kind, vector_dims(asked),
-    case when items is not null then 'and e.media_item_id = any($2)' end,
-    case when cardinality(without) > 0 then 'and e.media_item_id <> all($3)' end)
-  using asked, items, without, amount;
+    'where e.model = %L and e.kind = %L and e.dimension = %s and (e.embedding <=> $1) <> ''NaN'' '
+    'and %s order by e.embedding <=> $1, e.media_item_id, e.position limit $3',
+    asked_model, asked_kind, vector_dims(asked),
+    case when items is null
+      then 'e.media_item_id <> all(array(select id from media_items where state = ''deleted''))'
+      else 'e.media_item_id = any($2)' end)
+  using asked, items, amount;
 end $$;
 
 -- A scene is as near as the nearer of its two vectors of pictures.
-create function moodreel.search_vectors(
-  asked jsonb, items bigint[], without bigint[], amount integer)
+create function moodreel.search_vectors(asked jsonb, items bigint[], amount integer)
 returns setof moodreel.text_hit
 language sql stable rows 200 as $$
   select n.media_item_id, n.position, max(n.score), false, null::float8, null::float8, ''
   from unnest(case asked->>'kind' when 'sound' then '{sound}'::text[]
     else '{scene,keyframe}'::text[] end) as kinds (name)
-  cross join lateral moodreel.nearest_scenes(asked->>'model', kinds.name,
-    (asked->>'values')::halfvec, items, without, amount) n
-  where n.score <> 'NaN'
+  cross join lateral moodreel.nearest(asked->>'model', kinds.name,
+    (asked->>'values')::halfvec, items, amount) n
   group by n.media_item_id, n.position
   order by 3 desc, 1, 2 limit amount
 $$;
@@ -609,16 +524,14 @@ declare
     select i.id from jsonb_array_elements(filters->'items') as ref
     join media_items i on i.server = ref->>0 and i.item_id = ref->>1) end;
 begin
-  if filters is null or filters - '{added_after,added_before}'::text[]
-      <@ '{"servers": [], "kinds": [], "libraries": [], "items": [], "moods": [], "tags": []}'
+  if servers || kinds || libraries || moods || tags = '{}' and listed is null
     and filters->>'added_after' is null and filters->>'added_before' is null
-    and servers || kinds || libraries || moods || tags = '{}' and listed is null
   then
     return null;
   end if;
   return array(
     select i.id from media_items i
-    where (listed is null or i.id = any(listed))
+    where i.state <> 'deleted' and (listed is null or i.id = any(listed))
       and (servers = '{}' or i.server = any(servers))
       and (kinds = '{}' or i.kind = any(kinds))
       and (libraries = '{}' or i.library = any(libraries))
@@ -660,7 +573,8 @@ declare
   terms text := coalesce(request->>'terms', '');
   size integer := (request->>'limit')::integer;
   items bigint[] := moodreel.wanted_items(request->'filters');
-  without bigint[] := array(select id from media_items where state = 'deleted');
+  without bigint[] := case when items is null
+    then array(select id from media_items where state = 'deleted') else '{}' end;
   channel text;
   hits moodreel.text_hit[];
   answer jsonb := '{}';
@@ -668,8 +582,7 @@ begin
   for channel in select jsonb_array_elements_text(request->'channels') loop
     hits := case
       when request->'vectors' ? channel then array(
-        select h from moodreel.search_vectors(
-          request->'vectors'->channel, items, without, size) h)
+        select h from moodreel.search_vectors(request->'vectors'->channel, items, size) h)
       when terms = '' then '{}'
       when channel = 'transcript' then array(
         select h from moodreel.search_transcript(terms, items, without, size) h)
