@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from adapters.database.records import dump_ref, dump_time, dump_vectors, storable
-from adapters.database.transports import Transport
+from adapters.database.text_vectors import DatabaseTextVectors
 from service.domain import Float32, ItemRef, Json
 from service.query import (
     Candidate,
@@ -27,14 +27,11 @@ from service.query import (
 _CARD = TypeAdapter(SceneCard)
 
 
-class DatabaseIndex:
+class DatabaseIndex(DatabaseTextVectors):
     """The port ``SceneIndex``. Every method is one call of a SQL function.
 
     Keys of scenes travel as they are, and come back as their numbers.
     """
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
 
     async def look_up(self, lookup: Lookup) -> Mapping[SearchChannel, Sequence[Candidate]]:
         request = {

@@ -84,6 +84,7 @@ VIEWS = ("public.scene_clip_metadata",)
 
 FLEETING = (
     "moodreel.uploads",
+    "moodreel.text_vectors",
     "moodreel.upkeep",
     "moodreel.webhook_arrivals",
     "procrastinate.procrastinate_periodic_defers",
