@@ -30,6 +30,7 @@ from adapters.database.records import (
     storable,
 )
 from adapters.database.settings import DatabaseSettings
+from adapters.database.texts import label_texts
 from adapters.database.transports import Transport
 from service.domain import (
     Analysis,
@@ -76,13 +77,18 @@ class DatabaseStore(DatabaseLedger):
 
     async def retell(self, analysis: Analysis, saved_at: datetime) -> None:
         scenes, findings = dump_retold(analysis)
+        whole, *texts = label_texts(analysis)
         owner = {**dump_ref(analysis.item.ref), "saved_at": dump_time(saved_at)}
         last = max(0, len(scenes) - 1) // SCENES_PER_CALL * SCENES_PER_CALL
-        for start in range(0, last, SCENES_PER_CALL):
-            page = {"scenes": scenes[start : start + SCENES_PER_CALL]}
+        for start in range(0, last + 1, SCENES_PER_CALL):
+            end = start + SCENES_PER_CALL
+            page: Json = {
+                "scenes": scenes[start:end],
+                "texts": [[at, text] for at, text in texts if start <= at < end],
+            }
+            if start == last:
+                page |= {"findings": findings, "texts": [whole, *page["texts"]]}
             await self._transport.call("moodreel_retell", {**owner, **page})
-        rest = {"scenes": scenes[last:], "findings": findings}
-        await self._transport.call("moodreel_retell", {**owner, **rest})
 
     async def fail(self, ref: ItemRef, reason: str, token: int | None = None) -> None:
         request = {**dump_ref(ref), "reason": storable(reason), "token": token}

@@ -44,6 +44,14 @@ def found_texts(analysis: Analysis) -> list[list[object]]:
     ]
 
 
+def label_texts(analysis: Analysis) -> list[tuple[int, str]]:
+    """What depends on a vocabulary's words: position and text, of the whole first."""
+    scenes = (
+        (position, _fold_fields(scene.tags)) for position, scene in enumerate(analysis.scenes)
+    )
+    return [(WHOLE, _fold_fields(_labels(analysis))), *(row for row in scenes if row[1])]
+
+
 def _labels(analysis: Analysis) -> Iterable[str]:
     yield from (tag.label for tag in analysis.tags)
     yield from (mood.label for mood in analysis.moods)

@@ -8,9 +8,12 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from adapters.database.index import DatabaseIndex
 from adapters.database.store import SCENES_PER_CALL
 from service.domain import ClaimState, Mood, MoodPoint, Tag
 from service.errors import NotFoundError, StaleTokenError
+from service.folding import fold
+from service.query import Lookup, SearchChannel
 from tests.support.stores import (
     analyzed,
     fields,
@@ -70,6 +73,23 @@ async def test_an_analysis_that_was_saved_since_knows_better(store):
         await store.retell(replace(former, pipeline="p2"), saved_at)
 
     assert (await store.load(former.item.ref)).pipeline == "p9"
+
+
+async def test_items_and_scenes_are_found_by_their_new_words_and_not_by_the_old(store):
+    analysis = make_full_analysis()
+    ref = analysis.item.ref
+    await store.save(analysis, await store.begin(analysis.item))
+    await store.retell(in_other_words(analysis), await store.saved_at(ref))
+
+    async def find(word):
+        lookup = Lookup(terms=fold(word), channels=(SearchChannel.LEXICAL,))
+        found = await DatabaseIndex(store.transport).look_up(lookup)
+        return {one.scene.position for one in found.get(SearchChannel.LEXICAL, ())}
+
+    assert await find("beach") == set()
+    assert await find("wave") >= {0, 1, 2}
+    assert await find("Süßes") >= {0, 1, 2}
+    assert await find("Fest für Augen"), "its names stay"
 
 
 async def test_an_attempt_that_is_under_way_is_not_disturbed(store):

@@ -27,6 +27,18 @@ begin
   update media_scenes s set tags = t.tags
   from jsonb_to_recordset(request->'scenes') as t (position integer, tags text[])
   where s.media_item_id = item and s.position = t.position and s.tags is distinct from t.tags;
+  -- Texts come folded; an item that was never folded is folded as a whole when it is.
+  if exists (
+    select from media_texts t
+    where t.media_item_id = item and t.channel = 'lexical' and t.position = -1)
+  then
+    delete from media_texts t using jsonb_to_recordset(request->'scenes') as s (position integer)
+    where t.media_item_id = item and t.channel = 'lexical' and t.position = s.position;
+    insert into media_texts (media_item_id, channel, position, found)
+    select item, 'lexical', (entry->>0)::integer, moodreel.words(entry->>1)
+    from jsonb_array_elements(request->'texts') as entry
+    on conflict (media_item_id, channel, position) do update set found = excluded.found;
+  end if;
   if findings is not null then
     update media_analyses
     set pipeline = findings->>'pipeline', mood_curve = findings->'mood_curve'
