@@ -19,6 +19,7 @@ from publisher import open_channels
 from service.announcer import Announcer
 from service.backfill import Follower
 from service.errors import ConfigurationError
+from service.finder import Finder
 from service.librarian import Librarian
 from service.metrics import PUBLICATION_OUTCOMES, PUBLICATIONS, begin_at_zero
 from service.pipeline import Pipeline
@@ -29,6 +30,7 @@ from service.web.app import create_app, create_monitor_app, serve
 from service.web.monitor import Monitor
 from service.wiring.database import open_database
 from service.wiring.examiner import open_examiner, open_shelf
+from service.wiring.finding import open_finder
 from service.wiring.pruning import Pruner, prune_forever, pruner_of
 from service.wiring.watching import open_monitor
 from service.worker import Worker
@@ -46,6 +48,7 @@ class Moodreel:
     announcer: Announcer
     librarian: Librarian
     pipeline: Pipeline
+    finder: Finder
     monitor: Monitor
     pruner: Pruner
 
@@ -164,6 +167,7 @@ async def open_moodreel(
             announcer=announcer,
             librarian=librarian,
             pipeline=pipeline,
+            finder=open_finder(stack, store.transport, shelf),
             monitor=open_monitor(settings, store, queue, shelf),
             pruner=pruner_of(store),
         )
