@@ -81,7 +81,8 @@ def fuse(
                 known.parts[channel.value] = part
                 known.candidates[channel] = candidate
     fused = [_settle(scene, known) for scene, known in _join_items(gathered).items()]
-    return tuple(sorted(fused, key=lambda hit: (-hit.score, hit.scene)))
+    # Rounded: what rounding alone sets apart is equally good.
+    return tuple(sorted(fused, key=lambda hit: (-round(hit.score, 9), hit.scene)))
 
 
 def keep_exact(hits: Sequence[Fused], limit: int) -> tuple[Fused, ...]:

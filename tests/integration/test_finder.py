@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
+import wave
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from adapters.media.reader import ProcessReader
+from adapters.media.settings import ReaderSettings
 from service.errors import MissingModelError, TransientError, UnreadableMediaError
 from service.finder import Finder
 from service.folding import fold
+from service.metrics import CACHE, SEARCHES
 from service.query import Example, Query, Route, SearchChannel, SearchMode
 from service.query_vectors import QueryVectors
 from service.settings import SearchSettings
@@ -37,8 +42,8 @@ SEEN = {
 VOCABULARY = load_vocabulary(None)
 
 
-def route_to(mode=SearchMode.RECALL, **weights):
-    return lambda _text: Route(mode=mode, confidence=0.9, reasons=("as told",), weights=weights)
+def route_to(mode=SearchMode.RECALL, weights=None):
+    return lambda _text: Route(mode=mode, confidence=0.9, weights=weights or {})
 
 
 @asynccontextmanager
@@ -52,7 +57,7 @@ async def finder_of(
             index=index,
             shelf=KnownShelf(pictures, sounds),
             vocabulary=VOCABULARY,
-            reader=None,
+            reader=ProcessReader(ReaderSettings.read()),
             pool=pool,
             remote=remote,
             providers=providers,
@@ -69,10 +74,19 @@ def names(answer):
     return [hit.card.scene.ref.item_id for hit in answer.hits]
 
 
-def picture_of(*colours):
-    image = Image.new("RGB", (32, 32), colours[0])
+def picture_of(colour, size=(32, 32), kind="PNG"):
     file = io.BytesIO()
-    image.save(file, "PNG")
+    Image.new("RGB", size, colour).save(file, kind)
+    return file.getvalue()
+
+
+def sound_of(seconds):
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(16_000)
+        sound.writeframes(np.full(16_000 * seconds, 9000, np.int16).tobytes())
     return file.getvalue()
 
 
@@ -218,11 +232,43 @@ async def test_like_this_but_at_night():
 
 async def test_like_this_and_unlike_that():
     async with finder_of(KnownIndex(seen=SEEN), KnownEncoder()) as finder:
+        answer = await finder.find(Query(text="night", examples=(Example(scene=CAT, weight=-0.5),)))
+        plain = await finder.find(Query(text="night", examples=(Example(scene=CAT, weight=0.1),)))
+    assert names(plain)[0] == "night cat"
+    assert names(answer)[0] == "night cat"
+    assert answer.hits[0].score == pytest.approx(1.0)
+    assert answer.hits[0].parts["visual"].score < plain.hits[0].parts["visual"].score
+
+
+async def test_examples_that_cancel_each_other_out_say_so():
+    async with finder_of(KnownIndex(seen=SEEN), KnownEncoder()) as finder:
         answer = await finder.find(
-            Query(text="cat", examples=(Example(scene=NIGHT_CAT, weight=-1.0),))
+            Query(examples=(Example(scene=CAT), Example(scene=CAT, weight=-1.0)))
         )
-    assert names(answer)[0] == "beach" or names(answer)[0] == "cat"
-    assert "night cat" not in names(answer)
+    assert answer.hits == ()
+    assert "visual: the examples cancel each other out" in answer.degraded
+
+
+async def test_a_sound_finds_what_sounds_like_it():
+    index = KnownIndex(seen=SEEN, heard={RAIN: direction("rain"), CAT: direction("cat")})
+    async with finder_of(index, KnownEncoder(), KnownEncoder(SOUNDS)) as finder:
+        answer = await finder.find(Query(examples=(Example(sound=sound_of(2)),)))
+    assert names(answer)[0] == "rain"
+    assert set(answer.hits[0].parts) == {"audio"}
+    [lookup] = index.lookups
+    assert lookup.channels == (SearchChannel.AUDIO,)
+
+
+@pytest.mark.parametrize("sound", [b"", b"no sound at all", sound_of(0)], ids=str)
+async def test_what_is_no_sound_is_told(sound):
+    index = KnownIndex(heard={RAIN: direction("rain")})
+    async with finder_of(index, KnownEncoder(), KnownEncoder(SOUNDS)) as finder:
+        if sound:
+            with pytest.raises(UnreadableMediaError):
+                await finder.find(Query(examples=(Example(sound=sound),)))
+        else:
+            answer = await finder.find(Query(examples=(Example(sound=sound),)))
+            assert answer.hits == ()
 
 
 async def test_an_item_is_the_mean_of_its_scenes():
@@ -233,18 +279,28 @@ async def test_an_item_is_the_mean_of_its_scenes():
     assert "film" not in names(answer)
 
 
-async def test_what_is_no_picture_is_told():
+BAD_PICTURES = {
+    "no picture": b"GIF89a",
+    "cut off": picture_of("red", (500, 500), "JPEG")[:600],
+    "a bomb": picture_of("red", (6000, 5000)),
+    "too large a file": picture_of("red") + bytes(11 << 20),
+    "another kind": picture_of("red", kind="BMP"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PICTURES)
+async def test_what_is_no_picture_is_told(name):
     async with finder_of(KnownIndex(seen=SEEN), KnownEncoder()) as finder:
         with pytest.raises(UnreadableMediaError):
-            await finder.find(Query(examples=(Example(picture=b"GIF89a"),)))
+            await finder.find(Query(examples=(Example(picture=BAD_PICTURES[name]),)))
 
 
 async def test_the_router_weighs_only_where_it_decides():
     index = KnownIndex(
         texts={SearchChannel.SUMMARY: {BEACH: "cat"}}, seen={CAT: direction("cat"), **SEEN}
     )
-    muted = {"visual": 0.0}
-    async with finder_of(index, KnownEncoder(), route=route_to(**muted)) as finder:
+    muted = route_to(weights={SearchChannel.VISUAL: 0.0})
+    async with finder_of(index, KnownEncoder(), route=muted) as finder:
         auto = await finder.find(Query(text="a cat"))
         told = await finder.find(Query(text="a cat", mode=SearchMode.RECALL))
     assert names(auto) == ["beach"]
@@ -257,3 +313,19 @@ async def test_nothing_asked_is_nothing_found():
         answer = await finder.find(Query(text="  "))
     assert answer.hits == ()
     assert index.lookups == []
+
+
+async def test_searches_are_counted_by_mode_and_outcome():
+    def counted(mode, outcome):
+        return SEARCHES.labels(mode, outcome)._value.get()
+
+    before = counted("recall", "found"), counted("skip", "degraded")
+    hits = CACHE.labels("queries", "hit")._value.get()
+    async with finder_of(KnownIndex(seen=SEEN), KnownEncoder()) as finder:
+        await finder.find(Query(text="cat"))
+        await finder.find(Query(text="cat"))
+    async with finder_of(KnownIndex(seen=SEEN), None) as finder:
+        await finder.find(Query(text="cat"))
+    assert counted("recall", "found") == before[0] + 2
+    assert counted("skip", "degraded") == before[1] + 1
+    assert CACHE.labels("queries", "hit")._value.get() == hits + 1

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from service.detection.moments import unit
-from service.domain import Calibration, Float32, ItemRef, MediaKind, ScoreKind, UInt8
+from service.domain import Calibration, Finding, Float32, ItemRef, MediaKind, ScoreKind, UInt8
 from service.errors import MissingModelError
 from service.folding import fold
+from service.ports import SoundTagger
 from service.query import (
     TEXT_CHANNELS,
     Candidate,
@@ -80,6 +81,14 @@ class KnownShelf:
         if self._pictures is None:
             raise MissingModelError(PICTURES, f"{PICTURES} is not on this machine")
         return self._pictures
+
+    async def open_tagger(self) -> SoundTagger:
+        raise MissingModelError("", "turned off")
+
+    async def check(self) -> Sequence[Finding]:
+        return ()
+
+    async def aclose(self) -> None: ...
 
     async def open_sound_encoder(self) -> KnownEncoder:
         if self._sounds is None:

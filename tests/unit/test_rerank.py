@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain import Tag
-from service.search.rerank import rerank, rerank_tags
+from service.domain import ItemRef, Tag
+from service.query import SceneKey
+from service.search.fusion import Fused
+from service.search.rerank import rerank, rerank_hits, rerank_tags
 
 NONE = float("nan")
 
@@ -76,3 +78,45 @@ def test_what_is_flat_is_what_was_measured_for_the_model():
     assert rerank_tags(tags, cosines, flat_range=0.05) == (tags[1], tags[0])
     assert rerank_tags(tags, array(0.300, 0.295))[0] == tags[1]
     assert rerank_tags(tags, array(0.300, 0.295), flat_range=0.001)[0].score != 0.6
+
+
+def hit(name, score, **more):
+    ref = ItemRef(server="s", item_id=name)
+    return Fused(scene=SceneKey(ref=ref, position=0), score=score, parts={}, **more)
+
+
+def cosines(**by_name):
+    return {hit(name, 0).scene: cosine for name, cosine in by_name.items()}
+
+
+def listed(hits):
+    return [(found.scene.ref.item_id, pytest.approx(found.score)) for found in hits]
+
+
+def test_hits_are_blended_and_say_by_how_much():
+    hits = [hit("a", 1.0), hit("b", 0.8), hit("c", 0.0)]
+    found = rerank_hits(hits, cosines(a=0.20, b=0.30, c=0.25))
+    # b has 0.7 of its base and all of the 0.3, a has none of it and c half.
+    assert listed(found) == [("b", 0.86), ("a", 0.7), ("c", 0.15)]
+    assert found[0].parts["clip"].share == pytest.approx(0.06)
+    assert found[0].parts["clip"].rank == 1
+    assert found[1].parts["clip"].share == pytest.approx(-0.3)
+
+
+def test_a_hit_without_a_vector_keeps_its_score():
+    found = rerank_hits([hit("a", 0.9), hit("b", 0.5), hit("c", 0.4)], cosines(b=0.2, c=0.3))
+    assert listed(found)[0] == ("a", 0.9)
+    assert "clip" not in found[0].parts
+
+
+def test_cosines_that_are_alike_move_no_hit():
+    hits = (hit("a", 0.9), hit("b", 0.5))
+    assert rerank_hits(hits, cosines(a=0.251, b=0.259)) == hits
+    assert rerank_hits(hits, cosines(a=0.251, b=0.259), flat_range=0.0) != hits
+    assert rerank_hits(hits, {}) == hits
+
+
+def test_where_words_find_all_equally_good_the_cosines_decide():
+    hits = [hit(name, 0.5) for name in "abcd"]
+    found = rerank_hits(hits, cosines(a=0.2, b=0.22, d=0.3))
+    assert listed(found) == [("d", 0.5), ("b", 0.5), ("c", 0.5), ("a", 0.5)]
