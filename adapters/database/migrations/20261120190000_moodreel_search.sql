@@ -17,7 +17,8 @@ language sql immutable parallel safe set search_path = pg_catalog as $$
     select word, least(place, 16383) as place, lead(word) over (order by place) as following
     from unnest(string_to_array(folded, ' ')) with ordinality as cut (word, place)
   )
-  select coalesce(string_agg('''' || replace(word, '''', '''''') || ''':' || place, ' '), '')::tsvector
+  select coalesce(string_agg(
+    '''' || regexp_replace(word, '([''\\])', '\1\1', 'g') || ''':' || place, ' '), '')::tsvector
   from (
     select word, place from listed where word not in ('', '|')
     union all
@@ -302,9 +303,9 @@ create type moodreel.text_hit as (
 -- a script without blanks stands at the beginning of a pair.
 create function moodreel.query_word(word text, label text, is_loose boolean) returns text
 language sql immutable parallel safe as $$
-  select concat('''', replace(case
+  select concat('''', regexp_replace(case
       when is_loose and length(word) > 3 and right(word, 1) = 's' then left(word, -1)
-      else word end, '''', ''''''), ''':',
+      else word end, '([''\\])', '\1\1', 'g'), ''':',
     case when is_loose and (length(word) >= 3 or length(word) = 1 and octet_length(word) >= 3)
       then '*' end, label)
 $$;
@@ -316,7 +317,7 @@ language plpgsql stable as $$
 declare
   broad constant integer := 1000;
   row_count float8 := (select greatest(reltuples, 1) from pg_class where oid = target);
-  asked text[] := (string_to_array(btrim(terms), ' '))[1:48];
+  asked text[] := (array_remove(string_to_array(terms, ' '), ''))[1:48];
   words text[] := (
     select array_agg(word order by place) from (
       select word, min(place) as place
@@ -362,7 +363,9 @@ begin
         place = cardinality(asked) and length(word) = 1), ' <-> ' order by place)::tsquery
     from unnest(asked) with ordinality as w (word, place));
   read.every := (
-    select string_agg(moodreel.query_word(word, '', true), ' & ')::tsquery from unnest(words) word);
+    select string_agg(moodreel.query_word(word, '', true), ' & ')::tsquery
+      && string_agg(moodreel.query_word(word, label, true), ' | ')::tsquery
+    from unnest(words) word);
   read.anyone := (
     select string_agg(moodreel.query_word(words[place], label, true), ' | ')::tsquery
     from (
@@ -373,6 +376,7 @@ begin
 end $$;
 
 -- How well a text answers: the share of the query that is in it, by weight, then how close together.
+-- What is said around it (the next line, its whole item) counts for less. Exact hits are one better.
 create function moodreel.rate(words tsvector, around tsvector, asked moodreel.terms) returns float8
 language sql stable as $$
   select sum(
@@ -380,12 +384,11 @@ language sql stable as $$
         when words @@ asked.exact[n] then 1.0
         when words @@ asked.loose[n] then 0.7
         when around is null then 0.0
-        when around @@ asked.exact[n] then 0.6
-        when around @@ asked.loose[n] then 0.4
+        when around @@ asked.exact[n] then 0.4
+        when around @@ asked.loose[n] then 0.3
         else 0.0
       end * asked.weights[n]) / sum(asked.weights[n])
     + 0.1 * (1 - 1 / (1 + ts_rank_cd(words, asked.anyone, 1)))
-    + case when words @@ asked.phrase then 1.0 else 0.0 end
   from generate_subscripts(asked.exact, 1) as n
 $$;
 
@@ -413,7 +416,8 @@ begin
         and media_item_id <> all(without) limit 10 * amount)
   ),
   rated as (
-    select t.*, moodreel.rate(t.words, null, asked) as score
+    select t.*, moodreel.rate(ts_filter(t.words, '{a}'), t.words, asked)
+      + (t.words @@ asked.phrase)::integer as score
     from found f join media_transcripts t using (media_item_id, position)
     order by score desc, media_item_id, position limit 3 * amount
   ),
@@ -458,7 +462,8 @@ begin
   ),
   rated as (
     select t.media_item_id, t.position, t.words @@ asked.phrase as is_exact,
-      moodreel.rate(t.words, case when t.position >= 0 then whole.words end, asked) as score
+      moodreel.rate(t.words, case when t.position >= 0 then whole.words end, asked)
+        + (t.words @@ asked.phrase)::integer as score
     from found f
     join media_texts t on t.media_item_id = f.media_item_id and t.channel = wanted
       and t.position = f.position
@@ -487,10 +492,11 @@ create function moodreel.nearest(
 returns table (media_item_id bigint, "position" integer, score double precision)
 language plpgsql stable rows 200 as $$
 begin
+  -- A vector of zeros points nowhere; it comes last.
   return query execute format(
-    'select e.media_item_id, e.position, 1 - (e.embedding <=> $1) from scene_embeddings e '
-    'where e.model = %L and e.kind = %L and e.dimension = %s and (e.embedding <=> $1) <> ''NaN'' '
-    'and %s order by e.embedding <=> $1, e.media_item_id, e.position limit $3',
+    'select * from (select e.media_item_id, e.position, 1 - (e.embedding <=> $1) as score '
+    'from scene_embeddings e where e.model = %L and e.kind = %L and e.dimension = %s and %s '
+    'order by e.embedding <=> $1, e.media_item_id, e.position limit $3) n where score <> ''NaN''',
     asked_model, asked_kind, vector_dims(asked),
     case when items is null
       then 'e.media_item_id <> all(array(select id from media_items where state = ''deleted''))'
