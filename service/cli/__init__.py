@@ -20,6 +20,7 @@ from service.cli.models import app as models_app
 from service.cli.prune import prune
 from service.cli.publish import publish
 from service.cli.reel import reel
+from service.cli.retag import retag
 from service.cli.run import run, serve, work
 from service.cli.status import status
 from service.cli.tags import app as tags_app
@@ -59,6 +60,7 @@ for function in (
     status,
     publish,
     highlights,
+    retag,
     reel,
     backup,
     restore,
