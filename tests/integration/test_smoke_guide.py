@@ -52,8 +52,15 @@ def test_the_targets_of_the_guide_call_tests_that_this_suite_runs():
     (targets,) = [block for block in BLOCKS if block not in COMMANDS]
     for target in targets:
         # What it would run, were everything installed already.
-        dry = ["make", "--dry-run", "--old-file=.venv/.ready", *shlex.split(target)[1:]]
-        recipe = subprocess.run(dry, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        options = ["--dry-run", "--no-print-directory", "--old-file=.venv/.ready"]
+        recipe = subprocess.run(
+            ["make", *options, *shlex.split(target)[1:]],
+            cwd=ROOT,
+            env={name: text for name, text in os.environ.items() if not name.startswith("MAKE")},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
         (line,) = [line for line in recipe.splitlines() if line]
         program, *arguments = shlex.split(line)
         assert Path(program).name == "pytest"

@@ -69,7 +69,7 @@ def look(dsn: str, query: LiteralString) -> list[tuple[object, ...]]:
 async def test_doctor_and_wrong_keys_over_supabase(settings, monkeypatch):
     worse = {each.subject for each in await diagnose(settings) if each.severity.value != "ok"}
     # Nobody runs it; where this is a container, nobody outside would reach it.
-    assert worse - {"host"} == {"service", "folder/changes"}
+    assert worse - {"host"} == {"service"}
     monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", key("service_role", secret="another " * 8))
     findings = {finding.subject: finding for finding in await diagnose(settings)}
     assert findings["database"].severity.value == "error"
