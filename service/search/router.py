@@ -20,6 +20,8 @@ SEEN = frozenset(VISUAL)
 SAYS = frozenset({"says", "talks", "about"})
 HEARS = frozenset({"hears", "sounds"})
 CONTENT = SEEN | SAYS | HEARS
+STOPS = frozenset({"breaks", "says", "hears"})
+"""What ends what is said: "while", or the next who says something and goes on from there."""
 QUOTES = (
     '""',
     "\u201c\u201d\u201e\u201f",  # English, German, Polish: in whichever order
@@ -227,7 +229,7 @@ def _told(cause: Match, found: list[Match]) -> Iterator[Match]:
 def _until_break(cause: Match, found: list[Match]) -> Iterator[Match]:
     for match in found:
         if match.position >= cause.after:
-            if "breaks" in match.sections:
+            if match.sections & STOPS:
                 return
             if match.sections & SEEN:
                 yield match

@@ -116,8 +116,8 @@ def test_korean_particles_are_taken_off(text) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        '"{}"', "“{}”", "„{}“", "«{}»", "« {} »", "»{}«", "‹{}›", "'{}'", "‘{}’", "「{}」", "『{}』",
-        "《{}》", "＂{}＂",
+        '"{}"', "“{}”", "„{}“", "«{}»", "« {} »", "»{}«", "‹{}›", "'{}'", "‘{}’", "「{}」",
+        "『{}』", "《{}》", "＂{}＂",
     ],
 )  # fmt: skip
 def test_quotes_of_all_kinds_are_speech_whatever_is_in_them(query) -> None:
