@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TypeVar
 
 from aiohttp import BodyPartReader, web
@@ -124,16 +123,11 @@ def _filters(asked: FilterRequest) -> Filters:
         kinds=tuple(asked.kind),
         libraries=tuple(asked.library),
         items=tuple(map(ItemRef.parse, asked.item)),
-        added_after=_in_utc(asked.added_after),
-        added_before=_in_utc(asked.added_before),
+        added_after=asked.added_after,
+        added_before=asked.added_before,
         moods=tuple(asked.mood),
         tags=tuple(asked.tag),
     )
-
-
-def _in_utc(at: datetime | None) -> datetime | None:
-    """A time without a zone is meant in UTC."""
-    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
 
 
 def _weights(named: Mapping[str, float | None]) -> dict[SearchChannel, float]:

@@ -4,7 +4,7 @@ the OpenAPI document is drawn from them.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -34,14 +34,29 @@ def _is_plain(text: str) -> str:
     return text
 
 
+def _is_a_step(width: int) -> int:
+    if width not in WIDTHS:
+        raise ValueError(f"must be one of {', '.join(map(str, WIDTHS))}")
+    return width
+
+
+def _in_utc(at: datetime) -> datetime:
+    """Without a zone it is meant so; the first and the last years have hours that UTC has not."""
+    try:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("is no time in UTC") from error
+
+
 Plain = AfterValidator(_is_plain)
 Text = Annotated[str, Field(max_length=TEXT_LENGTH), Plain]
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH), Plain]
 Ref = Annotated[
     str, Field(max_length=2 * NAME_LENGTH, pattern=r"^[^/]+/.+$", examples=["jellyfin/4f2a"]), Plain
 ]
+Moment = Annotated[datetime, AfterValidator(_in_utc)]
 Position = Annotated[int, Field(ge=0, le=LAST_POSITION)]
-Width = Annotated[int, Field(json_schema_extra={"enum": list(WIDTHS)})]
+Width = Annotated[int, Field(json_schema_extra={"enum": list(WIDTHS)}), AfterValidator(_is_a_step)]
 Weight = Annotated[float, Field(ge=0, le=WEIGHT)]
 ExampleWeight = Annotated[float, Field(ge=-WEIGHT, le=WEIGHT)]
 
@@ -69,8 +84,8 @@ class FilterRequest(Asked):
     kind: list[MediaKind] = Field(default=[], max_length=FILTER_COUNT)
     library: list[Name] = Field(default=[], max_length=FILTER_COUNT)
     item: list[Ref] = Field(default=[], max_length=FILTER_COUNT)
-    added_after: datetime | None = None
-    added_before: datetime | None = None
+    added_after: Moment | None = None
+    added_before: Moment | None = None
     mood: list[Name] = Field(default=[], max_length=FILTER_COUNT, description="All of them.")
     tag: list[Name] = Field(default=[], max_length=FILTER_COUNT, description="All of them.")
 
@@ -165,7 +180,7 @@ class Hit(BaseModel):
     episode_number: int | None
     library: str
     year: int | None
-    start_s: float
+    start_s: float = Field(description="Of the line that was found, else of the scene.")
     end_s: float
     score: float
     parts: dict[str, PartAnswer]

@@ -122,6 +122,7 @@ async def test_a_form_carries_a_picture_and_a_sound(api):
         ({"q": "a", "mode": "fast"}, "mode: "),
         ({"q": "a", "weight_visual": "nan"}, "weight_visual: "),
         ({"q": "a", "item": "jellyfin"}, "item.0: "),
+        ({"q": "a", "added_after": "0001-01-01T00:00:00+14:00"}, "added_after: is no time"),
         ({"q": "a", "picture_url": "http://192.168.0.1/"}, "picture_url: Extra inputs"),
         ({"q": "a", "key": "an-api-key"}, "key: Extra inputs"),
         ([("q", "a"), ("q", "b")], "q: stands there more than once"),

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from PIL import Image
@@ -210,17 +211,25 @@ class FakeSource:
 class ServedApi:
     """The whole web application on loopback."""
 
+    port = 0
+
     def __init__(self, directory, *, rate_per_s=1000.0, limit_bytes=1 << 20, clock=None, **fakes):
-        self.store, self.finder, self.source = FakeStore(), FakeFinder(), FakeSource()
+        self.store: Any = FakeStore()  # each has what the API asks of its port
+        self.queue: Any = FakeQueue()
+        self.index: Any = FakeIndex()
+        self.finder, self.source = FakeFinder(), FakeSource()
         self.directory = directory / "thumbnails"
         self.keeper = Keeper(KEY, **({"clock": clock} if clock else {}))
-        self.api = Api(
+        self.api = self._make(rate_per_s, limit_bytes, fakes)
+
+    def _make(self, rate_per_s, limit_bytes, fakes):
+        return Api(
             finder=fakes.get("finder", self.finder),
             store=self.store,
-            queue=FakeQueue(),
+            queue=self.queue,
             thumbnails=Thumbnails(
                 store=self.store,
-                index=FakeIndex(),
+                index=self.index,
                 source=self.source,
                 directory=self.directory,
                 limit_bytes=limit_bytes,
@@ -234,7 +243,7 @@ class ServedApi:
         app = create_app(
             senders={},
             servers=(),
-            queue=FakeQueue(),
+            queue=self.queue,
             store=self.store,
             token="a-token",
             api=self.api.app(),
