@@ -6,13 +6,11 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from adapters.database.index import DatabaseIndex
-from adapters.database.store import DatabaseStore
 from adapters.media.reader import ProcessReader
 from adapters.media.settings import ReaderSettings
 from service.finder import Finder
 from service.politeness import Politeness, PolitenessSettings
-from service.ports import JobQueue, MediaServer
+from service.ports import JobQueue, MediaServer, SceneIndex, Store
 from service.settings import ServiceSettings, prepare_data_dir
 from service.web.api import Api
 from service.web.pictures import Pictures
@@ -28,7 +26,8 @@ def open_api(
     settings: ServiceSettings,
     *,
     finder: Finder,
-    store: DatabaseStore,
+    store: Store,
+    index: SceneIndex,
     queue: JobQueue,
     servers: Mapping[str, MediaServer],
 ) -> web.Application:
@@ -51,7 +50,7 @@ def open_api(
         queue=queue,
         thumbnails=Thumbnails(
             store=store,
-            index=DatabaseIndex(store.transport),
+            index=index,
             source=pictures,
             directory=prepare_data_dir(settings) / "thumbnails",
             limit_bytes=api.thumbnails_mb * MEGABYTE,

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from adapters.database.index import DatabaseIndex
 from adapters.database.settings import DatabaseSettings
 from adapters.database.store import open_store
 from adapters.media.fingerprint import MediaFingerprinter
@@ -24,10 +25,11 @@ from service.librarian import Librarian
 from service.metrics import PUBLICATION_OUTCOMES, PUBLICATIONS, begin_at_zero
 from service.pipeline import Pipeline
 from service.politeness import Politeness, PolitenessSettings
-from service.ports import Channel, JobQueue, MediaServer, Store, TagKeeper, Watcher
+from service.ports import Channel, JobQueue, MediaServer, SceneIndex, Store, TagKeeper, Watcher
 from service.settings import ServiceSettings, webhook_token
 from service.web.app import create_app, create_monitor_app, serve
 from service.web.monitor import Monitor
+from service.wiring.api import open_api
 from service.wiring.database import open_database
 from service.wiring.examiner import open_examiner, open_shelf
 from service.wiring.finding import open_finder
@@ -42,6 +44,7 @@ class Moodreel:
 
     settings: ServiceSettings
     store: Store
+    index: SceneIndex
     queue: JobQueue
     servers: Mapping[str, MediaServer]
     channels: Mapping[str, Channel]
@@ -64,7 +67,7 @@ class Moodreel:
         raise ConfigurationError(f"no media server is called {name!r}; configured: {known}")
 
     async def serve(self, stop: asyncio.Event, *, on_ready: Callable[[int], None]) -> None:
-        """Answer webhooks until told to stop."""
+        """Answer webhooks, and the API, until told to stop."""
         app = create_app(
             senders=list_senders(self.servers),
             servers=[name for name, kept in self.servers.items() if not isinstance(kept, Watcher)],
@@ -72,6 +75,14 @@ class Moodreel:
             store=self.store,
             token=webhook_token(self.settings),
             monitor=self.monitor,
+            api=open_api(
+                self.settings,
+                finder=self.finder,
+                store=self.store,
+                index=self.index,
+                queue=self.queue,
+                servers=self.servers,
+            ),
         )
         async with serve(app, host=self.settings.host, port=self.settings.port) as port:
             on_ready(port)
@@ -161,6 +172,7 @@ async def open_moodreel(
         yield Moodreel(
             settings=settings,
             store=store,
+            index=DatabaseIndex(store.transport),
             queue=queue,
             servers=servers,
             channels=channels,
