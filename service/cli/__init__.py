@@ -13,6 +13,7 @@ from service.cli.backup import backup, restore
 from service.cli.copy import copy
 from service.cli.database import app as database_app
 from service.cli.doctor import app as doctor_app
+from service.cli.encode_server import encode_server
 from service.cli.hardening import harden
 from service.cli.highlights import highlights
 from service.cli.migrate import app as migrate_app
@@ -66,6 +67,7 @@ for function in (
     restore,
     copy,
     prune,
+    encode_server,
 ):
     app.command()(function)
 app.add_typer(doctor_app, name="doctor")

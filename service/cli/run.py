@@ -38,7 +38,7 @@ async def work() -> None:
 async def _keep_running(*, web: bool, worker: bool) -> None:
     settings = ServiceSettings.read()
     configure_logging(settings)
-    with _stop_signals() as stop:
+    with stop_signals() as stop:
         # The whole service owns its embedded database; its parts share one.
         owns = web and worker
         async with (
@@ -89,7 +89,7 @@ async def _until(stop: asyncio.Event, moodreel: Moodreel) -> None:
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[asyncio.Event]:
+def stop_signals() -> Iterator[asyncio.Event]:
     """An event that SIGTERM and SIGINT set. A second signal ends the process at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -37,6 +37,7 @@ from service.web.encode_requests import (
     PictureRequest,
     RequestT,
     TextRequest,
+    parse_body,
     read_body,
 )
 from service.web.encode_settings import EncodeSettings, Identity
@@ -123,9 +124,10 @@ class EncodeServer:
     async def embed_text(self, request: web.Request) -> web.Response:
         """One text of at most 10,000 characters."""
         watch = _Watch()
-        body = await read_body(
-            request, TextRequest, limit_bytes=TEXT_LIMIT_BYTES, timeout_s=self._body_timeout_s
+        data = await read_body(
+            request, limit_bytes=TEXT_LIMIT_BYTES, timeout_s=self._body_timeout_s
         )
+        body = parse_body(TextRequest, data)
 
         def work() -> Float32:
             with watch.timing("inference_ms"):
@@ -170,12 +172,10 @@ class EncodeServer:
 
     async def _read_large(self, request: web.Request, shape: type[RequestT]) -> RequestT:
         async with self._bodies.enter():
-            return await read_body(
-                request,
-                shape,
-                limit_bytes=PICTURE_BODY_LIMIT_BYTES,
-                timeout_s=self._body_timeout_s,
+            data = await read_body(
+                request, limit_bytes=PICTURE_BODY_LIMIT_BYTES, timeout_s=self._body_timeout_s
             )
+            return await asyncio.to_thread(parse_body, shape, data)
 
     @contextmanager
     def _admitted(

@@ -4,6 +4,7 @@ from service.wiring.benching import Bench, advise_bench, plan_bench, run_bench
 from service.wiring.calibrating import open_calibration
 from service.wiring.copying import CopyReport, OpenCopy, open_copy
 from service.wiring.diagnosis import diagnose
+from service.wiring.encoding import open_encode_server
 from service.wiring.examiner import FileExaminer, has_sound_captioner, open_file_examiner
 from service.wiring.house import Moodreel, open_moodreel
 from service.wiring.keeping import Show, restore_backup, write_backup
@@ -46,6 +47,7 @@ __all__ = [
     "migration_status",
     "open_calibration",
     "open_copy",
+    "open_encode_server",
     "open_file_examiner",
     "open_moodreel",
     "open_pruner",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 
 from adapters.models.hub import download_hosts
 from adapters.models.settings import ModelSettings
 from publisher.discord_address import DISCORD_HOSTS
 from service import outbound
 from service.errors import ConfigurationError
+from service.web.encode_settings import EncodeSettings
 
 
 def guard_outbound() -> None:
@@ -27,6 +29,9 @@ def list_hosts() -> Iterator[str]:
     for proxy in urllib.request.getproxies().values():
         yield from outbound.hosts_in(proxy, may_be_bare=True)
     yield socket.gethostname()
+    with suppress(ConfigurationError):  # whoever reads them next says so
+        # Networks and domains too, which are no addresses; only the encoder fetches from there.
+        yield from outbound.own_hosts(EncodeSettings.read().picture_hosts)
     try:
         if not ModelSettings.read().offline:
             yield from download_hosts()
