@@ -185,10 +185,15 @@ class Finder:
                 search.mode = SearchMode.RECALL
             else:
                 found = {one: found[one] for one in found if one is not SearchChannel.VISUAL}
-        flat_ranges = search.asked.flat_ranges
-        hits = fuse(found, search.weights, flat_ranges=flat_ranges, cut_at=cut_at)
-        hits = tuple(hit for hit in hits if not _is_example(search.query, hit))
-        if search.mode is not SearchMode.RERANK:
+        is_reranked = search.mode is SearchMode.RERANK
+        hits = fuse(
+            _without_examples(found, search.query),
+            search.weights,
+            flat_ranges=search.asked.flat_ranges,
+            cut_at=cut_at,
+            top=max(search.query.limit, self._settings.rerank_pool_size * is_reranked),
+        )
+        if not is_reranked:
             return hits
         with search.timed("rerank"):
             return await self._rerank(search, hits)
@@ -237,14 +242,16 @@ def _count_texts(found: Found) -> int:
     return len({one.scene for channel in TEXT_CHANNELS for one in found.get(channel, ())})
 
 
-def _is_example(query: Query, hit: Fused) -> bool:
-    """Whether it is what others shall be like."""
-    return any(
-        example.scene.ref == hit.scene.ref
-        and example.scene.position in {WHOLE_ITEM, hit.scene.position}
-        for example in query.examples
-        if example.scene is not None
-    )
+def _without_examples(found: Found, query: Query) -> Found:
+    """All but what others shall be like."""
+    examples = {example.scene for example in query.examples if example.scene is not None}
+    if not examples:
+        return found
+    items = {scene.ref for scene in examples if scene.position == WHOLE_ITEM}
+    return {
+        channel: [one for one in rows if one.scene not in examples and one.scene.ref not in items]
+        for channel, rows in found.items()
+    }
 
 
 def _show(hit: Fused, card: SceneCard) -> Hit:

@@ -12,8 +12,8 @@ ranks need no measurement. Two things that plain ranks get wrong are put right:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from service.detection.scoring import FLAT_SHARE
 from service.domain import ItemRef
@@ -44,10 +44,33 @@ class Fused:
     snippet: str = ""
 
 
-@dataclass(slots=True, kw_only=True)
+Key = tuple[str, str, int]
+"""A scene as a tuple: to hash and to compare dataclasses takes most of the time otherwise."""
+
+
 class _Gathered:
-    parts: dict[str, Part] = field(default_factory=dict)
-    candidates: dict[SearchChannel, Candidate] = field(default_factory=dict)
+    """What was found of one scene so far."""
+
+    __slots__ = ("candidates", "is_exact", "parts", "total")
+
+    def __init__(self) -> None:
+        self.parts: dict[SearchChannel, Part] = {}
+        self.candidates: dict[SearchChannel, Candidate] = {}
+        self.is_exact = False
+        self.total = 0.0
+
+    def add(self, channel: SearchChannel, candidate: Candidate, part: Part) -> None:
+        """Of each channel the larger share counts; what was there first is shown."""
+        known = self.parts.get(channel)
+        if known is None:
+            self.parts[channel], self.candidates[channel] = part, candidate
+            self.total += part.share
+        elif known.share < part.share:
+            self.parts[channel] = part
+            self.total += part.share - known.share
+        if candidate.is_exact and not self.is_exact:
+            self.is_exact = True
+            self.total += EXACT_BONUS
 
 
 def fuse(
@@ -56,6 +79,7 @@ def fuse(
     *,
     flat_ranges: Mapping[SearchChannel, float] | None = None,
     cut_at: int | None = None,
+    top: int | None = None,
 ) -> tuple[Fused, ...]:
     """Join what all channels found, the best first; equals in order of their keys.
 
@@ -69,20 +93,25 @@ def fuse(
         flat_ranges: By vector channel, what is flat: the model's ``Calibration.flat_range``.
         cut_at: How many candidates a channel gives at most. The cosines of a list that was cut off
             may lie close together without being flat: all that was left out lies below.
+        top: How many hits are wanted; the best exact one comes along behind them.
     """
     ranges = flat_ranges or {}
     shares = _rescale(found, weights, ranges, cut_at)
-    gathered: dict[SceneKey, _Gathered] = {}
+    gathered: dict[Key, _Gathered] = {}
     for channel in SearchChannel:
         if channel in shares:
             flat_range = ranges.get(channel, FLAT_RANGE)
-            for candidate, part in _rank(channel, found[channel], shares[channel], flat_range):
-                known = gathered.setdefault(candidate.scene, _Gathered())
-                known.parts[channel.value] = part
-                known.candidates[channel] = candidate
-    fused = [_settle(scene, known) for scene, known in _join_items(gathered).items()]
+            ranked = _rank(channel, found[channel], shares[channel], flat_range)
+            for key, candidate, part in ranked:
+                if key not in gathered:
+                    gathered[key] = _Gathered()
+                gathered[key].add(channel, candidate, part)
+    _join_items(gathered)
     # Rounded: what rounding alone sets apart is equally good.
-    return tuple(sorted(fused, key=lambda hit: (-round(hit.score, 9), hit.scene)))
+    order = sorted(gathered, key=lambda key: (-round(gathered[key].total, 9), key))
+    wanted = order[:top]
+    wanted += next(([key] for key in order[len(wanted) :] if gathered[key].is_exact), [])
+    return tuple(_settle(key, gathered[key]) for key in wanted)
 
 
 def keep_exact(hits: Sequence[Fused], limit: int) -> tuple[Fused, ...]:
@@ -135,70 +164,58 @@ def _is_flat(
 
 def _rank(
     channel: SearchChannel, candidates: Sequence[Candidate], weight: float, flat_range: float
-) -> Iterable[tuple[Candidate, Part]]:
+) -> Iterator[tuple[Key, Candidate, Part]]:
     """Each scene once, by its best candidate; equal scores have equal ranks."""
-    ordered = sorted(candidates, key=lambda one: (-one.score, not one.is_exact, one.scene))
-    best: dict[SceneKey, Candidate] = {}
-    for candidate in ordered:
-        kept = best.setdefault(candidate.scene, candidate)
+    keyed = sorted(
+        ((-one.score, not one.is_exact, _key(one.scene), at) for at, one in enumerate(candidates))
+    )
+    best: dict[Key, Candidate] = {}
+    for _, _, key, at in keyed:
+        candidate = candidates[at]
+        kept = best.setdefault(key, candidate)
         if candidate.is_exact and not kept.is_exact:
-            best[candidate.scene] = replace(candidate, score=kept.score)
-    rank, previous = 0, float("nan")
-    for place, candidate in enumerate(best.values(), start=1):
+            best[key] = replace(candidate, score=kept.score)
+    spread = flat_range / FLAT_SHARE or 1.0
+    highest, rank, previous = -keyed[0][0], 0, float("nan")
+    for place, (key, candidate) in enumerate(best.items(), start=1):
         rank = rank if candidate.score == previous else place
         previous = candidate.score
         share = weight * (RRF_K + 1) / (RRF_K + rank)
         if channel in VECTOR_CHANNELS:
-            fallen = (ordered[0].score - candidate.score) / (flat_range / FLAT_SHARE or 1.0)
-            share /= 1.0 + fallen
-        yield candidate, Part(score=candidate.score, rank=rank, share=share)
+            share /= 1.0 + (highest - candidate.score) / spread
+        yield key, candidate, Part(score=candidate.score, rank=rank, share=share)
 
 
-def _join_items(gathered: Mapping[SceneKey, _Gathered]) -> dict[SceneKey, _Gathered]:
+def _key(scene: SceneKey) -> Key:
+    return scene.ref.server, scene.ref.item_id, scene.position
+
+
+def _join_items(gathered: dict[Key, _Gathered]) -> None:
     """Give what was found for whole items to the best of their scenes."""
-    scenes: dict[ItemRef, SceneKey] = {}
-    for scene in sorted(gathered, key=lambda key: (-_weigh(gathered[key]), key)):
-        if scene.position != WHOLE_ITEM:
-            scenes.setdefault(scene.ref, scene)
-    joined = dict(gathered)
-    for key in gathered:
-        if key.position == WHOLE_ITEM and key.ref in scenes:
-            scene = scenes[key.ref]
-            joined[scene] = _merge(joined[scene], joined.pop(key))
-    return joined
+    whole = {key[:2]: key for key in gathered if key[2] == WHOLE_ITEM}
+    scenes: dict[tuple[str, str], tuple[float, Key]] = {}
+    for key, known in gathered.items():
+        if key[2] != WHOLE_ITEM and key[:2] in whole:
+            rival = (-round(known.total, 9), key)
+            scenes[key[:2]] = min(rival, scenes.get(key[:2], rival))
+    for item, (_, scene) in scenes.items():
+        left = gathered.pop(whole[item])
+        for channel, candidate in left.candidates.items():
+            gathered[scene].add(channel, candidate, left.parts[channel])
 
 
-def _merge(scene: _Gathered, whole: _Gathered) -> _Gathered:
-    """Of each channel the larger share; a scene's own snippet comes before its item's."""
-    merged = _Gathered(parts=dict(scene.parts), candidates=dict(scene.candidates))
-    for channel, candidate in whole.candidates.items():
-        part, known = whole.parts[channel.value], scene.parts.get(channel.value)
-        if known is None or known.share < part.share:
-            merged.parts[channel.value] = part
-        own = merged.candidates.setdefault(channel, candidate)
-        if candidate.is_exact and not own.is_exact:
-            merged.candidates[channel] = replace(own, is_exact=True)
-    return merged
-
-
-def _weigh(known: _Gathered) -> float:
-    is_exact = any(candidate.is_exact for candidate in known.candidates.values())
-    return sum(part.share for part in known.parts.values()) + EXACT_BONUS * is_exact
-
-
-def _settle(scene: SceneKey, known: _Gathered) -> Fused:
-    candidates = list(known.candidates.values())
-    is_exact = any(candidate.is_exact for candidate in candidates)
-    parts = dict(known.parts)
-    if is_exact:
+def _settle(key: Key, known: _Gathered) -> Fused:
+    parts = {channel.value: part for channel, part in known.parts.items()}
+    if known.is_exact:
         parts[EXACT] = Part(score=1.0, rank=1, share=EXACT_BONUS)
-    line = known.candidates.get(SearchChannel.TRANSCRIPT)
-    shown = sorted(candidates, key=lambda one: not one.is_exact)
+    candidates = known.candidates
+    line = candidates.get(SearchChannel.TRANSCRIPT)
+    shown = sorted(candidates.values(), key=lambda one: not one.is_exact)
     return Fused(
-        scene=scene,
-        score=sum(part.share for part in parts.values()),
+        scene=SceneKey(ref=ItemRef(server=key[0], item_id=key[1]), position=key[2]),
+        score=known.total,
         parts=parts,
-        is_exact=is_exact,
+        is_exact=known.is_exact,
         start_s=line.start_s if line else None,
         end_s=line.end_s if line else None,
         snippet=next((one.snippet for one in shown if one.snippet), ""),

@@ -148,6 +148,7 @@ def test_a_sole_exact_hit_is_never_lost(channels, channel, limit, data):
     exact = Candidate(scene=scene("sole", data.draw(st.integers(-1, 2))), score=0.0, is_exact=True)
     channels = {**channels, channel: [*channels.get(channel, []), exact]}
     assert "sole" in names(keep_exact(fuse(channels, WEIGHTS), limit))
+    assert "sole" in names(keep_exact(fuse(channels, WEIGHTS, top=limit), limit))
 
 
 @settings(deadline=None)
@@ -159,6 +160,12 @@ def test_the_order_of_candidates_and_the_scale_of_weights_do_not_matter(channels
     again = fuse(turned, scaled)
     assert [hit.scene for hit in hits] == [hit.scene for hit in again]
     assert [hit.score for hit in hits] == pytest.approx([hit.score for hit in again])
+
+
+@settings(deadline=None)
+@given(CHANNELS, st.integers(1, 10))
+def test_the_top_of_a_list_is_its_beginning(channels, top):
+    assert fuse(channels, WEIGHTS, top=top)[:top] == fuse(channels, WEIGHTS)[:top]
 
 
 @settings(deadline=None)
