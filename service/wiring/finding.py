@@ -9,13 +9,15 @@ from adapters.database.index import DatabaseIndex
 from adapters.database.transports import Transport
 from adapters.media.reader import ProcessReader
 from adapters.media.settings import ReaderSettings
+from adapters.models.settings import ModelSettings
 from service.finder import Finder
 from service.folding import fold
-from service.ports import ModelShelf, TextEncoder
+from service.ports import ModelShelf
 from service.query_vectors import LOCAL, REMOTE, QueryVectors
 from service.search.router import route
 from service.settings import DetectionSettings, SearchSettings
 from service.vocabulary import load_vocabulary
+from service.wiring.encoding import open_remote_encoder
 
 POOL_THREADS = 2
 """One for a text among pictures and one for the same text among sounds."""
@@ -25,8 +27,6 @@ def open_finder(
     stack: AsyncExitStack,
     transport: Transport,
     shelf: ModelShelf,
-    *,
-    remote: TextEncoder | None = None,
 ) -> Finder:
     """Put the engine of search together. Loads no model yet.
 
@@ -34,7 +34,11 @@ def open_finder(
         stack: What is opened here ends with it.
         transport: How the database is reached.
         shelf: This machine's models.
-        remote: Another machine's picture model, where one is configured.
+
+    Raises:
+        ConfigurationError: A setting of search, or of another machine's model, is wrong.
+        MissingModelError: Another machine's model shall stand in for one that nothing here
+            describes.
     """
     settings = SearchSettings.read()
     index = DatabaseIndex(transport)
@@ -46,7 +50,7 @@ def open_finder(
         vocabulary=load_vocabulary(DetectionSettings.read().vocabulary_dir),
         reader=ProcessReader(ReaderSettings.read()),
         pool=pool,
-        remote=remote,
+        remote=open_remote_encoder(stack, ModelSettings.read()),
         providers=(REMOTE, LOCAL) if settings.rerank_provider == REMOTE else (LOCAL, REMOTE),
         text_timeout_s=settings.text_timeout_s,
     )
