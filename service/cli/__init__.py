@@ -16,6 +16,7 @@ from service.cli.doctor import app as doctor_app
 from service.cli.encode_server import encode_server
 from service.cli.hardening import harden
 from service.cli.highlights import highlights
+from service.cli.index import app as index_app
 from service.cli.migrate import app as migrate_app
 from service.cli.models import app as models_app
 from service.cli.prune import prune
@@ -74,6 +75,7 @@ app.add_typer(doctor_app, name="doctor")
 app.add_typer(models_app, name="models")
 app.add_typer(database_app, name="database")
 app.add_typer(migrate_app, name="migrate")
+app.add_typer(index_app, name="index")
 app.add_typer(tags_app, name="tags")
 
 

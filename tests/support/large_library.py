@@ -1,0 +1,135 @@
+"""A library of 100,000 scenes, made up: films of a theme are alike, scenes of a film more so."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import psycopg
+
+from service.domain import Float32
+from tests.support.stores import MODEL
+
+FILMS, SCENES_PER_FILM, DIMENSION, THEMES = 1_000, 100, 512, 300
+WORDS = (
+    "{rain,night,street,train,window,sea,storm,letter,kitchen,winter,garden,dog,bridge,song,"
+    "mountain,boat,fire,mirror,dance,market,tower,snow,piano,horse,lamp}"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Library:
+    """What was put into a database."""
+
+    vectors: Float32
+    """``(films * scenes, D)``, in order of film and scene."""
+    ids: list[int]
+    """Of the films."""
+
+    def queries(self, count: int, *, seed: int = 9) -> Float32:
+        """Vectors some way off stored ones, ``(count, D)``."""
+        random = np.random.default_rng(seed)
+        near = self.vectors[random.integers(len(self.vectors), size=count)]
+        noise = random.normal(size=near.shape).astype(np.float32) / np.sqrt(DIMENSION)
+        asked: Float32 = near + noise * random.choice([0.5, 1.5], size=(count, 1))
+        return (asked / np.linalg.norm(asked, axis=1, keepdims=True)).astype(np.float32)
+
+
+def make_vectors(count: int, seed: int) -> Float32:
+    random = np.random.default_rng(seed)
+
+    def noise(*shape: int) -> Float32:
+        return random.normal(size=shape).astype(np.float32)
+
+    films = noise(THEMES, DIMENSION)[random.integers(THEMES, size=FILMS)]
+    films += 0.8 * noise(FILMS, DIMENSION)
+    vectors: Float32 = np.repeat(films, count // FILMS, 0) + 0.7 * noise(count, DIMENSION)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
+
+
+def fill_library(dsn: str, *, kinds: tuple[str, ...] = ("scene",), texts: bool = False) -> Library:
+    """Put the library in; with texts, its scenes and films have words as well."""
+    count = FILMS * SCENES_PER_FILM
+    with psycopg.connect(dsn, autocommit=True) as admin:
+        admin.execute("set search_path = public, extensions")
+        admin.execute(
+            "insert into media_items (server, item_id, state, title, kind) "
+            "select 'folder', n::text, 'analyzed', 'Film ' || n, 'movie' "
+            "from generate_series(1, %s) n",
+            [FILMS],
+        )
+        admin.execute(
+            "insert into media_analyses (media_item_id, token, revision, pipeline, duration_s, "
+            "embedding_model, shots, mood_curve, models, missing_models, warnings, seconds, "
+            "saved_at) select id, 1, '', 'p', 1, %s, '[]', '[]', '{}', '{}', '{}', '{}', now() "
+            "from media_items",
+            [MODEL],
+        )
+        admin.execute(
+            "insert into media_scenes (media_item_id, position, start_s, end_s, keyframe_s, "
+            "quality, tags) select id, n, n * 60, n * 60 + 60, n * 60 + 30, 1, '{}' "
+            "from media_items, generate_series(0, %s) n",
+            [SCENES_PER_FILM - 1],
+        )
+        if texts:
+            _fill_texts(admin)
+        ids = [n for (n,) in admin.execute("select id from media_items order by id").fetchall()]
+        stored = [make_vectors(count, seed) for seed in range(len(kinds))]
+        with (
+            admin.cursor() as cursor,
+            cursor.copy(
+                "copy scene_embeddings (media_item_id, position, kind, model, dimension, "
+                "embedding) from stdin (format binary)"
+            ) as copy,
+        ):
+            copy.write(_binary(ids, dict(zip(kinds, stored, strict=True))))
+        admin.execute("vacuum analyze")
+    return Library(vectors=stored[0], ids=ids)
+
+
+def _fill_texts(admin: psycopg.Connection[tuple[Any, ...]]) -> None:
+    """For each scene a line of a transcript, and five of the words for either channel."""
+    drawn = (
+        "array_to_string(array(select (%s::text[])[1 + floor(random() * 25)::int] "
+        "from generate_series(1, 5) where s.position is not null), ' ')"
+    )
+    admin.execute(
+        "insert into media_transcripts (media_item_id, position, start_s, end_s, text, words) "
+        "select m, p, a, a + 4, t, setweight(moodreel.words(t), 'A') from (select "
+        f"s.media_item_id as m, s.position as p, s.start_s + 5 as a, {drawn} as t "
+        "from media_scenes s) lines".encode(),
+        [WORDS],
+    )
+    for channel in ("summary", "lexical"):
+        admin.execute(
+            "insert into media_texts (media_item_id, channel, position, found) "
+            f"select s.media_item_id, %s, s.position, moodreel.words({drawn}) "
+            "from media_scenes s".encode(),
+            [channel, WORDS],
+        )
+        admin.execute(
+            "insert into media_texts (media_item_id, channel, position, named) "
+            "select id, %s, -1, moodreel.words('film ' || item_id) from media_items",
+            [channel],
+        )
+
+
+def _binary(ids: list[int], stored: dict[str, Float32]) -> bytes:
+    """Postgres' binary form of rows; halfvec is its length, 16 unused bits and numbers."""
+    model = MODEL.encode()
+    parts = [b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)]
+    for name, vectors in stored.items():
+        kind, halves = name.encode(), vectors.astype(">f2")
+        for number, half in enumerate(halves):
+            film, position = divmod(number, SCENES_PER_FILM)
+            parts.append(struct.pack(">hiqii", 6, 8, ids[film], 4, position))
+            parts.append(
+                struct.pack(">i", len(kind)) + kind + struct.pack(">i", len(model)) + model
+            )
+            parts.append(struct.pack(">iiiHH", 4, DIMENSION, 4 + 2 * DIMENSION, DIMENSION, 0))
+            parts.append(half.tobytes())
+    parts.append(struct.pack(">h", -1))
+    return b"".join(parts)
