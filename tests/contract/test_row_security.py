@@ -74,7 +74,7 @@ def test_strangers_read_no_table_and_write_none(stranger, server, dsn):
     with client(server, STRANGERS[stranger]) as http:
         assert http.get("/of_the_owner").json() == [{"id": 1}]
         tables = our_tables(dsn)
-        assert len(tables) == 16
+        assert len(tables) == 17
         for table in tables:
             answers = [
                 http.get(f"/{table}"),

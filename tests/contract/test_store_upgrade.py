@@ -105,7 +105,17 @@ SECOND_REQUEST: Json = {
 }  # fmt: skip
 """What the next version sent of the same item."""
 
-EARLIER = [RELEASED, "20261120104600", "20261120144200", "20261120171000"]
+EARLIER = [
+    RELEASED,
+    "20261120104600",
+    "20261120144200",
+    "20261120171000",
+    "20261120172000",
+    "20261120190000",
+    "20261120191000",
+    "20261120192000",
+    "20261120193000",
+]
 """Every schema that data may be in; see test_schema_history.py for all that may be in each."""
 
 

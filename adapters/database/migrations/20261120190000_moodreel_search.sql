@@ -348,7 +348,7 @@ begin
     if counts[number] is null then
       execute format(
         'select count(*) from (select from %s where words @@ $1 limit %s) few', target, broad)
-      into counted using read.exact[number];
+      into counted using moodreel.query_word(words[number], label, false)::tsquery;
       counts[number] := counted;
     end if;
   end loop;
