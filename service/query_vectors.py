@@ -122,7 +122,9 @@ class QueryVectors:
             asked.lose(sense.channel, "its model was not there in time")
             return
         except MoodreelError as error:
-            asked.lose(sense.channel, str(error))
+            is_missed = not isinstance(error, MissingModelError) or bool(error.model)
+            if is_missed or any(sense.takes(one) for one in examples):
+                asked.lose(sense.channel, str(error))
             return
         pairs = [(await self._perceive(sense, model, one), one.weight) for one in examples]
         known = [(vector, weight) for vector, weight in pairs if vector is not None]

@@ -12,7 +12,8 @@ ranks need no measurement. Two things that plain ranks get wrong are put right:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from service.detection.scoring import FLAT_SHARE
@@ -25,7 +26,9 @@ RRF_K = 60
 EXACT = "exact"
 """The part of a hit that has the whole query in its text."""
 EXACT_BONUS = 0.5
-"""Half of what the first of all lists gets: above everything that is good in half of them."""
+"""Of a sole exact hit: half of what the first of all lists gets, so above everything that is good
+in half of them. Of N exact hits each gets it divided by the root of N: a word that is everywhere
+singles nothing out."""
 WHOLE_ITEM = -1
 
 
@@ -51,13 +54,14 @@ Key = tuple[str, str, int]
 class _Gathered:
     """What was found of one scene so far."""
 
-    __slots__ = ("candidates", "is_exact", "parts", "total")
+    __slots__ = ("bonus", "candidates", "is_exact", "parts", "total")
 
     def __init__(self) -> None:
         self.parts: dict[SearchChannel, Part] = {}
         self.candidates: dict[SearchChannel, Candidate] = {}
         self.is_exact = False
         self.total = 0.0
+        self.bonus = 0.0
 
     def add(self, channel: SearchChannel, candidate: Candidate, part: Part) -> None:
         """Of each channel the larger share counts; what was there first is shown."""
@@ -68,9 +72,7 @@ class _Gathered:
         elif known.share < part.share:
             self.parts[channel] = part
             self.total += part.share - known.share
-        if candidate.is_exact and not self.is_exact:
-            self.is_exact = True
-            self.total += EXACT_BONUS
+        self.is_exact |= candidate.is_exact
 
 
 def fuse(
@@ -107,6 +109,7 @@ def fuse(
                     gathered[key] = _Gathered()
                 gathered[key].add(channel, candidate, part)
     _join_items(gathered)
+    _prefer_exact(gathered.values())
     # Rounded: what rounding alone sets apart is equally good.
     order = sorted(gathered, key=lambda key: (-round(gathered[key].total, 9), key))
     wanted = order[:top]
@@ -193,21 +196,28 @@ def _key(scene: SceneKey) -> Key:
 def _join_items(gathered: dict[Key, _Gathered]) -> None:
     """Give what was found for whole items to the best of their scenes."""
     whole = {key[:2]: key for key in gathered if key[2] == WHOLE_ITEM}
-    scenes: dict[tuple[str, str], tuple[float, Key]] = {}
+    scenes: dict[tuple[str, str], tuple[bool, float, Key]] = {}
     for key, known in gathered.items():
         if key[2] != WHOLE_ITEM and key[:2] in whole:
-            rival = (-round(known.total, 9), key)
+            rival = (not known.is_exact, -round(known.total, 9), key)
             scenes[key[:2]] = min(rival, scenes.get(key[:2], rival))
-    for item, (_, scene) in scenes.items():
+    for item, (_, _, scene) in scenes.items():
         left = gathered.pop(whole[item])
         for channel, candidate in left.candidates.items():
             gathered[scene].add(channel, candidate, left.parts[channel])
 
 
+def _prefer_exact(gathered: Collection[_Gathered]) -> None:
+    exact = [known for known in gathered if known.is_exact]
+    for known in exact:
+        known.bonus = EXACT_BONUS / math.sqrt(len(exact))
+        known.total += known.bonus
+
+
 def _settle(key: Key, known: _Gathered) -> Fused:
     parts = {channel.value: part for channel, part in known.parts.items()}
     if known.is_exact:
-        parts[EXACT] = Part(score=1.0, rank=1, share=EXACT_BONUS)
+        parts[EXACT] = Part(score=1.0, rank=1, share=known.bonus)
     candidates = known.candidates
     line = candidates.get(SearchChannel.TRANSCRIPT)
     shown = sorted(candidates.values(), key=lambda one: not one.is_exact)

@@ -219,6 +219,7 @@ async def test_more_like_a_scene_is_everything_but_that_scene():
         answer = await finder.find(Query(examples=(Example(scene=CAT),)))
     assert names(answer)[0] == "night cat"
     assert "cat" not in names(answer)
+    assert answer.degraded == ()  # nobody misses a sound model that is turned off
 
 
 async def test_like_this_but_at_night():

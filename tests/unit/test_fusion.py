@@ -91,6 +91,14 @@ def test_an_exact_hit_is_above_two_weak_ones():
     assert hits[0].is_exact
 
 
+def test_the_more_hits_are_exact_the_less_it_says():
+    exact = [found((name, 1.0), is_exact=True)[0] for name in "abcd"]
+    [sole] = fuse({LEXICAL: exact[:1]}, WEIGHTS)
+    four = fuse({LEXICAL: exact}, WEIGHTS)
+    assert sole.parts["exact"].share == EXACT_BONUS
+    assert {hit.parts["exact"].share for hit in four} == {EXACT_BONUS / 2}
+
+
 def test_what_was_found_of_an_item_goes_to_the_best_of_its_scenes():
     whole, first, second = scene("film", -1), scene("film", 0), scene("film", 1)
     hits = fuse(
