@@ -18,6 +18,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -25,6 +26,12 @@ from typing import Any, TypeVar
 import aiohttp
 from yarl import URL
 
+from adapters.models.remote_answers import (
+    ANSWER_LIMIT_BYTES,
+    read_bounded,
+    read_refusal,
+    read_retry_after,
+)
 from service.domain import Json
 from service.errors import ConfigurationError, PermanentError, TransientError
 
@@ -32,8 +39,6 @@ T = TypeVar("T")
 
 WINDOW_S = 120
 """How far the two clocks may be apart (Heimdex' service)."""
-ANSWER_LIMIT_BYTES = 1024 * 1024
-"""16 vectors of 1,152 numbers take 400 KB."""
 CONNECTIONS = 8
 """At once, and kept: a handshake costs more than a text."""
 BACKOFF_S = 0.1
@@ -41,7 +46,6 @@ BACKOFF_S = 0.1
 SPREAD_S = 30
 """Another process of ours may have asked for the same in the same second: then the time of signing
 is chosen from so many seconds."""
-QUOTE_LIMIT = 200
 _OK = 200
 _PASSING, _UNAUTHORIZED = frozenset({408, 425, 429}), frozenset({401, 403})
 
@@ -116,21 +120,32 @@ class Line:
         return self._run(self._exchange("GET", path, None), limit_s)
 
     def close(self) -> None:
-        """End its connections and its thread; a later question begins anew."""
+        """End its questions, connections and thread; a later question begins anew."""
         with self._lock:
-            loop, thread, session = self._loop, self._thread, self._session
-            self._loop = self._thread = self._session = None
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
         if loop is None or thread is None:
             return
-        if session is not None:
-            asyncio.run_coroutine_threadsafe(session.close(), loop).result()
+        asyncio.run_coroutine_threadsafe(self._end(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
 
+    async def _end(self) -> None:
+        questions = asyncio.all_tasks() - {asyncio.current_task()}
+        for question in questions:
+            question.cancel()
+        await asyncio.gather(*questions, return_exceptions=True)
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
     def _run(self, question: Coroutine[Any, Any, T], limit_s: float) -> T:
         bounded = self._bounded(question, limit_s)
-        return asyncio.run_coroutine_threadsafe(bounded, self._open()).result()
+        try:
+            return asyncio.run_coroutine_threadsafe(bounded, self._open()).result()
+        except CancelledError as error:
+            raise TransientError(f"{self.origin} was let go of") from error
 
     def _open(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -214,7 +229,7 @@ class Line:
                 headers={"content-type": "application/json"},
                 allow_redirects=False,
             ) as response:
-                answer = await _read_bounded(response)
+                answer = await read_bounded(response)
                 self._judge(response, answer)
         except (aiohttp.ClientError, OSError) as error:
             # Not chained: some of aiohttp's errors spell out the whole address.
@@ -236,7 +251,7 @@ class Line:
         status = response.status
         if status == _OK:
             return
-        code, message = _read_refusal(body)
+        code, message = read_refusal(body)
         said = f"{self.origin} answered {status}"
         if status in _UNAUTHORIZED:
             if code == "REPLAYED":
@@ -247,7 +262,7 @@ class Line:
             )
         said += f" ({message})" if message else ""
         if status in _PASSING or status >= 500:  # noqa: PLR2004  a server's own fault
-            raise TransientError(said, retry_after_s=_read_retry_after(response))
+            raise TransientError(said, retry_after_s=read_retry_after(response))
         if 300 <= status < 400:  # noqa: PLR2004  redirects
             raise PermanentError(f"{said}, which is not followed: set {self._setting} to its goal")
         if status == 404:  # noqa: PLR2004
@@ -271,31 +286,3 @@ class Line:
         if not isinstance(answer, dict):
             raise PermanentError(f"{self.origin} answered with no JSON object")
         return answer
-
-
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
-    """The body; of more than is allowed, just enough to see that it is more."""
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > ANSWER_LIMIT_BYTES:
-            break
-    return bytes(body)
-
-
-def _read_refusal(body: bytes) -> tuple[str, str]:
-    """A refusal's code and words; empty where there are none."""
-    try:
-        detail = json.loads(body)["detail"]
-        code, message = detail["code"], detail["message"]
-    except (ValueError, RecursionError, KeyError, TypeError):
-        return "", ""
-    if not isinstance(code, str) or not isinstance(message, str):
-        return "", ""
-    plain = "".join(char if char.isprintable() else " " for char in message)
-    return code, " ".join(plain.split())[:QUOTE_LIMIT]
-
-
-def _read_retry_after(response: aiohttp.ClientResponse) -> float | None:
-    text = response.headers.get("retry-after", "").strip()
-    return float(text) if text.isdecimal() and len(text) <= 6 else None  # noqa: PLR2004  11 days

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import numpy as np
 
 from adapters.models import calibrations
+from adapters.models.families import CLIP
 from adapters.models.fingerprints import fingerprint
 from adapters.models.inventory import find, locate_model
 from adapters.models.remote import RemoteEncoder, Space
 from adapters.models.remote_settings import RemoteSettings
 from adapters.models.settings import OFF, ModelSettings
 from adapters.models.spec import JointSpec, VisualSpec
-from service.errors import ConfigurationError
+from service.errors import ConfigurationError, MissingModelError
 from service.ports import Encoder
 from service.settings import SearchSettings
 from service.web.encode import EncodeServer
@@ -28,7 +31,6 @@ def open_remote_encoder(stack: AsyncExitStack, models: ModelSettings) -> RemoteE
 
     Raises:
         ConfigurationError: Its address, or its secret, cannot be one.
-        MissingModelError: The configured model is a directory that is not there.
     """
     settings = RemoteSettings.read()
     if not settings.address or models.visual_model == OFF:
@@ -41,13 +43,17 @@ def open_remote_encoder(stack: AsyncExitStack, models: ModelSettings) -> RemoteE
 
 
 def describe_space(models: ModelSettings) -> Space:
-    """What the configured picture model's vectors are; its graphs need not be here.
+    """What the configured picture model's vectors are. Its files need not be here: of a directory
+    that only the other machine has, the name counts.
 
     Raises:
         ConfigurationError: It is no picture-and-text model.
-        MissingModelError: It is a directory that is not there.
     """
-    model = find(models, models.visual_model)
+    try:
+        model = find(models, models.visual_model)
+    except MissingModelError:
+        name = Path(models.visual_model).name
+        return Space(model=name, dimension=None, calibration=CLIP.calibration)
     kept = calibrations.load(
         models.models_dir, fingerprint(locate_model(models, models.visual_model))
     )
@@ -67,6 +73,9 @@ async def open_encode_server(settings: EncodeSettings) -> AsyncIterator[EncodeSe
         MissingModelError: The model's files are neither here nor to be had.
     """
     models = ModelSettings.read()
+    if "idle_s" not in models.model_fields_set:
+        # Who asks waits a second or two: less than it takes to load a model again.
+        models = models.model_copy(update={"idle_s": 0.0})
     async with AsyncExitStack() as stack:
         shelf = open_shelf(stack, models)
         encoder = await shelf.open_encoder()
@@ -81,7 +90,8 @@ async def open_encode_server(settings: EncodeSettings) -> AsyncIterator[EncodeSe
 
 def _introduce(encoder: Encoder, models: ModelSettings) -> Identity:
     black = np.zeros((8, 8, 3), dtype=np.uint8)
-    vectors = np.concatenate([encoder.encode_texts(["a"]), encoder.encode_images([black])])
+    new = secrets.token_hex(8)  # no vector of it is kept, so that the tower is needed
+    vectors = np.concatenate([encoder.encode_texts([new]), encoder.encode_images([black])])
     return Identity(
         model=encoder.name,
         dimension=vectors.shape[1],

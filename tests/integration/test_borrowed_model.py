@@ -106,6 +106,11 @@ def test_of_a_model_that_is_not_here_its_row_says_what_its_vectors_are(tmp_path)
     assert space.calibration.logit_scale == pytest.approx(100, abs=1)
 
 
+def test_of_a_directory_that_only_the_other_machine_has_the_name_counts(tmp_path):
+    space = describe_space(ModelSettings(visual_model=str(tmp_path / "ours"), models_dir=tmp_path))
+    assert (space.model, space.dimension) == ("ours", None)
+
+
 def test_a_sound_model_is_no_space_of_pictures(tmp_path):
     with pytest.raises(ConfigurationError, match="yamnet is a sound tagger"):
         describe_space(ModelSettings(visual_model="yamnet", models_dir=tmp_path))

@@ -386,6 +386,19 @@ async def test_many_threads_may_share_it_and_it_begins_anew_after_its_end(server
     assert (await using(encoder, lambda e: e.encode_texts(["red"]))).shape == (1, 3)
 
 
+async def test_who_is_let_go_of_while_it_is_asked_says_so_at_once(stand_in):
+    url, other = stand_in
+    other.script.answers.append(Answer(hangs=True))
+    encoder = reach(url, text_timeout_s=60.0)
+    asking = asyncio.create_task(asyncio.to_thread(encoder.encode_texts, ["red"]))
+    async with asyncio.timeout(20):
+        while not other.bodies:  # noqa: ASYNC110  the stand-in has no event
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(encoder.close)
+        with pytest.raises(TransientError, match="let go of"):
+            await asking
+
+
 async def test_nothing_secret_is_logged(server, caplog):
     caplog.set_level(logging.DEBUG)
     await using(reach(server), lambda e: e.encode_texts(["a very private question"]))
