@@ -23,6 +23,7 @@ from service.failures import find_failures
 from service.ports import MediaServer, Store, Watcher
 from service.settings import DetectionSettings, ServiceSettings, prepare_data_dir, webhook_token
 from service.vocabulary import load_vocabulary
+from service.web.session import ApiSettings
 from service.wiring.database import start_embedded
 from service.wiring.house import open_servers, tag_keepers
 from service.wiring.surroundings import (
@@ -35,6 +36,7 @@ from service.wiring.surroundings import (
     judge_reconciled,
     list_addresses,
     own_address,
+    tell_key,
     webhook_address,
 )
 from service.wiring.upgrading import check_cluster
@@ -73,6 +75,7 @@ async def diagnose(
     checks: dict[str, Check] = {
         "data": lambda _: _check_data(settings),
         "service": lambda _: _check_service(settings),
+        "api": lambda _: _check_api(settings, base),
         "vocabulary": _check_vocabulary,
         "models": _check_models,
         "captioner": _check_captioner,
@@ -116,6 +119,10 @@ async def _check_data(settings: ServiceSettings) -> Sequence[Finding]:
 
 async def _check_service(settings: ServiceSettings) -> Sequence[Finding]:
     return [*check_host(settings), *await check_service(settings)]
+
+
+async def _check_api(settings: ServiceSettings, base: str) -> Sequence[Finding]:
+    return [tell_key(settings, ApiSettings.read(), base)]
 
 
 async def _check_servers(stack: AsyncExitStack) -> Sequence[Finding]:

@@ -23,9 +23,11 @@ from adapters.models.settings import ModelSettings
 from adapters.queue import ProcrastinateQueue
 from service.errors import ConfigurationError
 from service.settings import ServiceSettings, prepare_data_dir
+from service.web.session import KEY_FILE
 from service.wiring.database import start_embedded
 
-TOKEN = "webhook-token"  # noqa: S105  a file name
+SECRETS = ("webhook-token", KEY_FILE)
+"""Files of the data directory."""
 CALIBRATION = re.compile(rf"{calibrations.FOLDER}/[\w.-]+\.json")
 
 Show = Callable[[str], OnProgress]
@@ -201,7 +203,7 @@ def _read_files(settings: ServiceSettings) -> dict[str, bytes]:
     the calibrations. No settings, for they hold others' secrets; no models, which can be had again.
     """
     folder = _models_dir() / calibrations.FOLDER
-    paths = {TOKEN: prepare_data_dir(settings) / TOKEN}
+    paths = {name: prepare_data_dir(settings) / name for name in SECRETS}
     paths |= {f"{calibrations.FOLDER}/{path.name}": path for path in sorted(folder.glob("*.json"))}
     try:
         return {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
@@ -211,7 +213,7 @@ def _read_files(settings: ServiceSettings) -> dict[str, bytes]:
 
 def _check_files(archive: Archive) -> None:
     for file in archive.manifest.files:
-        if file.name != TOKEN and not CALIBRATION.fullmatch(file.name):
+        if file.name not in SECRETS and not CALIBRATION.fullmatch(file.name):
             raise ConfigurationError(
                 f"{archive.name} holds a file {file.name!r} that this version does not know"
             )
@@ -220,7 +222,7 @@ def _check_files(archive: Archive) -> None:
 def _write_files(settings: ServiceSettings, archive: Archive) -> tuple[str, ...]:
     names = tuple(file.name for file in archive.manifest.files)
     for name in names:
-        folder = prepare_data_dir(settings) if name == TOKEN else _models_dir()
+        folder = prepare_data_dir(settings) if name in SECRETS else _models_dir()
         try:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             with draft(folder / name, may_replace=True) as stream:

@@ -15,6 +15,7 @@ import psutil
 
 from service.domain import Arrival, Finding, Severity
 from service.settings import ServiceSettings, prepare_data_dir
+from service.web.session import KEY_FILE, ApiSettings
 
 EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104  compared with, not bound
 """Addresses that mean all of this machine's, and that no sender can use."""
@@ -107,6 +108,12 @@ def list_addresses(
         else "",
     )
     return [first, *found]
+
+
+def tell_key(settings: ServiceSettings, api: ApiSettings, base: str) -> Finding:
+    """Where programs ask, and where the key lies that they must show; the key is not shown."""
+    kept = "MOODREEL_API_KEY" if api.api_key else prepare_data_dir(settings) / KEY_FILE
+    return _ok("api", f"{base}/api/v1; the key is in {kept}")
 
 
 def _token_file(settings: ServiceSettings) -> Path:

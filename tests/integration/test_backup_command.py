@@ -185,3 +185,13 @@ def test_a_damaged_file_changes_nothing(env, elsewhere, tmp_path):
     assert "no whole backup" in words(said)
     assert digests(elsewhere["DATABASE_URL"]) == before
     assert not (tmp_path / "new").exists()
+
+
+def test_programs_go_on_with_their_key_after_a_restore(env, elsewhere, tmp_path):
+    (tmp_path / "data" / "api-key").write_text("a-key")
+    told = invoke_json("backup", str(tmp_path / "b.zip"), env=env)
+    assert set(told["files"]) == {"webhook-token", "api-key"}
+    invoke_json("restore", str(tmp_path / "b.zip"), env=elsewhere)
+
+    kept = tmp_path / "new" / "api-key"
+    assert (kept.read_text(), kept.stat().st_mode & 0o777) == ("a-key", 0o600)
