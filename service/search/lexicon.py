@@ -30,6 +30,7 @@ SPELT_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 """How German umlauts are typed without their keys."""
 CLEAR_LETTERS = frozenset("说說讲講问穿戴")
 """Chinese verbs (say, speak, ask, wear) beside which any word may stand; compounds are listed."""
+PLAIN = frozenset({"plain", "asks", "negations", "breaks"})
 FIRST_WORD_CHANGES = frozenset({"doings", "says", "talks", "seen", "hears", "shows"})
 """Of phrases: verbs stand first ("talks about"). English nouns stand last, others' first."""
 
@@ -144,10 +145,14 @@ def compile_lexicon(signals: Signals) -> Lexicon:
 
 
 def _compile(name: str, sections: Mapping[str, tuple[Entry, ...]]) -> Language:
-    phrases: dict[tuple[str, ...], frozenset[str]] = {}
+    listed: dict[tuple[str, ...], frozenset[str]] = {}
+    made: dict[tuple[str, ...], frozenset[str]] = {}
     for section, entries in sections.items():
-        for words in {form for entry in entries for form in _forms(name, section, entry)}:
-            phrases[words] = phrases.get(words, frozenset()) | {section}
+        for words, is_listed in {f for entry in entries for f in _forms(name, section, entry)}:
+            known_as = listed if is_listed else made
+            known_as[words] = known_as.get(words, frozenset()) | {section}
+    # A form that was made says less than a word that is listed: German "gestehen" is to confess.
+    phrases = made | {words: _without_plain(meant) for words, meant in listed.items()}
     longest = max((len(words) for words in phrases), default=0)
     if name in {"ja", "zh"}:
         longest = max((len(words[0]) for words in phrases), default=0)
@@ -155,7 +160,13 @@ def _compile(name: str, sections: Mapping[str, tuple[Entry, ...]]) -> Language:
     return Language(name, phrases, known, longest)
 
 
-def _forms(name: str, section: str, entry: Entry) -> Iterator[tuple[str, ...]]:
+def _without_plain(sections: frozenset[str]) -> frozenset[str]:
+    """What is plain asks for nothing, whatever else it is; but it may ask, deny or part."""
+    return sections & PLAIN if "plain" in sections else sections
+
+
+def _forms(name: str, section: str, entry: Entry) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """Folded words, and whether they are listed themselves."""
     for text in (entry.text, *entry.further):
         is_regular = text == entry.text
         spellings = {text, text.casefold().translate(SPELT_OUT)} if name == "de" else {text}
@@ -168,7 +179,8 @@ def _forms(name: str, section: str, entry: Entry) -> Iterator[tuple[str, ...]]:
             changing = 0 if is_first else len(words) - 1
             forms = inflect(name, section, words[changing]) if is_regular else {words[changing]}
             for form in forms:
-                yield (*words[:changing], form, *words[changing + 1 :])
+                is_listed = not is_regular or form == words[changing]
+                yield (*words[:changing], form, *words[changing + 1 :]), is_listed
 
 
 def _matches(

@@ -7,7 +7,7 @@ where ours decides otherwise it says why.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -87,8 +87,8 @@ def route(text: str, lexicon: Lexicon | None = None) -> Route:
         lexicon: Of other words than those that come with Moodreel.
     """
     evidence = _gather(text, lexicon or default_lexicon())
-    visual = len({plain_letters(match.text) for match in evidence.seen})
-    speech = sum(_strength(match) for match in evidence.said)
+    visual = len(_distinct(evidence.seen))
+    speech = sum(_strength(match) for match in _distinct(evidence.said))
     speech += sum(min(len(quote.split()), PHRASE_WORDS) for quote in evidence.quotes)
     if evidence.question and visual < PICTURE_WORDS:
         # "who wears the red hat" asks for a picture: what is named to be seen outweighs the form.
@@ -112,9 +112,10 @@ def default_lexicon() -> Lexicon:
 
 def _decide(visual: int, speech: int, evidence: Evidence) -> tuple[SearchMode, float]:
     recall, rerank, skip = SearchMode.RECALL, SearchMode.RERANK, SearchMode.SKIP
-    # A thing and its colour, or who and what he does, is a picture ("red car", Heimdex' own example
-    # of recall, which its threshold of 3 sends to rerank); "person in crowd" stays where it was.
-    is_picture = visual == PICTURE_WORDS and len({_kind(match) for match in evidence.seen}) > 1
+    # Two signals are a picture ("red car", Heimdex' own example of recall, which its threshold of 3
+    # sends to rerank), unless they say only who or only what it is like ("person in crowd").
+    kinds = {_kind(match) for match in evidence.seen}
+    is_picture = visual == PICTURE_WORDS and kinds not in ({"people"}, {"looks"}, {"shows"})
     rules = (
         (visual > PICTURE_WORDS and speech == 0, recall, CERTAIN),
         (is_picture and speech == 0, recall, LIKELY),
@@ -130,6 +131,11 @@ def _decide(visual: int, speech: int, evidence: Evidence) -> tuple[SearchMode, f
 
 def _kind(match: Match) -> str:
     return next(section for section in VISUAL if section in match.sections)
+
+
+def _distinct(matches: Iterable[Match]) -> list[Match]:
+    """Whoever repeats a word has not said more."""
+    return list({plain_letters(match.text): match for match in matches}.values())
 
 
 def _strength(match: Match) -> int:
@@ -218,12 +224,23 @@ def _told(cause: Match, found: list[Match]) -> Iterator[Match]:
             yield from (match for match in seen if match.after <= cause.position)
     elif "says" in cause.sections:
         yield from _until_break(cause, found)
-        yield from (m for m in seen if "people" in m.sections and m.after == cause.position)
+        yield from _speaker(cause, seen)
     if "hears" in cause.sections:
         if cause.language in HEARD_BEFORE:
             yield from (match for match in seen if match.after == cause.position)
         else:
             yield from _until_break(cause, found)
+
+
+def _speaker(cause: Match, seen: list[Match]) -> Iterator[Match]:
+    """Who stands directly before it, as in "the old man says"."""
+    position = cause.position
+    for match in reversed(seen):
+        if match.after == position and match.sections & {"people", "looks"}:
+            if position == cause.position and "people" not in match.sections:
+                return
+            yield match
+            position = match.position
 
 
 def _until_break(cause: Match, found: list[Match]) -> Iterator[Match]:

@@ -38,7 +38,7 @@ def reasons(text: str) -> str:
 def test_queries_are_routed_as_a_person_would() -> None:
     labelled = read_labelled()
     right = [route(text).mode == mode for _, mode, text in labelled]
-    assert len(labelled) >= 120
+    assert len(labelled) >= 400
     assert sum(right) / len(right) >= FLOOR
 
 
@@ -73,7 +73,7 @@ def test_the_seeds_examples_and_thresholds_hold(text, mode, confidence) -> None:
     [
         "what", "that", "whatever", "chatting away", "career", "carpet", "Sunday", "birthday",
         "Monday", "catalogue", "dogma", "scare", "manage",
-        "Karriere", "Geburtstag", "carrera", "anniversaire", "차이", "비밀", "인생", "スカート",
+        "Karriere", "Geburtstag", "carrera", "anniversaire", "차이", "비밀", "인생", "バスケット",
         "人気", "人生", "马上", "人生的意义", "火星文", "日曜日",
     ],
 )  # fmt: skip
@@ -238,7 +238,7 @@ def test_words_in_any_order_are_explained(words, blank) -> None:
 
 
 def test_a_long_text_is_read_at_its_beginning() -> None:
-    assert route("red car " + "word " * 100_000).mode is SearchMode.RECALL
+    assert route("red car " + "und " * 100_000).mode is SearchMode.RECALL
 
 
 def test_users_may_add_words_move_them_and_add_languages(tmp_path) -> None:
