@@ -7,9 +7,11 @@ from contextlib import AsyncExitStack
 
 from adapters.database.index import DatabaseIndex
 from adapters.database.transports import Transport
+from adapters.database.vector_indexes import VectorIndexes
 from adapters.media.reader import ProcessReader
 from adapters.media.settings import ReaderSettings
 from adapters.models.settings import ModelSettings
+from adapters.models.shelf import Shelf
 from service.finder import Finder
 from service.folding import fold
 from service.ports import ModelShelf
@@ -17,6 +19,7 @@ from service.query_vectors import LOCAL, REMOTE, QueryVectors
 from service.search.router import route
 from service.settings import DetectionSettings, SearchSettings
 from service.vocabulary import load_vocabulary
+from service.wiring.current_models import CurrentShelf
 from service.wiring.encoding import open_remote_encoder
 
 POOL_THREADS = 2
@@ -41,6 +44,8 @@ def open_finder(
             describes.
     """
     settings = SearchSettings.read()
+    shelf = CurrentShelf(shelf, ModelSettings.read(), VectorIndexes(transport), Shelf)
+    stack.push_async_callback(shelf.aclose)
     index = DatabaseIndex(transport)
     pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="search")
     stack.callback(pool.shutdown, wait=False, cancel_futures=True)

@@ -29,6 +29,7 @@ from adapters.models.settings import ModelSettings
 from service.errors import ConfigurationError
 from service.query import VectorKind
 from service.settings import ServiceSettings
+from service.wiring.current_models import wanted_models
 from service.wiring.database import open_database
 
 __all__ = ["Built", "Checked", "IndexCare", "SpaceStatus", "open_index_care"]
@@ -174,12 +175,7 @@ async def open_index_care(settings: ServiceSettings) -> AsyncIterator[IndexCare]
             dsn = await open_database(stack, settings, database)
         store = await open_store(database, dsn)
         stack.push_async_callback(store.aclose)
-        wanted = {
-            VectorKind.SCENE: models.visual_model,
-            VectorKind.KEYFRAME: models.visual_model,
-            VectorKind.SOUND: models.sound_text_model,
-        }
-        yield IndexCare(store, VectorSettings.read(), dsn, wanted)
+        yield IndexCare(store, VectorSettings.read(), dsn, wanted_models(models))
 
 
 def _is_settled(space: VectorSpace, settings: VectorSettings) -> bool:
