@@ -30,7 +30,7 @@ SPELT_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 """How German umlauts are typed without their keys."""
 CLEAR_LETTERS = frozenset("说說讲講问穿戴")
 """Chinese verbs (say, speak, ask, wear) beside which any word may stand; compounds are listed."""
-PLAIN = frozenset({"plain", "asks", "negations", "breaks"})
+PLAIN = frozenset({"plain", "asks", "reasons", "negations", "breaks"})
 FIRST_WORD_CHANGES = frozenset({"doings", "says", "talks", "seen", "hears", "shows"})
 """Of phrases: verbs stand first ("talks about"). English nouns stand last, others' first."""
 

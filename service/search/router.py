@@ -74,6 +74,8 @@ class Evidence:
     quotes: tuple[str, ...]
     question: str
     """The word or mark that makes it one; empty: it is none."""
+    is_why: bool
+    """No picture answers it."""
 
 
 def route(text: str, lexicon: Lexicon | None = None) -> Route:
@@ -93,6 +95,8 @@ def route(text: str, lexicon: Lexicon | None = None) -> Route:
     if evidence.question and visual < PICTURE_WORDS:
         # "who wears the red hat" asks for a picture: what is named to be seen outweighs the form.
         speech += 1
+        if evidence.is_why:
+            visual = 0
     mode, confidence = _decide(visual, speech, evidence)
     return Route(
         mode=mode,
@@ -165,13 +169,15 @@ def _gather(text: str, lexicon: Lexicon) -> Evidence:
     ignored = _ignored(free)
     used = [match for match in free if match not in ignored]
     says = any("says" in match.sections for match in used)
+    question = _question(text, free, count)
     return Evidence(
         seen=tuple(match for match in used if _is_seen(match, says=says)),
         said=tuple(match for match in used if match.sections & SAYS),
         heard=tuple(match for match in used if match.sections & HEARS),
         ignored=tuple(ignored.items()),
         quotes=tuple(filter(None, (_inside(quote) for quote in quotes))),
-        question=_question(text, free, count),
+        question=question,
+        is_why=any(match.text == question and "reasons" in match.sections for match in free),
     )
 
 

@@ -14,7 +14,8 @@ BUILT_IN = Path(__file__).parent / "search"
 VISUAL = ("people", "things", "places", "lights", "doings", "looks", "seen", "shows")
 """Sections of what can be seen."""
 SECTIONS = frozenset(
-    {*VISUAL, "says", "talks", "about", "hears", "sounds", "asks", "negations", "breaks", "plain"}
+    {*VISUAL, "says", "talks", "about", "hears", "sounds", "asks", "reasons", "negations", "breaks"}
+    | {"plain"}
 )
 
 

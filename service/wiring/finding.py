@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from functools import partial
 
 from adapters.database.index import DatabaseIndex
 from adapters.database.transports import Transport
@@ -16,9 +17,10 @@ from service.finder import Finder
 from service.folding import fold
 from service.ports import ModelShelf
 from service.query_vectors import LOCAL, REMOTE, QueryVectors
+from service.search.lexicon import compile_lexicon
 from service.search.router import route
 from service.settings import DetectionSettings, SearchSettings
-from service.vocabulary import load_vocabulary
+from service.vocabulary import load_signals, load_vocabulary
 from service.wiring.current_models import CurrentShelf
 from service.wiring.encoding import open_remote_encoder
 
@@ -49,16 +51,23 @@ def open_finder(
     index = DatabaseIndex(transport)
     pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="search")
     stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+    words = DetectionSettings.read().vocabulary_dir
     vectors = QueryVectors(
         index=index,
         shelf=shelf,
-        vocabulary=load_vocabulary(DetectionSettings.read().vocabulary_dir),
+        vocabulary=load_vocabulary(words),
         reader=ProcessReader(ReaderSettings.read()),
         pool=pool,
         remote=open_remote_encoder(stack, ModelSettings.read()),
         providers=(REMOTE, LOCAL) if settings.rerank_provider == REMOTE else (LOCAL, REMOTE),
         text_timeout_s=settings.text_timeout_s,
     )
-    finder = Finder(index=index, vectors=vectors, settings=settings, route=route, fold=fold)
+    finder = Finder(
+        index=index,
+        vectors=vectors,
+        settings=settings,
+        route=partial(route, lexicon=compile_lexicon(load_signals(words))),
+        fold=fold,
+    )
     stack.push_async_callback(finder.aclose)
     return finder

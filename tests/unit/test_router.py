@@ -170,6 +170,29 @@ def test_what_is_said_is_not_shown(text) -> None:
     assert found.visual == 0
 
 
+@pytest.mark.parametrize("text", ["why does she cry?", "warum weint sie?", "她为什么哭？"])
+def test_no_picture_answers_why(text) -> None:
+    assert route(text).mode is SearchMode.SKIP
+
+
+def test_a_question_after_what_is_seen_is_answered_by_pictures() -> None:
+    assert route("who wears the red hat?").mode is SearchMode.RECALL
+
+
+def test_whoever_speaks_is_not_looked_for_but_who_is_described_is() -> None:
+    assert route("the old man says goodbye").mode is SearchMode.SKIP
+    assert route("a woman in a red dress says goodbye").mode is SearchMode.RERANK
+
+
+def test_who_repeats_a_word_says_no_more() -> None:
+    assert route("car car car car").visual == 1
+    assert route("says says says").speech == route("says says").speech
+
+
+def test_a_listed_word_beats_a_form_of_another() -> None:
+    assert "doings" not in reasons("sie gestehen alles")
+
+
 def test_what_is_shown_while_somebody_speaks_is() -> None:
     assert route("he says goodbye while walking on the beach").mode is SearchMode.RERANK
 
