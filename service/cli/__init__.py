@@ -24,6 +24,7 @@ from service.cli.publish import publish
 from service.cli.reel import reel
 from service.cli.retag import retag
 from service.cli.run import run, serve, work
+from service.cli.search import search
 from service.cli.status import status
 from service.cli.tags import app as tags_app
 
@@ -62,6 +63,7 @@ for function in (
     status,
     publish,
     highlights,
+    search,
     retag,
     reel,
     backup,
