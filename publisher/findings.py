@@ -30,6 +30,9 @@ MEMBER_LIMIT = 120
 TAG_WINDOW = 12
 """Labels that are looked at to find one that can be shown."""
 
+BELL = "\N{BELL}"
+"""Before a trigger's name: understood in every language."""
+
 _LAST_YEAR = 9999
 _LONGEST_S = 1e9
 """Thirty years: no medium is longer, and no number that is gets into a card."""
@@ -58,7 +61,20 @@ def describe(announcement: Announcement, look: Look) -> Values:
         "album": Text(item.album),
         "genres": Listed(_labels(item.genres)),
     }
-    return labels | shared | found
+    return labels | shared | found | _describe_trigger(announcement)
+
+
+def _describe_trigger(announcement: Announcement) -> dict[str, Value]:
+    """Which standing query was answered, in place of what arrived; items may be of any kind."""
+    trigger, members = announcement.trigger, announcement.members
+    if not trigger:
+        return {}
+    event = Text(f"{BELL} {trigger}")
+    if not members:
+        return {"event": event}
+    titles = Text(f"{trigger} ({len(members)})")
+    nothing = Ready("")
+    return {"event": event, "title": titles, "artist": nothing, "season": nothing}
 
 
 def format_time(time_s: float) -> str:

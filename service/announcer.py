@@ -25,11 +25,16 @@ from service.domain import (
 from service.errors import ConfigurationError, MoodreelError, NotFoundError, UnknownOutcomeError
 from service.metrics import PUBLICATIONS, telling
 from service.ports import Channel, JobQueue, MediaServer, PosterSource, Store
+from service.query import Trigger
 
 KEPT_CHANNEL = "store"
 """The channel that keeps the event. It is told even of what is not announced."""
 GROUP_OPEN_S = 6 * 3600.0
 """What comes so long after a group's last message is news of its own: next week's episode."""
+MATCHES_GATHER_S = 60.0
+"""What matches one trigger within a minute is told in one message: a season comes in one rush."""
+TRIGGER_MARK = "#trigger/"
+"""Between a channel and a trigger, in the ledger: what is told as a match is told besides."""
 REASON_LIMIT = 500
 """Characters of why something failed."""
 
@@ -108,6 +113,28 @@ class Announcer:
             )
         await self._queue.enqueue(jobs)
 
+    async def have_match_told(self, item: MediaItem, trigger: Trigger) -> None:
+        """Enqueue a job for the trigger's channel, which is told of an item once.
+
+        What matches within the cool-down comes into the last message. A channel that does not take
+        the item as such is not told of it either.
+        """
+        channel = self._channels.get(trigger.channel)
+        delivery = channel.plan(item, self._clock()) if channel else None
+        if delivery is None:
+            return
+        ledger, event = f"{trigger.channel}{TRIGGER_MARK}{trigger.name}", _news_id(item)
+        group = await self._store.gather_publication(
+            Gathered(ref=item.ref, event_id=event),
+            ledger,
+            f"trigger/{trigger.name}",
+            open_for_s=trigger.cool_down_s,
+        )
+        after_s = max(delivery.after_s, MATCHES_GATHER_S)
+        await self._queue.enqueue(
+            [PublishJob(ref=item.ref, channel=ledger, event_id=event, group=group, after_s=after_s)]
+        )
+
     async def have_failure_told(
         self, ref: ItemRef, failure: Failure, *, is_news: bool = True
     ) -> None:
@@ -164,6 +191,7 @@ class Announcer:
             return
         event = _identity("group", job.group, *sorted(_news_id(each.item) for each in members))
         news = await self._announce(event, _in_order(members), channel)
+        news = replace(news, trigger=job.channel.partition(TRIGGER_MARK)[2])
         settle = partial(self._store.settle_group, job.channel, job.group, event)
         claim = await self._store.claim_group(job.channel, job.group, event)
         try:
@@ -247,7 +275,8 @@ class Announcer:
         status = (await self._store.statuses([ref])).get(ref)
         return status is None or status.state is ItemState.DELETED
 
-    def _channel(self, name: str) -> Channel:
+    def _channel(self, ledger: str) -> Channel:
+        name = ledger.partition(TRIGGER_MARK)[0]
         if name in self._channels:
             return self._channels[name]
         known = ", ".join(self._channels)

@@ -741,6 +741,8 @@ class Announcement:
     """The item's, or its series', artwork: JPEG, PNG or WebP, bounded; empty without."""
     failure: Failure | None = None
     """The news is that this went wrong; of the analysis only the item is known."""
+    trigger: str = ""
+    """The news is that this matches a standing query of that name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

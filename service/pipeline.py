@@ -25,10 +25,12 @@ from service.domain import (
 )
 from service.errors import ConfigurationError, MoodreelError, NotFoundError, TransientError
 from service.examiner import WITHOUT, Examiner
+from service.feedback import Feedback
 from service.librarian import Librarian
 from service.metrics import STAGE
 from service.politeness import Politeness
 from service.ports import Fingerprinter, MediaServer, Store, TranscriptSource
+from service.triggers import Triggers
 from service.wanted import is_current
 
 logger = logging.getLogger(__name__)
@@ -55,6 +57,8 @@ class Pipeline:
         librarian: Asks servers what they hold.
         politeness: Says when to wait.
         fingerprinter: Knows a file again after it was renamed.
+        triggers: Standing queries, where they are kept.
+        feedback: What people say of tags, where it is kept.
     """
 
     def __init__(
@@ -67,6 +71,8 @@ class Pipeline:
         librarian: Librarian,
         politeness: Politeness,
         fingerprinter: Fingerprinter,
+        triggers: Triggers | None = None,
+        feedback: Feedback | None = None,
     ) -> None:
         self._servers = servers
         self._examiner = examiner
@@ -75,6 +81,8 @@ class Pipeline:
         self._librarian = librarian
         self._politeness = politeness
         self._fingerprinter = fingerprinter
+        self._triggers = triggers
+        self._feedback = feedback
         self._installed_at: datetime | None = None
         self._tokens: dict[ItemRef, int] = {}
 
@@ -97,12 +105,25 @@ class Pipeline:
             job.even_history or await self._is_news(item.ref, item.added_at)
         )
         await self._announcer.have_it_told(item, is_news=is_news)
+        if is_news:
+            await self._have_matches_told(item)
+
+    async def _have_matches_told(self, item: MediaItem) -> None:
+        """Tell of it once more where it answers a standing query."""
+        for trigger in await self._triggers.find_matching(item.ref) if self._triggers else ():
+            logger.info(
+                "an item matches a trigger",
+                extra={"action": "trigger_matched", "trigger": trigger.name, "item": str(item.ref)},
+            )
+            await self._announcer.have_match_told(item, trigger)
 
     async def _examine(self, item: MediaItem) -> None:
         token = self._tokens[item.ref] = await self._store.begin(item)
         analysis = await self._examiner.examine(item)
         with STAGE.labels("match").time():
             analysis = replace(analysis, best_match=await self._find_match(analysis))
+        if self._feedback is not None:
+            analysis = await self._feedback.apply(analysis)
         with STAGE.labels("save").time():
             await self._store.save(analysis, token)
         del self._tokens[item.ref]

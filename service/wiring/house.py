@@ -33,6 +33,7 @@ from service.wiring.api import open_api
 from service.wiring.database import open_database
 from service.wiring.examiner import open_examiner, open_shelf
 from service.wiring.finding import open_finder
+from service.wiring.matching import Matching, open_matching
 from service.wiring.pruning import Pruner, prune_forever, pruner_of
 from service.wiring.watching import open_monitor
 from service.worker import Worker
@@ -52,6 +53,7 @@ class Moodreel:
     librarian: Librarian
     pipeline: Pipeline
     finder: Finder
+    matching: Matching
     monitor: Monitor
     pruner: Pruner
 
@@ -160,6 +162,7 @@ async def open_moodreel(
         )
         librarian = Librarian(servers, store, queue)
         shelf = open_shelf(stack, ModelSettings.read())
+        matching = open_matching(stack, store, shelf)
         pipeline = Pipeline(
             servers=servers,
             examiner=open_examiner(stack, settings, shelf),
@@ -168,6 +171,8 @@ async def open_moodreel(
             librarian=librarian,
             politeness=Politeness(servers, PolitenessSettings.read()),
             fingerprinter=MediaFingerprinter(ReaderSettings.read()),
+            triggers=matching.triggers,
+            feedback=matching.feedback,
         )
         yield Moodreel(
             settings=settings,
@@ -180,6 +185,7 @@ async def open_moodreel(
             librarian=librarian,
             pipeline=pipeline,
             finder=open_finder(stack, store.transport, shelf),
+            matching=matching,
             monitor=open_monitor(settings, store, queue, shelf),
             pruner=pruner_of(store),
         )
