@@ -25,6 +25,7 @@ from service.settings import DetectionSettings, ServiceSettings, prepare_data_di
 from service.vocabulary import load_vocabulary
 from service.web.session import ApiSettings
 from service.wiring.database import start_embedded
+from service.wiring.encoding import open_remote_encoder
 from service.wiring.house import open_servers, tag_keepers
 from service.wiring.surroundings import (
     check_data_dir,
@@ -78,6 +79,7 @@ async def diagnose(
         "api": lambda _: _check_api(settings, base),
         "vocabulary": _check_vocabulary,
         "models": _check_models,
+        "encoder": _check_encoder,
         "captioner": _check_captioner,
         "vision": _check_picture_captioner,
         **{name: _server_check(name, settings, base, fix=fix) for name in MEDIA_SERVERS},
@@ -160,6 +162,11 @@ async def _check_models(stack: AsyncExitStack) -> Sequence[Finding]:
     shelf = Shelf(settings)
     stack.push_async_callback(shelf.aclose)
     return [await asyncio.to_thread(describe_providers, settings), *await shelf.check()]
+
+
+async def _check_encoder(stack: AsyncExitStack) -> Sequence[Finding]:
+    encoder = open_remote_encoder(stack, ModelSettings.read())
+    return [] if encoder is None else await asyncio.to_thread(encoder.check)
 
 
 async def _check_captioner(stack: AsyncExitStack) -> Sequence[Finding]:
