@@ -14,6 +14,7 @@ from service.cli.copy import copy
 from service.cli.database import app as database_app
 from service.cli.doctor import app as doctor_app
 from service.cli.encode_server import encode_server
+from service.cli.feedback import app as feedback_app
 from service.cli.hardening import harden
 from service.cli.highlights import highlights
 from service.cli.index import app as index_app
@@ -27,6 +28,7 @@ from service.cli.run import run, serve, work
 from service.cli.search import search
 from service.cli.status import status
 from service.cli.tags import app as tags_app
+from service.cli.triggers import app as triggers_app
 
 
 def _tell_version(is_asked: bool) -> None:
@@ -79,6 +81,8 @@ app.add_typer(database_app, name="database")
 app.add_typer(migrate_app, name="migrate")
 app.add_typer(index_app, name="index")
 app.add_typer(tags_app, name="tags")
+app.add_typer(triggers_app, name="triggers")
+app.add_typer(feedback_app, name="feedback")
 
 
 def main() -> None:
