@@ -362,9 +362,10 @@ begin
         -- Where a query ends with a single letter of Chinese, the text may go on.
         place = cardinality(asked) and length(word) = 1), ' <-> ' order by place)::tsquery
     from unnest(asked) with ordinality as w (word, place));
+  -- Of a single word it would say nothing new.
   read.every := (
-    select string_agg(moodreel.query_word(word, '', true), ' & ')::tsquery
-      && string_agg(moodreel.query_word(word, label, true), ' | ')::tsquery
+    select case when cardinality(words) > 1 then string_agg(moodreel.query_word(word, '', true), ' & ')::tsquery
+      && string_agg(moodreel.query_word(word, label, true), ' | ')::tsquery end
     from unnest(words) word);
   read.anyone := (
     select string_agg(moodreel.query_word(words[place], label, true), ' | ')::tsquery
@@ -375,25 +376,10 @@ begin
   return read;
 end $$;
 
--- How well a text answers: the share of the query that is in it, by weight, then how close together.
--- What is said around it (the next line, its whole item) counts for less. Exact hits are one better.
-create function moodreel.rate(words tsvector, around tsvector, asked moodreel.terms) returns float8
-language sql stable as $$
-  select sum(
-      case
-        when words @@ asked.exact[n] then 1.0
-        when words @@ asked.loose[n] then 0.7
-        when around is null then 0.0
-        when around @@ asked.exact[n] then 0.4
-        when around @@ asked.loose[n] then 0.3
-        else 0.0
-      end * asked.weights[n]) / sum(asked.weights[n])
-    + 0.1 * (1 - 1 / (1 + ts_rank_cd(words, asked.anyone, 1)))
-  from generate_subscripts(asked.exact, 1) as n
-$$;
-
 -- Inner parts: channels ----------------------------------------------------------------------------
--- Each takes the items that may be found (null: all), and those that may not.
+-- Each takes the items that may be found (null: all), and those that may not. A text is as good as
+-- the share of the query that is in it, by weight, then by how close together; what is said around
+-- it (the next line, its whole item) counts for less. Exact hits are one better.
 
 create function moodreel.search_transcript(
   terms text, items bigint[], without bigint[], amount integer)
@@ -413,12 +399,22 @@ begin
         and media_item_id <> all(without) limit 2 * amount)
     union (select media_item_id, position from media_transcripts t
       where words @@ asked.anyone and (items is null or media_item_id = any(items))
-        and media_item_id <> all(without) limit 10 * amount)
+        and media_item_id <> all(without) limit 5 * amount)
   ),
   rated as (
-    select t.*, moodreel.rate(ts_filter(t.words, '{a}'), t.words, asked)
+    select t.*, said.share + 0.1 * (1 - 1 / (1 + ts_rank_cd(own.words, asked.anyone, 1)))
       + (t.words @@ asked.phrase)::integer as score
     from found f join media_transcripts t using (media_item_id, position)
+    cross join lateral (select ts_filter(t.words, '{a}') as words) own
+    cross join lateral (
+      select sum(weight * case
+          when own.words @@ exact then 1.0
+          when own.words @@ loose then 0.7
+          when t.words @@ exact then 0.4
+          when t.words @@ loose then 0.3
+          else 0.0 end) / sum(weight) as share
+      from unnest(asked.exact, asked.loose, asked.weights) as w (exact, loose, weight)
+    ) said
     order by score desc, media_item_id, position limit 3 * amount
   ),
   -- Of a scene the best line; a line in no scene is the item's.
@@ -458,17 +454,26 @@ begin
     union (select media_item_id, position from media_texts t
       where words @@ asked.anyone and channel = wanted
         and (items is null or media_item_id = any(items))
-        and media_item_id <> all(without) limit 10 * amount)
+        and media_item_id <> all(without) limit 5 * amount)
   ),
   rated as (
     select t.media_item_id, t.position, t.words @@ asked.phrase as is_exact,
-      moodreel.rate(t.words, case when t.position >= 0 then whole.words end, asked)
+      said.share + 0.1 * (1 - 1 / (1 + ts_rank_cd(t.words, asked.anyone, 1)))
         + (t.words @@ asked.phrase)::integer as score
     from found f
     join media_texts t on t.media_item_id = f.media_item_id and t.channel = wanted
       and t.position = f.position
     left join media_texts whole on whole.media_item_id = f.media_item_id and whole.channel = wanted
-      and whole.position = -1
+      and whole.position = -1 and t.position >= 0
+    cross join lateral (
+      select sum(weight * case
+          when t.words @@ exact then 1.0
+          when t.words @@ loose then 0.7
+          when whole.words @@ exact then 0.4
+          when whole.words @@ loose then 0.3
+          else 0.0 end) / sum(weight) as share
+      from unnest(asked.exact, asked.loose, asked.weights) as w (exact, loose, weight)
+    ) said
     order by score desc, media_item_id, position limit amount
   )
   select r.media_item_id, r.position, r.score, r.is_exact, s.start_s, s.end_s,
@@ -610,6 +615,18 @@ language sql stable rows 500 as $$
   where i.state <> 'deleted'
 $$;
 
+-- Of one scene, or (-1) of all of an item.
+create function moodreel.vectors_of(item bigint, place integer, asked_model text, asked_kind text)
+returns setof scene_embeddings
+language sql stable rows 1 as $$
+  select e.* from scene_embeddings e
+  where e.media_item_id = item and e.position = place and e.kind = asked_kind
+    and e.model = asked_model
+  union all
+  select e.* from scene_embeddings e
+  where place < 0 and e.media_item_id = item and e.kind = asked_kind and e.model = asked_model
+$$;
+
 -- {model, kind, values, scenes} returns numbers of the scenes that have a vector, each with its
 -- cosine. An item as a whole is as near as its nearest scene.
 create function moodreel_score_scenes(request jsonb) returns jsonb
@@ -623,10 +640,9 @@ begin
   from (
     select s.number, 1 - min(e.embedding <=> asked) as score
     from moodreel.asked_scenes(request->'scenes') s
-    join scene_embeddings e on e.media_item_id = s.media_item_id
-      and (e.position = s.position or s.position < 0)
-    where e.model = request->>'model' and e.kind = request->>'kind'
-      and e.dimension = vector_dims(asked)
+    cross join lateral moodreel.vectors_of(
+      s.media_item_id, s.position, request->>'model', request->>'kind') e
+    where e.dimension = vector_dims(asked)
     group by s.number) best
   where score <> 'NaN';
   return coalesce(scored, '[]');
@@ -660,9 +676,8 @@ set statement_timeout = '60s' as $$
   select coalesce(jsonb_agg(
     jsonb_build_array(a.number, e.position, e.embedding::text) order by a.number, e.position), '[]')
   from moodreel.asked_scenes(request->'scenes') a
-  join scene_embeddings e on e.media_item_id = a.media_item_id
-    and (e.position = a.position or a.position < 0)
-  where e.model = request->>'model' and e.kind = request->>'kind'
+  cross join lateral moodreel.vectors_of(
+    a.media_item_id, a.position, request->>'model', request->>'kind') e
 $$;
 
 -- Items that are analysed or have a transcript, and of which not all is folded: {limit} returns
