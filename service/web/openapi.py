@@ -111,7 +111,7 @@ OPERATIONS = (
     Operation(
         name="item_thumbnail",
         path="/v1/items/{server}/{item_id}/thumbnail",
-        summary="An item's poster, made small.",
+        summary="An item's poster, made small; without one its first scene.",
         place=schema.ItemPath,
         parameters=schema.ThumbnailParameters,
         media_type=JPEG,

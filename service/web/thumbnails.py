@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from service.domain import ItemState
 from service.errors import MoodreelError, NotFoundError, PermanentError, TransientError
 from service.ports import SceneIndex, Store
@@ -147,11 +149,7 @@ class Thumbnails:
     async def _make(self, subject: Subject) -> None:
         try:
             async with self._turn, asyncio.timeout(MAKING_TIMEOUT_S):
-                if subject.keyframe_s is None:
-                    poster = await self._source.of_item(subject.scene.ref)
-                    picture = await asyncio.to_thread(open_poster, poster)
-                else:
-                    picture = await self._source.of_scene(subject.scene.ref, subject.keyframe_s)
+                picture = await self._see(subject)
             made = await asyncio.to_thread(shrink, picture, WIDTHS)
             await asyncio.to_thread(self._keep, subject.tag, made)
         except TimeoutError:
@@ -161,6 +159,19 @@ class Thumbnails:
         except MoodreelError as error:
             self._note_failure(subject, error)
             raise
+
+    async def _see(self, subject: Subject) -> Image.Image:
+        ref = subject.scene.ref
+        if subject.keyframe_s is not None:
+            return await self._source.of_scene(ref, subject.keyframe_s)
+        try:
+            return await asyncio.to_thread(open_poster, await self._source.of_item(ref))
+        except PermanentError:  # no poster, as in a plain folder: its first scene stands for it
+            first = SceneKey(ref=ref, position=0)
+            card = (await self._index.load_cards([first])).get(first)
+            if card is None or card.keyframe_s is None:
+                raise
+            return await self._source.of_scene(ref, card.keyframe_s)
 
     def _note_failure(self, subject: Subject, error: MoodreelError) -> None:
         logger.info(

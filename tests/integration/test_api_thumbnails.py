@@ -69,6 +69,15 @@ async def test_an_item_is_shown_by_its_poster_and_so_is_sound(api):
     assert api.source.made == [(FILM, None), (SONG, None)]
 
 
+async def test_without_a_poster_an_item_is_shown_by_its_first_scene(api):
+    api.source.has_poster = False
+    status, content, _ = await api.get(POSTER)
+    assert (status, size_of(content)) == (200, (320, 180))
+    assert api.source.made == [(FILM, None), (FILM, 2.5)]
+
+    assert (await api.get("/api/v1/items/jellyfin/song/thumbnail"))[0] == 404
+
+
 @pytest.mark.parametrize(
     "path",
     [

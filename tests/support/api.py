@@ -30,6 +30,7 @@ from service.domain import (
     Scene,
     Tag,
 )
+from service.errors import NotFoundError
 from service.query import Hit, Part, Route, SceneCard, SceneKey, SearchAnswer, SearchMode
 from service.web.api import Api
 from service.web.app import create_app, serve
@@ -182,6 +183,7 @@ class FakeSource:
     def __init__(self):
         self.made = []
         self.error = None
+        self.has_poster = True
         self.under_way = 0
         self.most_at_once = 0
         self.may_make = asyncio.Event()
@@ -201,6 +203,8 @@ class FakeSource:
 
     async def of_item(self, ref):
         self.made.append((ref, None))
+        if not self.has_poster:
+            raise NotFoundError("no poster")
         if self.error is not None:
             raise self.error
         kept = io.BytesIO()
