@@ -25,6 +25,11 @@ NOTABLE = 0.05
 a decoder drops a frame."""
 
 
+UNSAID = 0.8
+"""What a mood that is not among the stored ones had at most, of the weakest of those. On thirteen
+real media and three changed vocabularies 95 % of the moods agree with a new analysis (at 1: 94)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """A tag or mood that is surer, or less so, than before."""
@@ -167,8 +172,7 @@ def _moods(
         word, score = words[index], float(scores[index])
         if word not in before:
             return score
-        # What is not among the stored ones was weaker than they are.
-        said = known.get(word.label, min(before[word], least - 1e-4))
+        said = known.get(word.label, min(before[word], UNSAID * least))
         return float(np.clip(said + score - before[word], 0.0, 1.0))
 
     amended: Float32 = np.array([moved(index) for index in range(len(words))], np.float32)
