@@ -197,10 +197,10 @@ def _ignored(found: list[Match]) -> dict[Match, str]:
     for cause in found:
         for match in _negated(cause, content):
             reasons.setdefault(match, f"after {cause.text!r}")
-    for cause in found:
+    for index, cause in enumerate(found):
         if cause in reasons:
             continue
-        for match in _told(cause, found):
+        for match in _told(index, found):
             reasons.setdefault(match, f"told by {cause.text!r}")
     return reasons
 
@@ -222,40 +222,40 @@ def _negated(cause: Match, content: list[Match]) -> Iterator[Match]:
                 yield other
 
 
-def _told(cause: Match, found: list[Match]) -> Iterator[Match]:
+def _told(index: int, found: list[Match]) -> Iterator[Match]:
     """Who says it and what is said, or what it is that makes a sound: words for no picture."""
-    seen = [match for match in found if match.sections & SEEN and match is not cause]
+    cause = found[index]
     if cause.language in BEFORE:
         if "about" in cause.sections:
-            yield from (match for match in seen if match.after <= cause.position)
+            yield from (match for match in found[:index] if match.sections & SEEN)
     elif "says" in cause.sections:
-        yield from _until_break(cause, found)
-        yield from _speaker(cause, seen)
+        yield from _until_stop(index, found)
+        yield from _speaker(index, found)
     if "hears" in cause.sections:
-        if cause.language in HEARD_BEFORE:
-            yield from (match for match in seen if match.after == cause.position)
-        else:
-            yield from _until_break(cause, found)
+        if cause.language not in HEARD_BEFORE:
+            yield from _until_stop(index, found)
+        elif index and found[index - 1].after == cause.position:
+            yield found[index - 1]
 
 
-def _speaker(cause: Match, seen: list[Match]) -> Iterator[Match]:
+def _speaker(index: int, found: list[Match]) -> Iterator[Match]:
     """Who stands directly before it, as in "the old man says"."""
-    position = cause.position
-    for match in reversed(seen):
-        if match.after == position and match.sections & {"people", "looks"}:
-            if position == cause.position and "people" not in match.sections:
-                return
+    wanted = "people"
+    while index and found[index - 1].after == found[index].position:
+        index -= 1
+        if wanted not in found[index].sections:
+            return
+        yield found[index]
+        wanted = "looks"
+
+
+def _until_stop(index: int, found: list[Match]) -> Iterator[Match]:
+    for after in range(index + 1, len(found)):
+        match = found[after]
+        if match.sections & STOPS:
+            return
+        if match.sections & SEEN:
             yield match
-            position = match.position
-
-
-def _until_break(cause: Match, found: list[Match]) -> Iterator[Match]:
-    for match in found:
-        if match.position >= cause.after:
-            if match.sections & STOPS:
-                return
-            if match.sections & SEEN:
-                yield match
 
 
 def _question(text: str, found: list[Match], count: int) -> str:
