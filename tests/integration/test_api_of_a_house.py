@@ -7,14 +7,18 @@ import io
 from contextlib import asynccontextmanager
 
 import aiohttp
+import httpx
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from service.domain import AnalyzeJob
 from service.settings import ServiceSettings
 from service.web.session import ApiSettings
 from service.wiring.surroundings import tell_key
+from tests.support.api_requests import DOCUMENT, requests
 from tests.support.media import BLUE, RED, SceneSpec, write_film
 from tests.support.models import colour_model
 
@@ -86,11 +90,47 @@ async def test_a_film_is_found_by_words_and_by_a_picture_and_shown(house):
     assert str(house.library) not in str([item, scenes, named, alike, found])
 
 
+def ask_much(address, key):
+    """Ask what the document allows, and more; gives the answers that are none of it."""
+    odd: list[tuple[object, ...]] = []
+    operations = [
+        (path, method, operation)
+        for path, methods in DOCUMENT["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+    @settings(
+        max_examples=80, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    )
+    @given(data=st.data(), place=st.sampled_from(operations))
+    def ask(data, place):
+        path, method, operation = place
+        asked, body, headers = data.draw(requests(path, operation))
+        answer = client.request(method, asked, content=body, headers=headers)
+        if answer.status_code >= 500 or str(answer.status_code) not in operation["responses"]:
+            odd.append((method, asked, body, answer.status_code, answer.text))
+
+    with httpx.Client(base_url=address, headers={"X-API-Key": key}, timeout=60) as client:
+        ask()
+    return odd
+
+
+async def test_whatever_is_asked_of_a_whole_house_is_answered_by_the_document(house):
+    write_film(house.library / "Harbour of Ravens (2026).mp4", FILM)
+    (ref,) = (await house.refs()).values()
+    await house.moodreel.pipeline.analyze(AnalyzeJob(ref=ref))
+
+    async with asking(house) as client:
+        odd = await asyncio.to_thread(ask_much, str(client._base_url), client.headers["X-API-Key"])
+
+    assert odd == []
+
+
 def test_doctor_says_where_the_key_is_and_not_what_it_is(tmp_path, monkeypatch):
-    settings = ServiceSettings(data_dir=tmp_path)
-    made = tell_key(settings, ApiSettings(), "http://moodreel:8686")
+    here = ServiceSettings(data_dir=tmp_path)
+    made = tell_key(here, ApiSettings(), "http://moodreel:8686")
     assert made.message == f"http://moodreel:8686/api/v1; the key is in {tmp_path / 'api-key'}"
 
     monkeypatch.setenv("MOODREEL_API_KEY", "a-key-of-the-owner")
-    given = tell_key(settings, ApiSettings.read(), "http://moodreel:8686")
-    assert given.message.endswith("the key is in MOODREEL_API_KEY")
+    told = tell_key(here, ApiSettings.read(), "http://moodreel:8686")
+    assert told.message.endswith("the key is in MOODREEL_API_KEY")
