@@ -64,7 +64,9 @@ async def vote(
         str, typer.Argument(help="The tag; a highlight's second; the query of a result.")
     ],
     *,
-    wrong: Annotated[bool, typer.Option("--wrong/--right", help="Reject it, or confirm it.")],
+    wrong: Annotated[
+        bool, typer.Option("--wrong", help="Reject it; it is confirmed else.")
+    ] = False,
 ) -> None:
     """Confirm or reject what was found in an item."""
     async with open_feedback(_quietly()) as feedback:

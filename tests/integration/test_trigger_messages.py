@@ -121,7 +121,7 @@ async def test_rejected_tags_are_left_out_of_the_next_analysis_of_their_library(
     feedback, store = house.moodreel.matching.feedback, house.moodreel.store
     analysis = await store.load(ref)
     weakest = min(analysis.tags, key=lambda tag: tag.score)
-    for voter in range(30):
+    for voter in range(12):
         said = {"is_right": False, "voter": f"v{voter}"}
         assert await feedback.vote(ref, VoteSubject.TAG, weakest.label, **said)
     (lesson,) = await feedback.lessons()
@@ -129,4 +129,4 @@ async def test_rejected_tags_are_left_out_of_the_next_analysis_of_their_library(
     await house.moodreel.pipeline.analyze(AnalyzeJob(ref=ref, force=True))
     kept = {tag.label: tag.score for tag in (await store.load(ref)).tags}
     assert (weakest.label in kept) == (weakest.score >= 0.5)
-    assert await feedback.forget() == 30
+    assert await feedback.forget() == 12

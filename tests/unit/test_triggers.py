@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ class Index:
 
     visual: list[Candidate] = field(default_factory=list)
     lexical: list[Candidate] = field(default_factory=list)
-    asked: list = field(default_factory=list)
+    asked: list[Any] = field(default_factory=list)
 
     async def look_up(self, lookup):
         self.asked.append(lookup)
@@ -45,7 +46,7 @@ class Vectors:
     """Makes the same vector of anything."""
 
     model: str = MODEL
-    queries: list = field(default_factory=list)
+    queries: list[Any] = field(default_factory=list)
 
     async def ask(self, query, channels):
         self.queries.append(query)
@@ -68,7 +69,9 @@ def scene(score, position=0, ref=REF, *, is_exact=False):
 
 
 def make(index, *triggers, model=MODEL):
-    return Triggers(Book(triggers or (DOGS,)), index, Vectors(model=model))
+    book: Any = Book(triggers or (DOGS,))
+    vectors: Any = Vectors(model=model)
+    return Triggers(book, index, vectors)
 
 
 async def test_a_scene_that_is_alike_enough_matches_and_one_below_does_not():
@@ -116,7 +119,7 @@ async def test_without_a_model_words_still_match():
 async def test_what_a_trigger_is_like_is_an_example():
     key = SceneKey(ref=OTHER, position=4)
     triggers = make(Index(), Trigger(name="like", like=key, threshold=0.8, model=MODEL))
-    vectors = triggers._vectors
+    vectors: Any = triggers._vectors
     await triggers.find_matching(REF)
     assert [example.scene for example in vectors.queries[0].examples] == [key]
 
