@@ -75,6 +75,7 @@ def test_the_seeds_examples_and_thresholds_hold(text, mode, confidence) -> None:
         "Monday", "catalogue", "dogma", "scare", "manage",
         "Karriere", "Geburtstag", "carrera", "anniversaire", "차이", "비밀", "인생", "バスケット",
         "人気", "人生", "马上", "人生的意义", "火星文", "日曜日",
+        "人参", "車検", "马蹄铁", "Dogville", "redo", "개발자", "차분한",
     ],
 )  # fmt: skip
 def test_parts_of_words_are_no_words(text) -> None:
