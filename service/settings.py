@@ -230,13 +230,7 @@ class SearchSettings(Configuration):
 
     def weights(self) -> dict[SearchChannel, float]:
         """By channel."""
-        return {
-            SearchChannel.TRANSCRIPT: self.transcript_weight,
-            SearchChannel.VISUAL: self.visual_weight,
-            SearchChannel.SUMMARY: self.summary_weight,
-            SearchChannel.LEXICAL: self.lexical_weight,
-            SearchChannel.AUDIO: self.audio_weight,
-        }
+        return {channel: getattr(self, f"{channel}_weight") for channel in SearchChannel}
 
 
 def prepare_data_dir(settings: ServiceSettings) -> Path:
