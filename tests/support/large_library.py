@@ -12,6 +12,8 @@ import psycopg
 from service.domain import Float32
 from tests.support.stores import MODEL
 
+NOISES = np.array([0.5, 1.5], np.float32)
+"""How far queries are from what is stored, in its own length."""
 FILMS, SCENES_PER_FILM, DIMENSION, THEMES = 1_000, 100, 512, 300
 WORDS = (
     "{rain,night,street,train,window,sea,storm,letter,kitchen,winter,garden,dog,bridge,song,"
@@ -24,7 +26,7 @@ class Library:
     """What was put into a database."""
 
     vectors: Float32
-    """``(films * scenes, D)``, in order of film and scene."""
+    """``(films * scenes, D)``, in order of film and scene, as they are stored: rounded."""
     ids: list[int]
     """Of the films."""
 
@@ -33,8 +35,9 @@ class Library:
         random = np.random.default_rng(seed)
         near = self.vectors[random.integers(len(self.vectors), size=count)]
         noise = random.normal(size=near.shape).astype(np.float32) / np.sqrt(DIMENSION)
-        asked: Float32 = near + noise * random.choice([0.5, 1.5], size=(count, 1))
-        return (asked / np.linalg.norm(asked, axis=1, keepdims=True)).astype(np.float32)
+        asked: Float32 = near + noise * random.choice(NOISES, size=(count, 1))
+        asked /= np.linalg.norm(asked, axis=1, keepdims=True)
+        return asked
 
 
 def make_vectors(count: int, seed: int) -> Float32:
@@ -87,7 +90,7 @@ def fill_library(dsn: str, *, kinds: tuple[str, ...] = ("scene",), texts: bool =
         ):
             copy.write(_binary(ids, dict(zip(kinds, stored, strict=True))))
         admin.execute("vacuum analyze")
-    return Library(vectors=stored[0], ids=ids)
+    return Library(vectors=stored[0].astype(np.float16).astype(np.float32), ids=ids)
 
 
 def _fill_texts(admin: psycopg.Connection[tuple[Any, ...]]) -> None:
