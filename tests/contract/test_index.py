@@ -425,6 +425,19 @@ async def test_what_was_kept_before_there_was_a_search_is_folded_later(store, in
     assert candidate.is_exact
 
 
+async def test_what_was_folded_in_part_is_folded_as_a_whole(store, index, database):
+    item = make_item("1", title="Film", overview="Süß")
+    await store.save(
+        make_analysis(item, scenes=scenes(scene(tags=("Größe",)))), await store.begin(item)
+    )
+    with psycopg.connect(database.dsn, autocommit=True) as admin:
+        admin.execute("delete from media_texts where channel = 'summary' or position >= 0")
+    assert await fold_more(store) == 1
+    assert await fold_more(store) == 0
+    assert await search(index, "suss", SearchChannel.SUMMARY)
+    assert await search(index, "grosse", SearchChannel.LEXICAL)
+
+
 # Vectors ----------------------------------------------------------------------------------------
 
 

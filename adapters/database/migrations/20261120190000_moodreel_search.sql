@@ -65,7 +65,7 @@ alter table scene_embeddings drop constraint scene_embeddings_pkey;
 alter table scene_embeddings add primary key (media_item_id, position, kind, model);
 
 -- What was found before can be found now, as far as it is ASCII; `moodreel index build` folds the
--- rest. An item is folded once it has a lexical row as a whole.
+-- rest. An item is folded once it has both rows as a whole.
 create function moodreel.fold_all(texts text[]) returns text
 language sql immutable as $$
   select case when bool_and(folded is not null) then string_agg(folded, ' | ') end
@@ -104,6 +104,9 @@ from media_scenes s cross join lateral (values
   ('lexical', moodreel.fold_all(s.tags)), ('summary', moodreel.fold_all(array[s.caption]))
 ) as t (channel, found)
 where t.found <> '';
+delete from media_texts t using media_scenes s
+where t.channel = 'summary' and t.position = -1 and s.media_item_id = t.media_item_id
+  and moodreel.fold_ascii(s.caption || array_to_string(s.tags, ' ')) is null;
 with folded as (
   select media_item_id, position, moodreel.fold_ascii(text) as own,
     moodreel.fold_ascii(lead(text, 1, '') over (partition by media_item_id order by position)) as next
@@ -690,8 +693,8 @@ language sql stable security definer set search_path = public, extensions, pg_te
     select id, bool_or(kind = 'texts') as lacks_texts, bool_or(kind = 'lines') as lacks_lines
     from (
       select a.media_item_id as id, 'texts' as kind from media_analyses a
-      where not exists (select from media_texts t
-        where t.media_item_id = a.media_item_id and t.channel = 'lexical' and t.position = -1)
+      where (select count(*) from media_texts t
+        where t.media_item_id = a.media_item_id and t.position = -1) < 2
       union all
       select distinct t.media_item_id, 'lines' from media_transcripts t where t.words is null
     ) lacking group by id order by id limit (request->>'limit')::integer
@@ -706,9 +709,8 @@ declare
   item bigint := moodreel.require_item(request);
 begin
   perform from media_items where id = item for update;
-  if exists (select from media_analyses where media_item_id = item) and not exists (
-    select from media_texts t
-    where t.media_item_id = item and t.channel = 'lexical' and t.position = -1)
+  if exists (select from media_analyses where media_item_id = item)
+    and (select count(*) from media_texts t where t.media_item_id = item and t.position = -1) < 2
   then
     perform moodreel.put_texts(item, request);
   end if;
