@@ -1,0 +1,197 @@
+"""How well search finds what is there: 20 queries on real media, in every mode.
+
+The library is made of ../shared/media, watched with the stand-in model and heard with YAMNet. Items
+are called by numbers, so that nothing is found by its file's name; four of them are given lines
+that somebody says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from adapters.database import migrate
+from adapters.database.embedded import EmbeddedPostgres
+from adapters.database.psycopg_transport import PsycopgTransport
+from adapters.database.store import DatabaseStore
+from adapters.models.settings import ModelSettings
+from service.domain import LocalFile, MediaItem, TranscriptLine
+from service.finder import Finder
+from service.query import Query, SearchMode
+from service.settings import ServiceSettings
+from service.wiring.examiner import open_file_examiner, open_shelf
+from service.wiring.finding import open_finder
+from tests.support.postgres import fresh_database, reachable_directory
+
+logger = logging.getLogger(__name__)
+
+SHARED = Path(__file__).resolve().parents[3] / "shared"
+DEPTH = 5
+"""Of nDCG (Järvelin and Kekäläinen, 2002)."""
+CLIPS_PER_SOUND = 3
+VIDEOS = ("car-detection", "bikes", "bigbuckbunny", "bottle-detection", "cockatoo")
+SPOKEN = {
+    "bikes": "If we miss the ferry tonight, nobody will believe us.",
+    "car-detection": "The old lighthouse keeper left his money to the village.",
+    "bottle-detection": "Never trust a chemist who whistles.",
+    "cockatoo": "Good evening, and welcome to the quarterly report.",
+}
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A query, and what answers it: 2 well, 1 somewhat. Sounds stand for all their clips."""
+
+    text: str
+    grades: Mapping[str, int]
+
+
+QUESTIONS = (
+    Question(text="a car on the road", grades={"car-detection": 2, "bikes": 1}),
+    Question(text="a white parrot", grades={"cockatoo": 2}),
+    Question(text="a cartoon rabbit in a meadow", grades={"bigbuckbunny": 2}),
+    Question(text="people riding bicycles in city traffic", grades={"bikes": 2}),
+    Question(text="hands putting bottles on a table", grades={"bottle-detection": 2}),
+    Question(text="a taxi in a street", grades={"bikes": 2, "car-detection": 1}),
+    Question(text="an animated animal", grades={"bigbuckbunny": 2}),
+    Question(text="a bird looking into the camera", grades={"cockatoo": 2}),
+    Question(text="dog", grades={"dog_bark": 2}),
+    Question(text="a crying baby", grades={"baby_cry": 2}),
+    Question(text="rain", grades={"rain": 2}),
+    Question(text="waves of the sea", grades={"sea_waves": 2}),
+    Question(text="helicopter", grades={"helicopter": 2}),
+    Question(text="a rooster", grades={"rooster": 2, "cockatoo": 1}),
+    Question(text='"miss the ferry"', grades={"bikes": 2}),
+    Question(text="who says something about a lighthouse keeper", grades={"car-detection": 2}),
+    Question(text="never trust a chemist", grades={"bottle-detection": 2}),
+    Question(text="the scene where they talk of the quarterly report", grades={"cockatoo": 2}),
+    Question(text="fire", grades={"fire_crackling": 2}),
+    Question(text="traffic", grades={"bikes": 2, "car-detection": 2}),
+)
+
+
+def run() -> list[Row]:
+    """Mean nDCG@5 of each mode, and by how much `auto` is ahead of the best fixed one."""
+    with reachable_directory() as directory:
+        cluster = EmbeddedPostgres(directory)
+        try:
+            with fresh_database(cluster.start()) as dsn, _settings():
+                scores = asyncio.run(_measure(dsn))
+        finally:
+            cluster.stop()
+    means = {mode: fmean(found) for mode, found in scores.items()}
+    best = max(mean for mode, mean in means.items() if mode is not SearchMode.AUTO)
+    return [
+        *(_row(f"nDCG@{DEPTH}, {mode.value}", mean) for mode, mean in means.items()),
+        _row("auto over the best fixed mode", means[SearchMode.AUTO], best),
+    ]
+
+
+def ndcg(found: Sequence[str], grades: Mapping[str, int], ideal: Sequence[int]) -> float:
+    """Of an answer, in [0, 1].
+
+    Args:
+        found: What the items are, the best first.
+        grades: Of what there is.
+        ideal: Grades of all items that answer, each as often as there are such items.
+    """
+    gains = [2.0 ** grades.get(name, 0) - 1.0 for name in found[:DEPTH]]
+    best = [2.0**grade - 1.0 for grade in sorted(ideal, reverse=True)[:DEPTH]]
+    return _discounted(gains) / _discounted(best)
+
+
+def _discounted(gains: Sequence[float]) -> float:
+    return float(np.sum(np.asarray(gains) / np.log2(np.arange(len(gains)) + 2.0)))
+
+
+async def _measure(dsn: str) -> dict[SearchMode, list[float]]:
+    await migrate.apply(dsn)
+    async with AsyncExitStack() as stack:
+        store = DatabaseStore(await PsycopgTransport.open(dsn))
+        stack.push_async_callback(store.aclose)
+        names = await _fill(store)
+        finder = open_finder(stack, store.transport, open_shelf(stack, ModelSettings.read()))
+        return {
+            mode: [await _score(finder, mode, question, names) for question in QUESTIONS]
+            for mode in SearchMode
+        }
+
+
+async def _score(
+    finder: Finder, mode: SearchMode, question: Question, names: Mapping[str, str]
+) -> float:
+    answer = await finder.find(Query(text=question.text, mode=mode, limit=50))
+    items = dict.fromkeys(hit.card.scene.ref.item_id for hit in answer.hits)
+    ideal = [grade for name in names.values() if (grade := question.grades.get(name, 0))]
+    score = ndcg([names[item] for item in items], question.grades, ideal)
+    logger.info("%s (%s): %.3f of %r", mode.value, answer.mode.value, score, question.text)
+    return score
+
+
+async def _fill(store: DatabaseStore) -> dict[str, str]:
+    """Watch and hear everything; what each item is, by its id."""
+    paths = {SHARED / f"media/video/{name}.mp4": name for name in VIDEOS}
+    for folder in sorted((SHARED / "media/audio/esc10").iterdir()):
+        clips = sorted(folder.glob("*.ogg"))[:CLIPS_PER_SOUND]
+        paths |= dict.fromkeys(clips, folder.name)
+    names: dict[str, str] = {}
+    async with open_file_examiner(ServiceSettings.read(), list(paths)) as examiner:
+        for number, listed in enumerate(examiner.items):
+            name = _name(listed, paths)
+            item = replace(listed, title=f"Tape {number}", series="", album="", artist="")
+            analysis = await examiner.examine(item)
+            await store.save(analysis, await store.begin(item))
+            if name in SPOKEN:
+                line = TranscriptLine(start_s=0.5, end_s=3.0, text=SPOKEN[name])
+                await store.save_transcript(item.ref, [line])
+            names[item.ref.item_id] = name
+    return names
+
+
+def _name(item: MediaItem, paths: Mapping[Path, str]) -> str:
+    assert isinstance(item.location, LocalFile)
+    return paths[item.location.path]
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    """The stand-in model and YAMNet, and no others."""
+    with tempfile.TemporaryDirectory() as data:
+        wanted = {
+            "MOODREEL_DATA_DIR": data,
+            "MOODREEL_OFFLINE": "1",
+            "MOODREEL_CONFIG": os.devnull,
+            "MOODREEL_VISUAL_MODEL": str(SHARED / "models/standin-clip"),
+            "MOODREEL_SOUND_MODEL": str(SHARED / "models/yamnet"),
+            "MOODREEL_SOUND_TEXT_MODEL": "none",
+            "CLIP_TEXT_EMBEDDING_TIMEOUT_S": "60",
+        }
+        before = {name: os.environ.get(name) for name in wanted}
+        os.environ.update(wanted)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _row(name: str, value: float, baseline: float | None = None) -> Row:
+    return {
+        "name": f"search: {name}",
+        "value": round(value, 4),
+        "unit": "nDCG",
+        "baseline": round(baseline, 4) if baseline else None,
+        "ratio": round(value / baseline, 3) if baseline else None,
+    }
