@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from adapters.database.index import DatabaseIndex
+from adapters.database.records import dump_ref
 from adapters.database.store import SCENES_PER_CALL
 from service.domain import ClaimState, Mood, MoodPoint, Tag
 from service.errors import NotFoundError, StaleTokenError
@@ -113,6 +114,22 @@ async def test_what_was_told_stays_told(store):
     await store.retell(replace(analysis, pipeline="p2"), await store.saved_at(ref))
 
     assert (await store.claim_publication(ref, "discord", "event")).state is ClaimState.SENT
+
+
+async def test_what_was_interrupted_between_pages_still_counts_as_told_in_the_old_words(store):
+    analysis = make_full_analysis()
+    ref = analysis.item.ref
+    await store.save(analysis, await store.begin(analysis.item))
+    saved_at = await store.saved_at(ref)
+    page = {"scenes": [{"position": 0, "tags": ["wave"]}], "texts": [[0, "wave"]]}
+    moment = {"saved_at": saved_at.isoformat()}
+    await store.transport.call("moodreel_retell", {**dump_ref(ref), **moment, **page})
+
+    half = await store.load(ref)
+    assert half.pipeline == analysis.pipeline
+    assert half.tags == analysis.tags
+    await store.retell(in_other_words(analysis), saved_at)
+    assert (await store.load(ref)).pipeline == "p2"
 
 
 async def test_a_wrong_moment_and_an_unknown_item_are_refused(store):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 
 import pytest
 from PIL import Image
@@ -112,6 +113,23 @@ class TestRetag:
         told = await lines(library, "retag", "--yes", MOODREEL_VOCABULARY_DIR=words, **models)
         assert {line["outcome"] for line in told[:-1]} == {"skipped"}
         assert "vectors are of eyes" in told[0]["reason"]
+
+    async def test_a_yes_writes_and_a_card_is_amended_where_that_is_asked_for(self, library, words):
+        ref = (await library.refs())["Film"]
+        await library.tell(ref)
+        command = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "service.cli", "retag", "--announce", "--item", str(ref)),
+            env=library.settings | {"MOODREEL_VOCABULARY_DIR": words},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        out, _ = await command.communicate(b"y\n")
+
+        assert command.returncode == 0
+        assert "1 written" in out.decode()
+        assert "rose" in [tag.label for tag in (await library.moodreel.store.load(ref)).tags]
+        [card] = library.discord.messages.values()
+        assert "rose" in str(card)
 
 
 class TestSearch:
