@@ -50,6 +50,11 @@ def _in_utc(at: datetime) -> datetime:
 
 Plain = AfterValidator(_is_plain)
 Text = Annotated[str, Field(max_length=TEXT_LENGTH), Plain]
+Words = Annotated[Text, Field(description="In any language; a quoted phrase is exact.")]
+Mode = Annotated[
+    SearchMode,
+    Field(description="What part pictures take; auto: as VISUAL_MODE says, else by the words."),
+]
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH), Plain]
 Ref = Annotated[
     str, Field(max_length=2 * NAME_LENGTH, pattern=r"^[^/]+/.+$", examples=["jellyfin/4f2a"]), Plain
@@ -101,11 +106,8 @@ class Like(Asked):
 class SearchRequest(Asked):
     """A search; words, an example, or both."""
 
-    q: Text = Field(default="", description="Words, in any language; a quoted phrase is exact.")
-    mode: SearchMode = Field(
-        default=SearchMode.AUTO,
-        description="What part pictures take; auto: as VISUAL_MODE says, else by the words.",
-    )
+    q: Words = ""
+    mode: Mode = SearchMode.AUTO
     limit: int = Field(default=20, ge=1, le=LIMIT)
     filters: FilterRequest = FilterRequest()
     weights: Weights = Weights()
@@ -117,11 +119,8 @@ class SearchRequest(Asked):
 class SearchParameters(FilterRequest):
     """The same in an address."""
 
-    q: Text = Field(default="", description="Words, in any language; a quoted phrase is exact.")
-    mode: SearchMode = Field(
-        default=SearchMode.AUTO,
-        description="What part pictures take; auto: as VISUAL_MODE says, else by the words.",
-    )
+    q: Words = ""
+    mode: Mode = SearchMode.AUTO
     limit: int = Field(default=20, ge=1, le=LIMIT)
     like: list[Ref] = Field(
         default=[],
@@ -163,8 +162,6 @@ class Error(BaseModel):
 
 
 class PartAnswer(BaseModel):
-    """A channel's share in a hit."""
-
     score: float
     rank: int
     share: float
@@ -193,8 +190,6 @@ class Hit(BaseModel):
 
 
 class RouteAnswer(BaseModel):
-    """What was made of the words, and why."""
-
     mode: SearchMode
     confidence: float
     reasons: list[str]
@@ -254,8 +249,6 @@ class MoodMoment(BaseModel):
 
 
 class Findings(BaseModel):
-    """All that was found in an item."""
-
     kind: MediaKind
     overview: str
     year: int | None

@@ -128,7 +128,11 @@ async def test_many_who_ask_at_once_wait_for_one_making(api):
 
 
 async def test_no_two_pictures_are_made_at_once(api):
-    await asyncio.gather(api.get(FIRST), api.get(SECOND), api.get(POSTER))
+    api.source.may_make.clear()
+    asking = [asyncio.create_task(api.get(path)) for path in (FIRST, SECOND, POSTER)]
+    await asyncio.wait(asking, timeout=0.3)
+    api.source.may_make.set()
+    assert [(await each)[0] for each in asking] == [200] * 3
 
     assert api.source.most_at_once == 1
     assert len(api.source.made) == 3
