@@ -8,6 +8,7 @@ from contextlib import aclosing
 import psycopg
 import pytest
 
+from adapters.database.index import DatabaseIndex
 from adapters.database.store import DatabaseStore
 from tests.support.stores import TRANSPORTS, Database, migrated_database
 
@@ -49,3 +50,8 @@ def pieces(database) -> Callable[[], int]:
         return int(row[0])
 
     return count
+
+
+@pytest.fixture
+def index(store) -> DatabaseIndex:
+    return DatabaseIndex(store.transport)
