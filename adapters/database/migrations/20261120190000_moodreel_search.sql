@@ -584,7 +584,7 @@ create function moodreel_search(request jsonb) returns jsonb
 language plpgsql stable security definer set search_path = public, extensions, pg_temp
 set statement_timeout = '60s' as $$
 declare
-  terms text := coalesce(request->>'terms', '');
+  terms text := btrim(coalesce(request->>'terms', ''));
   size integer := (request->>'limit')::integer;
   items bigint[] := moodreel.wanted_items(request->'filters');
   without bigint[] := case when items is null
