@@ -109,8 +109,22 @@ class Pipeline:
             await self._have_matches_told(item)
 
     async def _have_matches_told(self, item: MediaItem) -> None:
-        """Tell of it once more where it answers a standing query."""
-        for trigger in await self._triggers.find_matching(item.ref) if self._triggers else ():
+        """Tell of it once more where it answers a standing query.
+
+        It is analysed, announced and kept by now: a trigger that cannot be compared undoes none of
+        that.
+        """
+        try:
+            matching = await self._triggers.find_matching(item.ref) if self._triggers else ()
+        except TransientError:
+            raise
+        except MoodreelError:
+            logger.exception(
+                "triggers could not be compared",
+                extra={"action": "trigger_failed", "item": str(item.ref)},
+            )
+            return
+        for trigger in matching:
             logger.info(
                 "an item matches a trigger",
                 extra={"action": "trigger_matched", "trigger": trigger.name, "item": str(item.ref)},

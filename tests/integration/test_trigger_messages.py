@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
-from service.domain import AnalyzeJob, PublishJob
+from service.domain import AnalyzeJob, ItemState, PublishJob
 from service.errors import ConfigurationError
 from service.query import Trigger, VoteSubject
 from service.wiring.triggers import TriggerDesk, read_by_people
@@ -130,3 +130,14 @@ async def test_rejected_tags_are_left_out_of_the_next_analysis_of_their_library(
     kept = {tag.label: tag.score for tag in (await store.load(ref)).tags}
     assert (weakest.label in kept) == (weakest.score >= 0.5)
     assert await feedback.forget() == 12
+
+
+async def test_a_trigger_that_cannot_be_compared_undoes_no_analysis(house, monkeypatch):
+    class Broken:
+        async def find_matching(self, ref):
+            raise ConfigurationError("its model is gone")
+
+    monkeypatch.setattr(house.moodreel.pipeline, "_triggers", Broken())
+    ref = await arrive(house, "Two Colours")
+    assert (await house.moodreel.store.statuses([ref]))[ref].state is ItemState.ANALYZED
+    assert [title for _, title in cards(house)] == ["Two Colours (2026)"]
