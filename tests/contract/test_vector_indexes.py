@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -59,7 +60,7 @@ def indexes(store) -> VectorIndexes:
 
 
 @pytest.fixture
-def build(database, indexes) -> Callable:
+def build(database, indexes) -> Callable[..., Awaitable[list[Built]]]:
     async def run(settings: VectorSettings = FEW) -> list[Built]:
         builder = Builder(database.dsn, indexes, settings, nothing, memory_mb=64)
         return list(await builder.run())
@@ -79,7 +80,7 @@ async def fill(store: DatabaseStore) -> np.ndarray:
     return vectors
 
 
-def nearest(admin, vector, *, items: list[int] | None = None, amount: int = 10) -> list:
+def nearest(admin, vector, *, items: list[int] | None = None, amount: int = 10) -> list[Any]:
     rows = admin.execute(
         "select i.item_id, n.position, n.score "
         "from moodreel.nearest(%s, 'scene', %s::halfvec, %s::bigint[], %s) n "
@@ -89,7 +90,7 @@ def nearest(admin, vector, *, items: list[int] | None = None, amount: int = 10) 
     return [((name, position), score) for name, position, score in rows]
 
 
-def truly_nearest(vectors, asked, *, films=range(ITEMS), amount: int = 10) -> set:
+def truly_nearest(vectors, asked, *, films=range(ITEMS), amount: int = 10) -> set[Any]:
     cosines = vectors @ asked
     ranked = sorted(
         ((film, scene) for film in films for scene in range(SCENES)),
@@ -112,7 +113,7 @@ def uses_index(admin, query: str, *values: object) -> bool:
             "select coalesce(sum(pg_stat_get_xact_numscans(oid)), 0) from pg_class "
             "where relname like 'scene_embeddings_near_%'"
         ).fetchall()
-    return scans > 0
+    return bool(scans > 0)
 
 
 def search_uses_index(admin) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from adapters.database.vector_indexes import CurrentModel
+from adapters.database.vector_indexes import CurrentModel, VectorIndexes
 from adapters.models.settings import ModelSettings
 from service.errors import ConfigurationError, MissingModelError
 from service.query import VectorKind
@@ -22,11 +23,15 @@ class House:
         self.unknown: set[str] = set()
         self.now = 0.0
         self.looks = 0
-        settings = ModelSettings(
-            **{"visual_model": "new", "sound_text_model": "new ears", **models}
+        settings = ModelSettings.model_validate(
+            {"visual_model": "new", "sound_text_model": "new ears", **models}
         )
         self.shelf = CurrentShelf(
-            self.open(settings), settings, self, self.open, clock=lambda: self.now
+            self.open(settings),
+            settings,
+            cast("VectorIndexes", self),
+            self.open,
+            clock=lambda: self.now,
         )
 
     def says(self, kind: VectorKind, model: str) -> None:
@@ -93,7 +98,7 @@ async def test_a_model_that_nobody_knows_any_more_holds_nothing_up(house):
 async def test_an_owner_who_turned_pictures_off_is_not_given_the_former_model():
     house = House(visual_model="none")
     house.says(VectorKind.SCENE, "old")
-    assert await house.shelf.open_encoder() == "none"
+    assert cast("str", await house.shelf.open_encoder()) == "none"
 
 
 async def test_a_picture_model_that_hears_as_well_is_no_former_model(house):

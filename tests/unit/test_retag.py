@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,8 @@ def vocabulary(*words: TagWord, moods: tuple[MoodWord, ...] = (), name: str = "v
 
 
 def axis(prompt: str) -> np.ndarray:
-    return np.eye(4, dtype=np.float32)[AXES[prompt]]
+    vector: np.ndarray = np.eye(4, dtype=np.float32)[AXES[prompt]]
+    return vector
 
 
 def terms(words: Vocabulary) -> Terms:
@@ -79,7 +81,11 @@ def word(label: str, prompt: str = "", **more) -> TagWord:
 def film(*colours: str, **changes):
     """A film of a scene for each colour."""
     scenes = make_scenes(np.array([axis(colour) for colour in colours], np.float32))
-    changed = {"scenes": scenes, "embedding_model": MODEL, "duration_s": 10.0 * len(colours)}
+    changed: dict[str, Any] = {
+        "scenes": scenes,
+        "embedding_model": MODEL,
+        "duration_s": 10.0 * len(colours),
+    }
     return make_analysis(**(changed | changes))
 
 

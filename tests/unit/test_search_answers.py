@@ -37,9 +37,10 @@ def hit(*, url: str = "", title: str = "The Tide", snippet: str = "") -> Hit:
 
 
 def printed(found: Hit, file: Path | None = None, *, is_terminal: bool = True) -> str:
-    console = Console(file=io.StringIO(), width=200, force_terminal=is_terminal)
+    written = io.StringIO()
+    console = Console(file=written, width=200, force_terminal=is_terminal)
     print_hit(console, 1, found, file, explain=True)
-    return console.file.getvalue()
+    return written.getvalue()
 
 
 def test_the_channel_that_did_most_comes_first_and_each_part_is_explained():

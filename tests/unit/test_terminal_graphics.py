@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import re
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
+from rich.style import Style
 
 from service.cli.graphics import (
     COLUMNS,
@@ -26,8 +28,13 @@ from service.cli.graphics import (
 
 
 def terminal(**options) -> Console:
-    options = {"force_terminal": True, "color_system": "truecolor"} | options
-    return Console(file=io.StringIO(), width=80, **options)
+    chosen: dict[str, Any] = {"force_terminal": True, "color_system": "truecolor"} | options
+    return Console(file=io.StringIO(), width=80, **chosen)
+
+
+def printed_by(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -96,7 +103,9 @@ def test_letters_show_two_pixels_each():
     rows = text.plain.splitlines()
     assert {len(row) for row in rows} == {COLUMNS}
     assert len(rows) == ROWS
-    first, last = text.spans[0].style, text.spans[-1].style
+    first, last = (Style.parse(str(text.spans[at].style)) for at in (0, -1))
+    assert first.color is not None
+    assert last.bgcolor is not None
     assert first.color.triplet == (255, 0, 0)
     assert last.bgcolor.triplet == (0, 0, 255)
 
@@ -112,8 +121,8 @@ def test_a_picture_is_printed_as_the_terminal_takes_it_and_none_where_it_cannot(
     ):
         console = terminal()
         show(console, kept.getvalue(), graphics)
-        assert sign in console.file.getvalue()
+        assert sign in printed_by(console)
     console = terminal()
     show(console, kept.getvalue(), Graphics.NONE)
     show(console, b"", Graphics.KITTY)
-    assert console.file.getvalue() == ""
+    assert printed_by(console) == ""
