@@ -27,6 +27,17 @@ from tests.support.stores import Database, make_item, migrated_database
 SECRET = "hunter2"
 
 
+EVERYTHING = {
+    "items": 6,
+    "groups": 1,
+    "events": 1,
+    "reconciliations": 1,
+    "triggers": 1,
+    "votes": 1,
+}
+"""What the source holds of each kind."""
+
+
 @pytest.fixture(scope="module")
 def source(postgres) -> Iterator[Database]:
     with migrated_database("psycopg", postgres) as made:
@@ -47,7 +58,7 @@ def env(tmp_path, source, database_dsn) -> dict[str, str]:
 def test_an_empty_database_gets_the_schema_and_everything(env, source, database_dsn):
     report = invoke_json("copy", env=env)
     assert report["complete"]
-    assert report["copied"] == {"items": 6, "groups": 1, "events": 1, "reconciliations": 1}
+    assert report["copied"] == EVERYTHING
     assert contents(database_dsn) == contents(source.dsn)
     assert invoke_json("copy", env=env)["copied"] == {}
     status, out, _ = invoke("copy", env=env)
@@ -143,7 +154,7 @@ async def test_to_supabase_and_back(env, source, project, postgres, monkeypatch)
             there = await _copy("supabase")
             monkeypatch.setenv("DATABASE_URL", third)
             back = await _copy("local")
-        assert there == back == {"items": 6, "groups": 1, "events": 1, "reconciliations": 1}
+        assert there == back == EVERYTHING
         assert contents(project.dsn) == contents(third) == contents(source.dsn)
 
 
