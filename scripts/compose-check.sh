@@ -6,9 +6,12 @@ set -e
 target=$(mkdir -p "${1:?usage: compose-check.sh DIRECTORY}" && cd "$1" && pwd)
 here=$(cd "$(dirname "$0")/.." && pwd)
 
-# Debian 13 has Compose v2, older ones do not: lists of our own, wherever this runs.
+# Debian 13 has Compose v2, older ones do not: lists of our own, from where this machine's come.
+mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null \
+    | grep -oE 'https?://[^ ]+' | grep -E '/debian/?$' | head -n 1)
+[ -n "$mirror" ] || { echo "no sources of Debian's packages are set up for apt" >&2; exit 1; }
 mkdir -p "$target/lists/partial" "$target/cache/archives/partial" "$target/empty"
-echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie main" \
+echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" \
     > "$target/sources.list"
 : > "$target/status"
 apt_13() {
