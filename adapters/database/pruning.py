@@ -31,7 +31,8 @@ class PruneSettings(Configuration):
         ge=0.0,
         alias="MOODREEL_KEEP_DELETED_DAYS",
         description="Days before the scenes, vectors and tags of a deleted item are deleted, too. "
-        "What was told of it stays known: if it comes back, it is not announced again. 0: never.",
+        "What was told of it stays known: if it comes back under the same id, it is not announced "
+        "again. 0: never.",
     )
     keep_events_days: float = Field(
         365.0,

@@ -42,8 +42,6 @@ def open_finder(
 
     Raises:
         ConfigurationError: A setting of search, or of another machine's model, is wrong.
-        MissingModelError: Another machine's model shall stand in for one that nothing here
-            describes.
     """
     settings = SearchSettings.read()
     shelf = CurrentShelf(shelf, ModelSettings.read(), VectorIndexes(transport), Shelf)
