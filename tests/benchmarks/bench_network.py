@@ -58,7 +58,10 @@ def run() -> list[Row]:
 
 async def _measure() -> list[Row]:
     load = os.getloadavg()[0]
-    async with open_fleet(["one", "two", "three"]) as fleet, AsyncExitStack() as stack:
+    async with (
+        open_fleet(["one", "two", "three"], parameters={}) as fleet,
+        AsyncExitStack() as stack,
+    ):
         await stack.enter_async_context(fleet.running(WEB, "serve"))
         await fleet.until_ready()
         queue = await stack.enter_async_context(opened(fleet.dsn))
