@@ -1,4 +1,4 @@
-"""Who is told of what, when, and once: between a saved analysis and the channels."""
+"""Has channels told what is new, each once, and tells them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Protocol
-from uuid import NAMESPACE_URL, uuid5
 
+from service.announcer.ledger import identity, may_tell, news_id, read_ledger, tell
+from service.announcer.matches import plan_match
 from service.domain import (
     Analysis,
     Announcement,
-    Claim,
-    ClaimState,
     Failure,
     Gathered,
     ItemRef,
@@ -23,7 +21,6 @@ from service.domain import (
     PublishJob,
 )
 from service.errors import ConfigurationError, MoodreelError, NotFoundError, UnknownOutcomeError
-from service.metrics import PUBLICATIONS, telling
 from service.ports import Channel, JobQueue, MediaServer, PosterSource, Store
 from service.query import Trigger
 
@@ -31,31 +28,8 @@ KEPT_CHANNEL = "store"
 """The channel that keeps the event. It is told even of what is not announced."""
 GROUP_OPEN_S = 6 * 3600.0
 """What comes so long after a group's last message is news of its own: next week's episode."""
-MATCHES_GATHER_S = 60.0
-"""What matches one trigger within a minute is told in one message: a season comes in one rush."""
-TRIGGER_MARK = "#trigger/"
-"""Between a channel and a trigger, in the ledger: what is told as a match is told besides."""
 REASON_LIMIT = 500
 """Characters of why something failed."""
-
-
-class Settle(Protocol):
-    """Notes in the ledger how a telling ended."""
-
-    async def __call__(self, *, receipt: str = "", error: str = "") -> None: ...
-
-
-def event_id(ref: ItemRef, revision: str) -> str:
-    """The identity of the news of an item: the same at every attempt, another for new content."""
-    return _identity(str(ref), revision)
-
-
-def _news_id(item: MediaItem) -> str:
-    return event_id(item.ref, item.revision)
-
-
-def _identity(*parts: str) -> str:
-    return str(uuid5(NAMESPACE_URL, ":".join(("moodreel", *parts))))
 
 
 class Announcer:
@@ -89,7 +63,7 @@ class Announcer:
 
     async def have_it_told(self, item: MediaItem, *, is_news: bool) -> None:
         """Enqueue a job for each channel that wants it; the ledger has each told once."""
-        event, jobs = _news_id(item), []
+        event, jobs = news_id(item), []
         for name, channel in self._channels.items():
             if not is_news and name != KEPT_CHANNEL:
                 continue
@@ -114,33 +88,20 @@ class Announcer:
         await self._queue.enqueue(jobs)
 
     async def have_match_told(self, item: MediaItem, trigger: Trigger) -> None:
-        """Enqueue a job for the trigger's channel, which is told of an item once.
-
-        What matches within the cool-down comes into the last message. A channel that does not take
-        the item as such is not told of it either.
-        """
+        """Enqueue a job for the trigger's channel, if there is one that takes the item."""
         channel = self._channels.get(trigger.channel)
-        delivery = channel.plan(item, self._clock()) if channel else None
-        if delivery is None:
+        if channel is None:
             return
-        ledger, event = f"{trigger.channel}{TRIGGER_MARK}{trigger.name}", _news_id(item)
-        group = await self._store.gather_publication(
-            Gathered(ref=item.ref, event_id=event),
-            ledger,
-            f"trigger/{trigger.name}",
-            open_for_s=trigger.cool_down_s,
-        )
-        after_s = max(delivery.after_s, MATCHES_GATHER_S)
-        await self._queue.enqueue(
-            [PublishJob(ref=item.ref, channel=ledger, event_id=event, group=group, after_s=after_s)]
-        )
+        job = await plan_match(item, trigger, channel, self._store, self._clock())
+        if job is not None:
+            await self._queue.enqueue([job])
 
     async def have_failure_told(
         self, ref: ItemRef, failure: Failure, *, is_news: bool = True
     ) -> None:
         """Enqueue a job for each channel that takes failures, but for the one that failed."""
         bounded = replace(failure, reason=failure.reason[:REASON_LIMIT])
-        event = _identity("failed", str(ref), bounded.stage, bounded.reason)
+        event = identity("failed", str(ref), bounded.stage, bounded.reason)
         await self._queue.enqueue(
             [
                 PublishJob(ref=ref, channel=name, event_id=event, failure=bounded)
@@ -164,23 +125,23 @@ class Announcer:
         """Tell a channel at the owner's word, whatever the ledger says; return the receipt."""
         channel = self._channel(channel_name)
         analysis = await self._load(ref)
-        event = _news_id(analysis.item)
+        event = news_id(analysis.item)
         claim = await self._store.claim_publication(ref, channel_name, event)
         settle = partial(self._store.settle_publication, ref, channel_name, event)
         news = await self._announce(event, (analysis,), channel)
-        return await _tell(channel, news, claim.receipt, settle)
+        return await tell(channel, news, claim.receipt, settle)
 
     async def _publish_item(self, job: PublishJob) -> None:
         """What was replaced or removed meanwhile is no news: newer content has its own job."""
         channel = self._channel(job.channel)
         analysis = await self._load(job.ref)
-        if await self._is_gone(job.ref) or _news_id(analysis.item) != job.event_id:
+        if await self._is_gone(job.ref) or news_id(analysis.item) != job.event_id:
             return
         news = await self._announce(job.event_id, (analysis,), channel)
         settle = partial(self._store.settle_publication, job.ref, job.channel, job.event_id)
         claim = await self._store.claim_publication(job.ref, job.channel, job.event_id)
-        if _may_tell(claim, channel, job.ref):
-            await _tell(channel, news, claim.receipt, settle)
+        if may_tell(claim, channel, job.ref):
+            await tell(channel, news, claim.receipt, settle)
 
     async def _publish_group(self, job: PublishJob) -> None:
         """One message for all that has been gathered; it is amended when more comes."""
@@ -189,18 +150,18 @@ class Announcer:
         members = [found for one in gathered if (found := await self._load_current(one))]
         if not members:
             return
-        event = _identity("group", job.group, *sorted(_news_id(each.item) for each in members))
+        event = identity("group", job.group, *sorted(news_id(each.item) for each in members))
         news = await self._announce(event, _in_order(members), channel)
-        news = replace(news, trigger=job.channel.partition(TRIGGER_MARK)[2])
+        news = replace(news, trigger=read_ledger(job.channel)[1])
         settle = partial(self._store.settle_group, job.channel, job.group, event)
         claim = await self._store.claim_group(job.channel, job.group, event)
         try:
-            is_ours = _may_tell(claim, channel, *(member.item.ref for member in members))
+            is_ours = may_tell(claim, channel, *(member.item.ref for member in members))
         except UnknownOutcomeError:
             await self._have_the_rest_told(job)
             raise
         if is_ours:
-            await _tell(channel, news, claim.receipt, settle)
+            await tell(channel, news, claim.receipt, settle)
 
     async def _have_the_rest_told(self, job: PublishJob) -> None:
         """What came after a message in doubt was not told with it, and is not held back by it."""
@@ -214,7 +175,7 @@ class Announcer:
         if status is None:
             return  # never heard of: nobody to tell it of
         claim = await self._store.claim_publication(job.ref, ledger, job.event_id)
-        if not _may_tell(claim, channel, job.ref):
+        if not may_tell(claim, channel, job.ref):
             return
         title = status.title or job.ref.item_id
         item = MediaItem(ref=job.ref, kind=MediaKind.VIDEO, title=title, revision=status.revision)
@@ -226,7 +187,7 @@ class Announcer:
             failure=failure,
         )
         settle = partial(self._store.settle_publication, job.ref, ledger, job.event_id)
-        await _tell(channel, news, "", settle)
+        await tell(channel, news, "", settle)
 
     async def _announce(
         self, event: str, members: Sequence[Analysis], channel: Channel
@@ -267,7 +228,7 @@ class Announcer:
         if await self._is_gone(gathered.ref):
             return None
         analysis = await self._store.load(gathered.ref)
-        if analysis is None or _news_id(analysis.item) != gathered.event_id:
+        if analysis is None or news_id(analysis.item) != gathered.event_id:
             return None
         return replace(analysis, scenes=(), shots=())
 
@@ -276,7 +237,7 @@ class Announcer:
         return status is None or status.state is ItemState.DELETED
 
     def _channel(self, ledger: str) -> Channel:
-        name = ledger.partition(TRIGGER_MARK)[0]
+        name, _ = read_ledger(ledger)
         if name in self._channels:
             return self._channels[name]
         known = ", ".join(self._channels)
@@ -284,38 +245,6 @@ class Announcer:
             f"no channel is called {name!r}; configured: {known}. What configures the others: "
             "docs/reference/settings.md"
         )
-
-
-def _may_tell(claim: Claim, channel: Channel, *refs: ItemRef) -> bool:
-    """Whether it is ours to tell. With a receipt a message is amended, and that may be done twice.
-
-    Raises:
-        UnknownOutcomeError: An earlier attempt died while telling, and nobody knows how far.
-    """
-    if claim.state is ClaimState.SENT:
-        return False
-    if claim.state is ClaimState.UNKNOWN and not (channel.is_repeatable or claim.receipt):
-        PUBLICATIONS.labels(channel.name, "doubtful").inc()
-        others = f" (and of {len(refs) - 1} more, each with its own command)" if refs[1:] else ""
-        raise UnknownOutcomeError(
-            f"nobody knows whether {channel.name} was told of {refs[0]}: an earlier attempt died "
-            f"while telling. To tell again: moodreel publish {refs[0]} {channel.name}{others}"
-        )
-    return True
-
-
-async def _tell(channel: Channel, news: Announcement, former: str, settle: Settle) -> str:
-    """Send, and note in the ledger how it went."""
-    try:
-        with telling(channel.name):
-            receipt = await channel.send(news, previous_receipt=former)
-    except UnknownOutcomeError:
-        raise  # and the ledger goes on saying that nobody knows
-    except MoodreelError as error:
-        await settle(error=str(error))
-        raise
-    await settle(receipt=receipt)
-    return receipt
 
 
 def _in_order(members: Sequence[Analysis]) -> Sequence[Analysis]:
