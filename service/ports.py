@@ -28,6 +28,7 @@ from service.domain import (
     Gathered,
     ItemMatch,
     ItemRef,
+    ItemState,
     ItemStatus,
     Job,
     Json,
@@ -50,6 +51,7 @@ from service.domain import (
 )
 from service.query import (
     Candidate,
+    Filters,
     Lookup,
     QueryVector,
     SceneCard,
@@ -179,6 +181,26 @@ class TagKeeper(Protocol):
             NotFoundError: The server has no such item.
             PermanentError: It refuses, or would harm the item.
         """
+
+
+@runtime_checkable
+class CollectionKeeper(Protocol):
+    """A media server that has collections. Whoever adds to one of a name does so alone."""
+
+    async def add_to_collection(self, name: str, refs: Sequence[ItemRef]) -> None:
+        """Put items into the collection of that name, which is created where there is none.
+
+        What is in it stays, and an item that is in it is not doubled. May run twice.
+
+        Raises:
+            NotFoundError: The server has no such item.
+            PermanentError: That collection cannot hold it.
+            ConfigurationError: The key may not edit collections.
+            TransientError: No answer.
+        """
+
+    async def check_collections(self) -> Finding:
+        """Say whether the key may edit collections; edits none."""
 
 
 class Fingerprinter(Protocol):
@@ -462,6 +484,26 @@ class Store(Protocol):
 
     async def list_statuses(self, *, limit: int = 100) -> Sequence[ItemStatus]:
         """The latest items first."""
+
+    async def list_items(
+        self,
+        filters: Filters,
+        *,
+        states: Collection[ItemState] = (),
+        after: str = "",
+        limit: int = 100,
+    ) -> tuple[Sequence[ItemStatus], str]:
+        """A page of items, what changed last first; and what the next one comes ``after``.
+
+        Empty behind the last page. What is new meanwhile comes before the first page and moves
+        none; what changes meanwhile goes there, too.
+
+        Args:
+            filters: As of a search.
+            states: Only these; empty: all but what was deleted.
+            after: What was given with the page before.
+            limit: At most so many.
+        """
 
     async def mark_deleted(self, ref: ItemRef) -> None:
         """The server removed the item: its vectors leave search. Unknown items are ignored."""

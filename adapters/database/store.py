@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from adapters.database import migrate
 from adapters.database.failures import MIGRATE, SchemaError
+from adapters.database.index import dump_filters
 from adapters.database.ledger import PAGE_SIZE, DatabaseLedger
 from adapters.database.psycopg_transport import PsycopgTransport
 from adapters.database.records import (
@@ -38,6 +39,7 @@ from service.domain import (
     Float32,
     ItemMatch,
     ItemRef,
+    ItemState,
     ItemStatus,
     Json,
     MediaItem,
@@ -45,6 +47,7 @@ from service.domain import (
     TranscriptLine,
 )
 from service.errors import ConfigurationError, MoodreelError
+from service.query import Filters
 
 VECTORS_PER_CALL = 64
 """0.8 s over 50,000 scenes of 512 dimensions (measured), and under half a megabyte at 1,152."""
@@ -118,6 +121,23 @@ class DatabaseStore(DatabaseLedger):
     async def list_statuses(self, *, limit: int = 100) -> Sequence[ItemStatus]:
         rows = await self._transport.call("moodreel_list_statuses", {"limit": limit})
         return [load_status(row) for row in rows]
+
+    async def list_items(
+        self,
+        filters: Filters,
+        *,
+        states: Collection[ItemState] = (),
+        after: str = "",
+        limit: int = 100,
+    ) -> tuple[Sequence[ItemStatus], str]:
+        request = {
+            "filters": dump_filters(filters),
+            "states": [state.value for state in states],
+            "after": after,
+            "limit": limit,
+        }
+        page = await self._transport.call("moodreel_list_items", request)
+        return [load_status(row) for row in page["items"]], page["next"] or ""
 
     async def find_twins(self, fingerprint: str, *, exclude: ItemRef) -> Sequence[ItemRef]:
         request = {**dump_ref(exclude), "fingerprint": storable(fingerprint)}

@@ -11,8 +11,11 @@ import pytest
 from service.domain import (
     ItemRef,
     ItemState,
+    MediaKind,
+    Tag,
 )
 from service.errors import StaleTokenError
+from service.query import Filters
 from tests.support.stores import (
     MODEL,
     analyzed,
@@ -126,6 +129,59 @@ async def test_the_latest_items_are_listed_first(store):
     await store.save(make_analysis(make_item("2")), 1)
     listed = [status.ref.item_id for status in await store.list_statuses(limit=2)]
     assert listed == ["2", "3"]
+
+
+# Pages ------------------------------------------------------------------------------------------
+
+
+async def read_pages(store, filters=Filters(), **options):  # noqa: B008  frozen
+    """The ids of each page, to the end."""
+    pages: list[list[str]] = []
+    after = ""
+    while not pages or after:
+        found, after = await store.list_items(filters, after=after, **options)
+        pages.append([status.ref.item_id for status in found])
+    return pages
+
+
+async def test_pages_hold_each_item_once_though_all_changed_at_once(store, database):
+    with psycopg.connect(database.dsn) as admin:  # at once: one transaction has one time
+        admin.execute(
+            "insert into media_items (server, item_id) "
+            "select 'folder', n::text from generate_series(1, 7) n"
+        )
+    assert await read_pages(store, limit=3) == [["7", "6", "5"], ["4", "3", "2"], ["1"]]
+    assert await read_pages(store, limit=7) == [["7", "6", "5", "4", "3", "2", "1"]]
+
+
+async def test_what_is_new_or_changes_meanwhile_moves_no_page(store):
+    for item_id in ("1", "2", "3", "4"):
+        await store.begin(make_item(item_id))
+    first, after = await store.list_items(Filters(), limit=2)
+    await store.begin(make_item("5"))
+    await store.fail(make_item("4").ref, "broken")
+    rest, end = await store.list_items(Filters(), limit=2, after=after)
+
+    assert [status.ref.item_id for status in (*first, *rest)] == ["4", "3", "2", "1"]
+    assert end == ""
+
+
+async def test_pages_are_filtered_as_a_search_is(store):
+    await store.begin(make_item("1", library="Films"))
+    await store.begin(make_item("2", kind=MediaKind.SONG))
+    tag = Tag(label="boat", kind="subject", score=0.5, evidence=())
+    item = make_item("3", library="Films")
+    await store.save(make_analysis(item, tags=(tag,)), await store.begin(item))
+    await store.begin(make_item("4"))
+    await store.mark_deleted(make_item("4").ref)
+
+    assert await read_pages(store) == [["3", "2", "1"]]
+    assert await read_pages(store, Filters(libraries=("Films",)), limit=1) == [["3"], ["1"]]
+    assert await read_pages(store, Filters(kinds=(MediaKind.SONG,))) == [["2"]]
+    assert await read_pages(store, Filters(tags=("boat",))) == [["3"]]
+    assert await read_pages(store, Filters(servers=("plex",))) == [[]]
+    assert await read_pages(store, states=(ItemState.PENDING,)) == [["2", "1"]]
+    assert await read_pages(store, states=(ItemState.DELETED,)) == [["4"]]
 
 
 async def test_counts_name_every_state(store):
