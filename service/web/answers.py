@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote, urlsplit
 
 from aiohttp import ETag, web
@@ -33,6 +33,16 @@ def answer(request: web.Request, model: BaseModel, *, beside: Iterable[str] = ()
     ignored = set(beside)
     counted = model.model_dump_json(exclude=ignored).encode() if ignored else b""
     return answer_bytes(request, model.model_dump_json().encode(), counted=counted)
+
+
+def answer_page(request: web.Request, statuses: Sequence[ItemStatus], after: str) -> web.Response:
+    """Items, and in ``Link`` (RFC 8288), too, where the next page is."""
+    following = str(request.rel_url.update_query(after=after)) if after else None
+    page = schema.Items(items=list(map(describe_status, statuses)), next=following)
+    response = answer(request, page)
+    if following:
+        response.headers["Link"] = f'<{following}>; rel="next"'
+    return response
 
 
 def answer_bytes(request: web.Request, body: bytes, *, counted: bytes = b"") -> web.Response:

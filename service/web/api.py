@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Protocol
 
@@ -40,6 +41,8 @@ BODIES = 4
 """Bodies of searches that are in memory at once: 24 MiB each at most, with their examples."""
 WAITING_LIMIT = 64
 RETRY_AFTER_S = 5.0
+NOTHING_ASKED = "words: nothing is asked for; give words (q), or an example (like, picture, sound)"
+"""No error: a page that searches while somebody types asks it each time its field is cleared."""
 PICTURE_CACHE = "private, max-age=86400"
 """A scene's picture changes when its item is analysed again."""
 
@@ -91,7 +94,9 @@ class Api:
         """The application below ``/api``: strangers get no further than its door."""
         app = web.Application(middlewares=[self._guard])
         for operation in OPERATIONS:
-            app.router.add_route(operation.method, operation.path, getattr(self, operation.name))
+            methods = ("GET", "HEAD") if operation.method == "GET" else (operation.method,)
+            for method in methods:
+                app.router.add_route(method, operation.path, getattr(self, operation.name))
         app.on_response_prepare.append(_protect)
         app.on_cleanup.append(self._close)
         return app
@@ -147,15 +152,17 @@ class Api:
                 "cannot search at present: %s", error, extra={"action": "search_refused"}
             )
             raise _not_now("cannot search at present; the log says why", None) from error
+        if not query.text.strip() and not query.examples:
+            found = replace(found, degraded=(*found.degraded, NOTHING_ASKED))
         # How long it took, and what was away, is another time the same answer.
         return answers.answer(request, answers.describe_search(found), beside=("seconds",))
 
     async def items(self, request: web.Request) -> web.StreamResponse:
         asked = asking.read_parameters(schema.ItemsParameters, request)
-        statuses = await self._store.list_statuses(limit=asked.limit)
-        return answers.answer(
-            request, schema.Items(items=list(map(answers.describe_status, statuses)))
+        statuses, after = await self._store.list_items(
+            asking.filters_of(asked), states=asked.state, after=asked.after, limit=asked.limit
         )
+        return answers.answer_page(request, statuses, after)
 
     async def item(self, request: web.Request) -> web.StreamResponse:
         place = asking.read_place(schema.ItemPath, request)

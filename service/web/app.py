@@ -17,6 +17,7 @@ from service.web.arrivals import Arrivals
 from service.web.counting import counted
 from service.web.monitor import Monitor
 from service.web.openapi import PREFIX
+from service.web.protocol import LINE_BYTES, Runner
 from service.web.token import Token
 from service.web.webhooks import RETRY_AFTER_S, Limits, Webhooks
 
@@ -150,7 +151,7 @@ async def serve(
     Raises:
         ConfigurationError: The address cannot be bound.
     """
-    runner = web.AppRunner(
+    runner = Runner(
         app,
         access_log_class=AccessLogger,
         access_log=logger,
@@ -158,6 +159,7 @@ async def serve(
         keepalive_timeout=idle_timeout_s,
         lingering_time=UNREAD_TIMEOUT_S,
         shutdown_timeout=DRAIN_TIMEOUT_S,
+        max_line_size=LINE_BYTES,
     )
     await runner.setup()
     try:

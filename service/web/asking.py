@@ -86,12 +86,10 @@ def query_of(sent: Sent) -> Query:
         examples.append(Example(picture=sent.picture, weight=asked.picture_weight))
     if sent.sound:
         examples.append(Example(sound=sent.sound, weight=asked.sound_weight))
-    if not asked.q.strip() and not examples:
-        raise web.HTTPBadRequest(text="nothing is asked for: give words (q), or an example")
     return Query(
         text=asked.q,
         mode=asked.mode,
-        filters=_filters(asked.filters),
+        filters=filters_of(asked.filters),
         examples=tuple(examples),
         limit=asked.limit,
         weights=_weights(asked.weights.model_dump()),
@@ -100,8 +98,6 @@ def query_of(sent: Sent) -> Query:
 
 def query_of_address(asked: SearchParameters) -> Query:
     """Likewise."""
-    if not asked.q.strip() and not asked.like:
-        raise web.HTTPBadRequest(text="nothing is asked for: give words (q), or an example (like)")
     named = {
         name.removeprefix(WEIGHT_PREFIX): value
         for name, value in asked.model_dump().items()
@@ -110,14 +106,15 @@ def query_of_address(asked: SearchParameters) -> Query:
     return Query(
         text=asked.q,
         mode=asked.mode,
-        filters=_filters(asked),
+        filters=filters_of(asked),
         examples=tuple(Example(scene=_scene_of(text)) for text in asked.like),
         limit=asked.limit,
         weights=_weights(named),
     )
 
 
-def _filters(asked: FilterRequest) -> Filters:
+def filters_of(asked: FilterRequest) -> Filters:
+    """The same as the database knows them."""
     return Filters(
         servers=tuple(asked.server),
         kinds=tuple(asked.kind),

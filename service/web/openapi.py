@@ -166,7 +166,7 @@ OPERATIONS = (
         path="/openapi.json",
         summary="This document.",
         media_type=JSON,
-        errors=(429,),
+        errors=(400, 429),
         is_open=True,
         is_tagged=True,
     ),

@@ -18,8 +18,8 @@ from service.domain import ItemState
 from service.errors import MoodreelError, NotFoundError, PermanentError, TransientError
 from service.ports import SceneIndex, Store
 from service.query import SceneCard, SceneKey
+from service.web.fields import WIDTHS
 from service.web.pictures import Source, open_poster, shrink
-from service.web.schema import WIDTHS
 
 logger = logging.getLogger(__name__)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import json
 from datetime import UTC, datetime
 
 import aiohttp
 import pytest
 from yarl import URL
 
-from service.domain import ItemRef, MediaKind
+from service.domain import ItemRef, ItemState, MediaKind
 from service.errors import BadPayloadError, MissingModelError, NotFoundError, TransientError
-from service.query import SceneKey, SearchChannel, SearchMode
+from service.query import Filters, SceneKey, SearchChannel, SearchMode
 from tests.support.api import BEARER, FILM, FILM_PATH, SECRET_PATH, ServedApi
 
 SEARCH = "/api/v1/search"
@@ -113,8 +115,6 @@ async def test_a_form_carries_a_picture_and_a_sound(api):
 @pytest.mark.parametrize(
     ("params", "told"),
     [
-        ({}, "nothing is asked for"),
-        ({"q": " "}, "nothing is asked for"),
         ({"q": "x" * 501}, "q: "),
         ({"q": "a\0b"}, "q: has a control character"),
         ({"q": "a", "limit": "0"}, "limit: "),
@@ -135,6 +135,16 @@ async def test_what_is_not_understood_is_named(api, params, told):
     assert status == 400
     assert told in answer["error"]
     assert api.finder.asked == []
+
+
+async def test_a_cleared_field_is_no_error_and_is_told(api):
+    for asked in ({}, {"q": " "}, {"kind": "movie"}):
+        status, answer, _ = await api.get(SEARCH, params=asked)
+        assert status == 200
+        assert "nothing is asked for" in answer["degraded"][0]
+    status, answer, _ = await api.post(SEARCH, json={})
+    assert (status, len(answer["degraded"])) == (200, 1)
+    assert (await api.get(SEARCH, params={"q": "a"}))[1]["degraded"] == []
 
 
 @pytest.mark.parametrize(
@@ -210,6 +220,27 @@ async def test_items_are_listed_as_far_as_somebody_asks(api):
 
     assert [item["item"] for item in answer["items"]] == [str(FILM), "jellyfin/song"]
     assert answer["items"][0]["links"]["self"] == FILM_PATH
+
+
+async def test_pages_of_items_lead_to_the_next_one_with_the_same_filters(api):
+    asked = {"limit": "2", "kind": "movie", "library": "Ä & B", "state": "analyzed"}
+    _, first, headers = await api.get("/api/v1/items", params=asked)
+    _, last, end = await api.get(as_it_is(first["next"]))
+
+    assert headers["Link"] == f'<{first["next"]}>; rel="next"'
+    assert [item["item"] for item in last["items"]] == ["jellyfin/waiting"]
+    assert (last["next"], end.get("Link")) == (None, None)
+    wanted = Filters(kinds=(MediaKind.MOVIE,), libraries=("Ä & B",))
+    assert api.store.listed == [
+        (wanted, [ItemState.ANALYZED], ""),
+        (wanted, [ItemState.ANALYZED], "0.2"),
+    ]
+
+
+@pytest.mark.parametrize("after", ["x", "1", "1.", "1.2.3", "9" * 17 + ".1", "1;drop"])
+async def test_no_page_begins_at_what_was_never_given(api, after):
+    status, answer, _ = await api.get("/api/v1/items", params={"after": after})
+    assert (status, list(answer)) == (400, ["error"])
 
 
 async def test_an_item_tells_what_was_found_and_not_where_it_lies(api):
@@ -293,6 +324,44 @@ async def test_what_a_client_has_already_is_not_sent_again(api, path):
     )
     other = {"Authorization": BEARER["Authorization"], "If-None-Match": '"another"'}
     assert (await api.get(path, headers=other))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f"{SEARCH}?q=boat", "/api/v1/items", FILM_PATH, f"{FILM_PATH}/thumbnail", "/api/openapi.json"],
+)
+async def test_a_head_tells_what_a_get_would_and_sends_no_body(api, path):
+    _, _, asked = await api.get(as_it_is(path))
+    async with api.session.head(as_it_is(path), headers=BEARER) as answer:
+        status, told, body = answer.status, answer.headers, await answer.read()
+
+    assert (status, body) == (200, b"")
+    names = ("ETag", "Content-Type", "Cache-Control", "X-Content-Type-Options")
+    assert [told.get(name) for name in names] == [asked.get(name) for name in names]
+
+
+async def test_what_is_no_http_is_answered_in_json_and_not_quoted(api):
+    long = "/api/v1/search?q=a-secret" + "a" * 70_000
+    for sent in (
+        b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % long.encode(),
+        b"GET /api/v1/status HTTP/1.1\r\nHost: a\r\nX-A: a-secret%b\r\n\r\n" % (b"a" * 9_000),
+        b"a-secret\r\n\r\n",
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+        writer.write(sent)
+        head, _, body = (await asyncio.wait_for(reader.read(), 10)).partition(b"\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+        assert b" 400 " in head.splitlines()[0]
+        assert b"\nContent-Type: application/json" in head
+        assert list(json.loads(body)) == ["error"]
+        assert b"a-secret" not in body
+
+
+async def test_an_address_may_be_longer_than_servers_mostly_allow(api):
+    params = [("tag", "\u00e4" * 200) for _ in range(30)]
+    assert (await api.get(SEARCH, params=[("q", "a"), *params]))[0] == 200
 
 
 async def test_a_changed_answer_has_another_tag(api):

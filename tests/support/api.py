@@ -111,6 +111,7 @@ class FakeStore:
         }
         self.error = None
         self.count_calls = 0
+        self.listed = []
 
     async def statuses(self, refs):
         if self.error is not None:
@@ -119,6 +120,13 @@ class FakeStore:
 
     async def list_statuses(self, *, limit=100):
         return list(self.known.values())[:limit]
+
+    async def list_items(self, filters, *, states=(), after="", limit=100):
+        self.listed.append((filters, states, after))
+        known = [one for one in self.known.values() if one.state is not ItemState.DELETED]
+        start = int(after.partition(".")[2] or 0) % 1000
+        rest = known[start:]
+        return rest[:limit], f"0.{start + limit}" if len(rest) > limit else ""
 
     async def load(self, ref):
         return analysis_of(ref) if self.known[ref].state is ItemState.ANALYZED else None
