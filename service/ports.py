@@ -656,8 +656,23 @@ class TriggerBook(Protocol):
 class VoteBook(Protocol):
     """Where people's judgement is kept."""
 
-    async def cast_vote(self, vote: Vote) -> bool:
-        """Keep it; False where the same voter said the same before."""
+    async def cast_vote(self, vote: Vote, *, guest_limit: int | None = None) -> bool | None:
+        """Keep it; False where the same voter said the same before.
+
+        Args:
+            vote: A guest's, if there is a limit.
+            guest_limit: So many guests may have votes on one item. None is returned, and nothing
+                kept, where others than this one are as many.
+        """
+
+    async def withdraw_vote(self, vote: Vote) -> bool:
+        """Forget what its voter said of its thing, whatever that was; whether there was any."""
+
+    async def list_votes(self, ref: ItemRef) -> Sequence[Vote]:
+        """All that was said of an item, by subject, label and voter."""
+
+    async def weigh_results(self, label: str) -> Mapping[ItemRef, int]:
+        """By how many votes more items were confirmed than rejected as results of one query."""
 
     async def count_votes(self, library: str | None = None) -> Sequence[VoteCount]:
         """By library, subject and label; of one library only if it is named."""

@@ -243,6 +243,10 @@ class Trigger:
     """Only these; empty: any."""
 
 
+GUEST = "guest/"
+"""What a voter's name begins with of whom nothing is known but that he opened a link."""
+
+
 class VoteSubject(StrEnum):
     """What somebody judges."""
 
@@ -258,7 +262,7 @@ class Vote:
     ref: ItemRef
     subject: VoteSubject
     label: str
-    """The tag; the time of a highlight's peak, in whole seconds; the query of a result."""
+    """The tag; the time of a highlight's peak, in whole seconds; the folded query of a result."""
     is_right: bool
     library: str = ""
     """The item's, when it was judged."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
 from adapters.database.feedback import DatabaseVotes
 from adapters.database.triggers import DatabaseTriggers
 from service.domain import ItemRef, MediaKind
@@ -92,3 +95,56 @@ async def test_what_was_learnt_from_an_item_outlives_it(store):
     await book.cast_vote(make_vote("never-analysed"))
     await store.mark_deleted(ItemRef(server="jellyfin", item_id="never-analysed"))
     assert list(await book.count_votes()) == [count(right=1)]
+
+
+async def test_a_vote_that_is_taken_back_is_gone_and_others_stay(store):
+    book = DatabaseVotes(store.transport)
+    await book.cast_vote(make_vote(is_right=False))
+    await book.cast_vote(make_vote(voter="api"))
+    assert await book.withdraw_vote(make_vote()), "whatever it said"
+    assert not await book.withdraw_vote(make_vote()), "gone already"
+    assert list(await book.count_votes()) == [count(right=1)]
+
+
+async def test_the_votes_on_an_item_come_back_as_they_were_cast(store):
+    book = DatabaseVotes(store.transport)
+    mine = make_vote(label="Straße & <b>\u6d77</b>", is_right=False, voter="guest/1")
+    for vote in (mine, make_vote(), make_vote("2")):
+        await book.cast_vote(vote)
+    assert list(await book.list_votes(REF)) == [mine, make_vote()]
+
+
+async def test_an_item_takes_the_word_of_so_many_guests_and_of_all_who_are_known(store):
+    book = DatabaseVotes(store.transport)
+    limit = {"guest_limit": 2}
+    assert await book.cast_vote(make_vote(voter="guest/1"), **limit)
+    assert await book.cast_vote(make_vote(voter="guest/2"), **limit)
+    assert await book.cast_vote(make_vote(voter="guest/3"), **limit) is None
+    assert await book.cast_vote(make_vote("2", voter="guest/3"), **limit), "another item"
+    assert await book.cast_vote(make_vote(label="dog", voter="guest/1"), **limit)
+    assert await book.cast_vote(make_vote(voter="guest/2"), **limit) is False
+    assert await book.cast_vote(make_vote(voter="owner"))
+    await book.withdraw_vote(make_vote(voter="guest/2"))
+    assert await book.cast_vote(make_vote(voter="guest/3"), **limit), "a place is free"
+
+
+async def test_of_guests_who_come_at_once_no_more_are_taken(store):
+    book = DatabaseVotes(store.transport)
+    votes = [make_vote(voter=f"guest/{number}") for number in range(8)]
+    taken = await asyncio.gather(*(book.cast_vote(vote, guest_limit=3) for vote in votes))
+    assert sorted(map(str, taken)) == ["None"] * 5 + ["True"] * 3
+
+
+async def test_results_are_weighed_by_query_and_item(store):
+    book = DatabaseVotes(store.transport)
+    for voter, item, query, is_right in (
+        ("owner", "1", "a dog", False),
+        ("api", "1", "a dog", False),
+        ("api", "2", "a dog", True),
+        ("api", "3", "a cat", True),
+    ):
+        vote = make_vote(item, query, is_right=is_right, voter=voter)
+        await book.cast_vote(replace(vote, subject=VoteSubject.RESULT))
+    await book.cast_vote(make_vote("4", "a dog"))
+    assert await book.weigh_results("a dog") == {REF: -2, replace(REF, item_id="2"): 1}
+    assert await book.weigh_results("nobody asked this") == {}
