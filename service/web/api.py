@@ -29,7 +29,7 @@ from service.query import Query, SceneKey, SearchAnswer
 from service.web import answers, asking, schema
 from service.web.asking import WHOLE_ITEM
 from service.web.openapi import JPEG, OPERATIONS, document
-from service.web.rates import STRANGERS_RATE_PER_S, Rates, client_of
+from service.web.rates import STRANGERS_RATE_PER_S, Proxies, Rates
 from service.web.session import CHALLENGE, SESSION_S, Keeper, is_harmless
 from service.web.thumbnails import Thumbnails
 
@@ -64,6 +64,7 @@ class Api:
         thumbnails: Their pictures.
         keeper: Knows the key.
         rate_per_s: Requests a second that one client may make.
+        proxies: Who may say for whom it asks.
     """
 
     def __init__(
@@ -75,12 +76,14 @@ class Api:
         thumbnails: Thumbnails,
         keeper: Keeper,
         rate_per_s: float,
+        proxies: Proxies,
     ) -> None:
         self._finder = finder
         self._store = store
         self._queue = queue
         self._thumbnails = thumbnails
         self._keeper = keeper
+        self._proxies = proxies
         self._rates = Rates(rate_per_s)
         self._strangers = Rates(STRANGERS_RATE_PER_S)
         self._bodies = asyncio.Semaphore(BODIES)
@@ -109,7 +112,10 @@ class Api:
         """Let in who may come in, as often as they may."""
         knows_key = self._keeper.knows_key(request)
         is_known = knows_key or self._keeper.has_session(request)
-        after_s = (self._rates if is_known else self._strangers).take(client_of(request.remote))
+        client = self._proxies.client_of(
+            request.remote, request.headers.getall("X-Forwarded-For", ())
+        )
+        after_s = (self._rates if is_known else self._strangers).take(client)
         if after_s:
             raise web.HTTPTooManyRequests(
                 text="too many requests", headers={"Retry-After": str(math.ceil(after_s))}

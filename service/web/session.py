@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, field_validator
 from service.configuration import Configuration
 from service.errors import ConfigurationError
 from service.settings import ServiceSettings, kept_secret
-from service.web.rates import RATE_PER_S
+from service.web.rates import RATE_PER_S, Proxies
 
 KEY_FILE = "api-key"
 """In the data directory."""
@@ -52,6 +52,20 @@ class ApiSettings(Configuration):
         ge=1,
         description="Megabytes of small pictures of scenes that are kept on disk.",
     )
+
+    trusted_proxies: str = Field(
+        default="",
+        alias="MOODREEL_TRUSTED_PROXIES",
+        description="Addresses or networks of your reverse proxies, separated by commas "
+        "(`172.18.0.0/16`). From them `X-Forwarded-For` is taken for who asks, so that clients "
+        "behind one do not share one allowance; from anybody else it is ignored.",
+    )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        Proxies(value)
+        return value
 
     @field_validator("api_key")
     @classmethod

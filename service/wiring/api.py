@@ -14,6 +14,7 @@ from service.ports import JobQueue, MediaServer, SceneIndex, Store
 from service.settings import ServiceSettings, prepare_data_dir
 from service.web.api import Api
 from service.web.pictures import Pictures
+from service.web.rates import Proxies
 from service.web.session import ApiSettings, Keeper, api_key
 from service.web.thumbnails import Thumbnails
 
@@ -57,4 +58,5 @@ def open_api(
         ),
         keeper=Keeper(api_key(settings, api)),
         rate_per_s=api.rate_per_s,
+        proxies=Proxies(api.trusted_proxies),
     ).app()

@@ -220,6 +220,32 @@ async def test_strangers_do_not_use_up_what_others_may_ask(api):
     assert (await api.get(STATUS, headers=BEARER))[0] == 200
 
 
+async def test_clients_behind_a_proxy_of_the_owner_have_an_allowance_each(tmp_path):
+    async with ServedApi(tmp_path, rate_per_s=1.0, proxies="127.0.0.1").serving() as api:
+        asked = [await ask_for(api, "192.0.2.1") for _ in range(4)]
+        spoofed = await ask_for(api, "198.51.100.7, 192.0.2.1")
+        other = await ask_for(api, "192.0.2.2")
+
+    assert (asked[0], asked[-1], spoofed, other) == (200, 429, 429, 200)
+
+
+async def test_nobody_else_says_for_whom_he_asks(tmp_path):
+    async with ServedApi(tmp_path, rate_per_s=1.0, proxies="10.0.0.0/8").serving() as api:
+        asked = [await ask_for(api, f"192.0.2.{number}") for number in range(4)]
+
+    assert (asked[0], asked[-1]) == (200, 429)
+
+
+async def ask_for(api, client):
+    return (await api.get(STATUS, headers={**BEARER, "X-Forwarded-For": client}))[0]
+
+
+def test_proxies_that_are_no_addresses_are_refused(monkeypatch):
+    monkeypatch.setenv("MOODREEL_TRUSTED_PROXIES", "172.18.0.0/16, proxy.lan")
+    with pytest.raises(ConfigurationError, match=r"MOODREEL_TRUSTED_PROXIES: .*proxy\.lan"):
+        ApiSettings.read()
+
+
 # The key ----------------------------------------------------------------------------------------
 
 

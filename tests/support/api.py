@@ -34,6 +34,7 @@ from service.errors import NotFoundError
 from service.query import Hit, Part, Route, SceneCard, SceneKey, SearchAnswer, SearchMode
 from service.web.api import Api
 from service.web.app import create_app, serve
+from service.web.rates import Proxies
 from service.web.session import Keeper
 from service.web.thumbnails import Thumbnails
 
@@ -248,6 +249,7 @@ class ServedApi:
             ),
             keeper=self.keeper,
             rate_per_s=rate_per_s,
+            proxies=Proxies(fakes.get("proxies", "")),
         )
 
     @asynccontextmanager
