@@ -236,7 +236,9 @@ class Trigger:
     model: str = ""
     """Whose cosines the threshold is meant for: those of another model are others."""
     channel: str = "discord"
-    """Who is told."""
+    """Who is told; empty: nobody."""
+    collection: str = ""
+    """To which of its media server's collections a match is added; empty: to none."""
     cool_down_s: float = 3600.0
     """What matches within this time of the last message comes into that one."""
     kinds: tuple[MediaKind, ...] = ()

@@ -13,8 +13,10 @@ from urllib.parse import quote
 from adapters.media_servers import emby_parsers as parsers
 from adapters.media_servers import emby_webhooks as webhooks
 from adapters.media_servers.artwork import POSTER_WIDTH
+from adapters.media_servers.boxsets import BoxSets
 from adapters.media_servers.emby_api import FINDINGS, EmbyApi, EmbySettings
 from adapters.media_servers.fetching import fetch_picture, fetch_transcript
+from adapters.media_servers.http import ForbiddenError
 from adapters.media_servers.paths import locate
 from adapters.media_servers.values import edit_names, text
 from service.domain import (
@@ -52,6 +54,13 @@ class EmbyServer:
         local_sides = [mapping.local_prefix for mapping in settings.path_map]
         self._roots = (*local_sides, *settings.allowed_roots)
         self._libraries: Mapping[str, str] = {}
+        self._collections = BoxSets(
+            self._api.http,
+            self._api.list_collections,
+            parameters=("Name", "Ids", "IsLocked"),
+            title="Emby",
+            fix=FINDINGS.key_fix,
+        )
 
     @classmethod
     def from_settings(cls) -> Self | None:
@@ -158,6 +167,21 @@ class EmbyServer:
             await self._api.http.send(
                 "POST", f"/Items/{ref.item_id}", body=parsers.retag(dto, tags)
             )
+
+    async def add_to_collection(self, name: str, refs: Sequence[ItemRef]) -> None:
+        for ref in refs:
+            await self._api.get_item(ref)
+        await self._collections.add(name, [ref.item_id for ref in refs])
+
+    async def check_collections(self) -> Finding:
+        """Whether the key is an administrator's, as far as Emby tells without an edit."""
+        try:
+            await self._api.http.get("/Library/VirtualFolders/Query")
+        except ForbiddenError as error:
+            return FINDINGS.judge_collections(error)
+        except MoodreelError as error:
+            return FINDINGS.collections_not_checked(error)
+        return FINDINGS.judge_collections(None)
 
     async def check(self) -> Sequence[Finding]:
         """Whether it answers, takes the key, is new enough, and where its files are from here."""

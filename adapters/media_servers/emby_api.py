@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from pydantic import Field, SecretStr, field_validator
 
+from adapters.media_servers.boxsets import LIST
 from adapters.media_servers.emby_parsers import parse_id, parse_libraries
 from adapters.media_servers.findings import Findings
 from adapters.media_servers.http import ForbiddenError, JsonClient
@@ -128,8 +129,11 @@ class EmbyApi:
     async def get_items(self, query: Mapping[str, str]) -> Sequence[Json]:
         """Items, with all that is read of them."""
         user = {"UserId": self._user_id} if self._user_id else {}
+        return await self._page({**query, **user, "Fields": FIELDS})
+
+    async def _page(self, query: Mapping[str, str]) -> Sequence[Json]:
         try:
-            answer = await self.http.get("/Items", {**query, **user, "Fields": FIELDS})
+            answer = await self.http.get("/Items", query)
         except NotFoundError as error:
             # Emby always knows /Items: a proxy says this while Emby is down.
             raise TransientError(f"{error}: no Emby at EMBY_URL at present") from error
@@ -142,6 +146,16 @@ class EmbyApi:
 
         async def fetch(start: int, size: int) -> Sequence[Json]:
             return await self.get_items({**query, "StartIndex": str(start), "Limit": str(size)})
+
+        return each_once(fetch, "Id")
+
+    def list_collections(self) -> AsyncIterator[Json]:
+        """All collections, those that ``EMBY_USER_ID`` does not see among them."""
+        query = {f"{name[0].upper()}{name[1:]}": value for name, value in LIST.items()}
+
+        async def fetch(start: int, size: int) -> Sequence[Json]:
+            window = {"StartIndex": str(start), "Limit": str(size), "Fields": "Path"}
+            return await self._page({**query, **window})
 
         return each_once(fetch, "Id")
 

@@ -62,6 +62,18 @@ class Findings:
     def paths_not_tried(self, error: MoodreelError) -> Finding:
         return self.warning(f"the path mapping was not tried: {error}")
 
+    def judge_collections(self, error: MoodreelError | None) -> Finding:
+        """Of the key's right to edit collections."""
+        if error is None:
+            return self.ok("the key may edit collections")
+        return self.warning(
+            f"the key may not edit collections ({error}): nothing that matches is added to any",
+            self.key_fix,
+        )
+
+    def collections_not_checked(self, error: MoodreelError) -> Finding:
+        return self.warning(f"the right to edit collections: not looked at: {error}")
+
     def files_seen(self, path: Path) -> Finding:
         return self.ok(f"its files can be read here, such as {path}")
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Self
 
 from adapters.media_servers.artwork import POSTER_WIDTH
+from adapters.media_servers.boxsets import BoxSets
 from adapters.media_servers.fetching import fetch_picture
 from adapters.media_servers.jellyfin_api import JellyfinApi
 from adapters.media_servers.jellyfin_doctor import JellyfinDoctor
-from adapters.media_servers.jellyfin_findings import loops
+from adapters.media_servers.jellyfin_findings import COLLECTIONS_FIX, loops
 from adapters.media_servers.jellyfin_parsers import (
     KINDS,
     is_extra,
@@ -64,6 +65,13 @@ class JellyfinServer:
         self._roots = (*local_sides, *settings.allowed_roots)
         self._api = JellyfinApi(settings)
         self._tags = JellyfinTags(self._api)
+        self._collections = BoxSets(
+            self._api.http,
+            self._api.all_collections,
+            parameters=("name", "ids", "isLocked"),
+            title="Jellyfin",
+            fix=COLLECTIONS_FIX,
+        )
         self._doctor = JellyfinDoctor(self._api, find_file=self._file_of)
 
     @classmethod
@@ -182,6 +190,14 @@ class JellyfinServer:
         self, ref: ItemRef, *, add: Collection[str], remove: Collection[str]
     ) -> None:
         await self._tags.edit(ref, add=add, remove=remove)
+
+    async def add_to_collection(self, name: str, refs: Sequence[ItemRef]) -> None:
+        for ref in refs:
+            await self._api.item(ref, "")
+        await self._collections.add(name, [parse_id(ref.item_id) for ref in refs])
+
+    async def check_collections(self) -> Finding:
+        return await self._doctor.check_collections()
 
     async def check(self) -> Sequence[Finding]:
         """Whether it answers, takes the key, is new enough, tells us of what is new, and where its

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping
 
+from adapters.media_servers.boxsets import LIST
 from adapters.media_servers.http import JsonClient
 from adapters.media_servers.jellyfin_parsers import find_library, parse_id, parse_version
 from adapters.media_servers.jellyfin_settings import JellyfinSettings, sign_in
@@ -68,7 +69,10 @@ class JellyfinApi:
         """A page of items."""
         if self.settings.user_id:
             query["userId"] = self.settings.user_id
-        answer = await self._known_to_all("/Items", {**query, "fields": fields})
+        return await self._page({**query, "fields": fields})
+
+    async def _page(self, query: Mapping[str, str]) -> list[Json]:
+        answer = await self._known_to_all("/Items", query)
         items = answer.get("Items")
         if not isinstance(items, list):
             raise TransientError("Jellyfin answered /Items without a list of items")
@@ -80,6 +84,15 @@ class JellyfinApi:
 
         async def fetch(start: int, limit: int) -> list[Json]:
             return await self.items(fields, **query, startIndex=str(start), limit=str(limit))
+
+        return each_once(fetch, "Id")
+
+    def all_collections(self) -> AsyncIterator[Json]:
+        """All collections, those that ``user_id`` does not see among them."""
+
+        async def fetch(start: int, limit: int) -> list[Json]:
+            window = {"startIndex": str(start), "limit": str(limit)}
+            return await self._page({**LIST, **window, "fields": "Path"})
 
         return each_once(fetch, "Id")
 

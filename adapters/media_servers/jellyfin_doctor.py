@@ -53,6 +53,24 @@ class JellyfinDoctor:
             *await self._check_libraries(parse_version(version)),
         ]
 
+    async def check_collections(self) -> Finding:
+        """Whether the key may edit collections; edits none.
+
+        An administrator's may, of a user's token its user's policy tells. Before 10.9 any may.
+        """
+        try:
+            if await self._api.version() < USERLESS_SINCE:
+                return findings.judge_collections(None)
+            try:
+                await self._api.http.get_list("/Library/VirtualFolders")
+            except ForbiddenError as error:
+                policy = (await self._api.http.get("/Users/Me")).get("Policy")
+                may = isinstance(policy, dict) and policy.get("EnableCollectionManagement") is True
+                return findings.judge_collections(None if may else error)
+        except MoodreelError as error:
+            return findings.not_looked_at("the right to edit collections", error)
+        return findings.judge_collections(None)
+
     async def fix_webhook(self, address: str, token: str) -> Finding:
         """Add or correct our destination in the plugin's settings; all else stays as it is."""
         try:

@@ -22,6 +22,10 @@ _URL_FIX = (
     "Set JELLYFIN_URL to the address at which Jellyfin answers from here; try it with: "
     "curl $JELLYFIN_URL/System/Info/Public"
 )
+COLLECTIONS_FIX = (
+    "In Jellyfin: Dashboard > API Keys > + ; put the new key into JELLYFIN_API_KEY; or, for a "
+    "user's token, Dashboard > Users > ... > Allow this user to manage collections."
+)
 
 
 def unreachable(error: MoodreelError) -> Finding:
@@ -74,6 +78,17 @@ def no_rights(error: MoodreelError) -> Finding:
         f"the key has no administrator's rights ({error}): names of libraries are not known, tags "
         "cannot be written, and the webhook plugin was not looked at",
         "In Jellyfin: Dashboard > API Keys > + ; put the new key into JELLYFIN_API_KEY.",
+    )
+
+
+def judge_collections(error: MoodreelError | None) -> Finding:
+    """Of the key's right to edit collections."""
+    if error is None:
+        return _finding(Severity.OK, "the key may edit collections")
+    return _finding(
+        Severity.WARNING,
+        f"the key may not edit collections ({error}): nothing that matches is added to any",
+        COLLECTIONS_FIX,
     )
 
 

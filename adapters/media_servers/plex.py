@@ -17,6 +17,7 @@ from adapters.media_servers.fetching import fetch_picture, fetch_transcript
 from adapters.media_servers.paging import merge
 from adapters.media_servers.paths import locate
 from adapters.media_servers.plex_api import FINDINGS, PlexApi, PlexSettings
+from adapters.media_servers.plex_collections import PlexCollections
 from adapters.media_servers.values import edit_names, objects, text
 from service.domain import (
     Finding,
@@ -49,6 +50,7 @@ class PlexServer:
 
     def __init__(self, settings: PlexSettings) -> None:
         self._api = PlexApi(settings)
+        self._collections = PlexCollections(self._api)
         self._settings = settings
         local_sides = [mapping.local_prefix for mapping in settings.path_map]
         self._roots = (*local_sides, *settings.allowed_roots)
@@ -171,6 +173,13 @@ class PlexServer:
             await self._api.write_labels(metadata, wanted=wanted, gone=gone)
         except ValueError as error:
             raise PermanentError(f"{ref} is in no library of Plex: {error}") from error
+
+    async def add_to_collection(self, name: str, refs: Sequence[ItemRef]) -> None:
+        for ref in refs:
+            await self._collections.add(name, ref)
+
+    async def check_collections(self) -> Finding:
+        return await self._collections.check()
 
     async def check(self) -> Sequence[Finding]:
         """Whether it answers, takes the token and sends webhooks, and where its files are here."""

@@ -161,6 +161,10 @@ class PlexApi:
 
         return each_once(fetch, "ratingKey")
 
+    def name_uri(self, machine_id: str, item_id: str) -> str:
+        """How requests name an item of this server."""
+        return f"server://{machine_id}/com.plexapp.plugins.library/library/metadata/{item_id}"
+
     async def write_labels(
         self, metadata: Json, *, wanted: Sequence[str], gone: Sequence[str]
     ) -> None:

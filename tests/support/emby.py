@@ -18,6 +18,7 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.support.box_sets import BoxSetShelf, numbered_id
 from tests.support.stand_in import JPEG, SUBRIP, StandIn
 
 API_KEY = "fedcba9876543210fedcba9876543210"
@@ -109,11 +110,15 @@ class StandInEmby(StandIn):
         """Folders by name."""
         self.sessions: list[dict[str, Any]] = []
         self.subtitles = SUBRIP
+        self.is_admin = True
+        """False: the key is the token of a user without rights."""
+        self.collections = BoxSetShelf(_pascal, numbered_id, self._has)
 
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/emby/System/Info/Public", self._public_info),
             web.get("/emby/System/Info", self._info),
+            *self.collections.routes("/emby"),
             web.get("/emby/Items", self._list),
             web.post("/emby/Items/{id}", self._update),
             web.get("/emby/Items/{id}/Images/Primary", self._image),
@@ -127,6 +132,9 @@ class StandInEmby(StandIn):
         ]
 
     def admits(self, request: web.Request) -> bool:
+        is_elevated = "/VirtualFolders" in request.path or "/Collections" in request.path
+        if is_elevated and not self.is_admin:
+            raise web.HTTPForbidden
         names = {name.lower() for name in request.query}
         if names & {"api_key", "x-emby-token"} or "Authorization" in request.headers:
             return False
@@ -164,12 +172,20 @@ class StandInEmby(StandIn):
         fields = {name for name in query.get("Fields", "").split(",") if name}
         if query.keys() - KNOWN_QUERY or fields - OPTIONAL_FIELDS:
             raise web.HTTPBadRequest(text="unknown parameter or field")
+        if query.get("IncludeItemTypes") == "BoxSet":
+            is_seen = "UserId" not in query and query.get("Recursive") == "true"
+            described = self.collections.describe(fields) if is_seen else []
+            first, size = int(query["StartIndex"]), int(query["Limit"])
+            return web.json_response({"Items": described[first : first + size]})
         found = self._select(query)
         start, limit = int(query.get("StartIndex", "0")), int(query.get("Limit", "10000000"))
         if limit > 10_000 and "Ids" not in query:
             raise web.HTTPBadRequest(text="the whole library at once")
         page = [self._dto(item, fields) for item in found[start : start + limit]]
         return web.json_response({"Items": page, "TotalRecordCount": len(found)})
+
+    def _has(self, item_id: str) -> bool:
+        return any(item.item_id == item_id for item in self.items)
 
     def _select(self, query: Mapping[str, str]) -> list[EmbyItem]:
         if "Ids" in query:
@@ -329,6 +345,10 @@ def series(name: str, *, season_count: int = 1, episode_count: int = 3) -> list[
             for number in range(1, episode_count + 1)
         )
     return found
+
+
+def _pascal(name: str) -> str:
+    return name[0].upper() + name[1:]
 
 
 def _tag_items(tags: Iterable[str]) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
+from tests.support.box_sets import BoxSetShelf, hashed_id
 from tests.support.jellyfin_items import (
     ITEM_FIELDS,
     NEWER_FIELDS,
@@ -80,6 +81,9 @@ class StandInJellyfin:
         self.version = version
         self.is_admin = True
         """False: the key is the token of a user without rights."""
+        self.may_collect = False
+        """Of a user without rights: whether the policy lets the user manage collections."""
+        self.collections = BoxSetShelf(str, hashed_id, self._has)
         self.url = ""
         """Its address while it serves."""
         self.requests: list[str] = []
@@ -140,6 +144,8 @@ class StandInJellyfin:
                 web.get("/Users/{user}/Items/{id}", self._item_for_user),
                 web.post("/Items/{id}", self._update),
                 *(web.get(path, self._of_item(serve)) for path, serve in ITEM_ROUTES.items()),
+                *self.collections.routes(),
+                web.get("/Users/Me", self._me),
                 web.get("/Sessions", self._sessions),
                 web.get("/Library/VirtualFolders", self._virtual_folders),
                 web.get("/Plugins", self._plugins),
@@ -204,7 +210,9 @@ class StandInJellyfin:
         if not is_open and not self._is_authorized(request):
             raise web.HTTPUnauthorized
         if not self.is_admin and (request.method == "POST" or request.path.startswith(ELEVATED)):
-            raise web.HTTPForbidden
+            is_collecting = self.may_collect and request.path.startswith("/Collections")
+            if not is_collecting:
+                raise web.HTTPForbidden
         response: web.StreamResponse = await handler(request)
         return response
 
@@ -234,6 +242,8 @@ class StandInJellyfin:
             raise web.HTTPBadRequest(text="unknown parameter or field")
         if not self.is_admin and self._numbers < (10, 9) and "userId" not in query:
             raise web.HTTPBadRequest(text="userId is required")
+        if query.get("includeItemTypes") == "BoxSet":
+            return self._list_collections(query, fields)
         found = self._select_once(query) if self.is_still else self._select(query)
         start, limit = int(query.get("startIndex", "0")), int(query.get("limit", "10000000"))
         has_total = query.get("enableTotalRecordCount", "true") == "true"
@@ -246,6 +256,23 @@ class StandInJellyfin:
                 "StartIndex": start,
             }
         )
+
+    def _list_collections(self, query: Any, fields: set[str]) -> web.Response:
+        """Users see those only that hold what they may see: here none at all."""
+        found = [] if "userId" in query else self.collections.describe(fields)
+        if query.get("recursive") != "true":
+            found = []
+        start, limit = int(query.get("startIndex", "0")), int(query.get("limit", "10000000"))
+        page = found[start : start + limit]
+        return web.json_response({"Items": page, "TotalRecordCount": len(found)})
+
+    def _has(self, item_id: str) -> bool:
+        return any(item.item_id == item_id for item in self.items)
+
+    async def _me(self, _request: web.Request) -> web.Response:
+        if self.is_admin:  # an API key has no user
+            raise web.HTTPBadRequest
+        return web.json_response({"Policy": {"EnableCollectionManagement": self.may_collect}})
 
     def _select_once(self, query: Any) -> list[StandInItem]:
         paging = {"startIndex", "limit", "fields"}

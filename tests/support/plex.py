@@ -93,6 +93,18 @@ class PlexItem:
         self.updated_at = datetime.now(UTC)
 
 
+@dataclass(kw_only=True)
+class PlexCollection:
+    """A collection of one library; of one type of things, unless it fills itself."""
+
+    title: str
+    section: int = 1
+    subtype: str = "movie"
+    is_smart: bool = False
+    members: list[str] = field(default_factory=list)
+    item_id: str = field(default_factory=lambda: str(next(_ids)))
+
+
 class StandInPlex(StandIn):
     """Libraries behind the parts of Plex's HTTP API that Moodreel speaks.
 
@@ -119,6 +131,9 @@ class StandInPlex(StandIn):
         """Whether it keeps labels that are not sent again until they are taken away by name: what
         is known of Plex goes one way and the other.
         """
+        self.collections: list[PlexCollection] = []
+        self.is_owner = True
+        """False: the token is that of somebody with whom the library is shared."""
         self.has_pass = True
         self.sends_webhooks = True
         self.sessions: list[dict[str, Any]] = []
@@ -132,6 +147,10 @@ class StandInPlex(StandIn):
             web.get("/", self._root),
             web.get("/:/prefs", self._prefs),
             web.get("/library/sections", self._sections),
+            web.get("/library/sections/{key}/collections", self._collections),
+            web.post("/library/collections", self._create_collection),
+            web.get("/library/collections/{id}/children", self._members),
+            web.put("/library/collections/{id}/items", self._extend_collection),
             web.get("/library/sections/{key}/all", self._all),
             web.put("/library/sections/{key}/all", self._edit),
             web.get("/library/metadata/{id}", self._metadata),
@@ -146,6 +165,8 @@ class StandInPlex(StandIn):
     def admits(self, request: web.Request) -> bool:
         if "X-Plex-Token" in request.query:
             return False
+        if not self.is_owner and (request.method != "GET" or request.path == "/:/prefs"):
+            raise web.HTTPForbidden
         return request.path == "/identity" or request.headers.get("X-Plex-Token") == self.token
 
     def webhook_body(self, item: PlexItem, event: str = "library.new") -> tuple[bytes, str]:
@@ -208,13 +229,70 @@ class StandInPlex(StandIn):
             found.sort(key=lambda item: (_time(item, "addedAt"), item.title), reverse=is_falling)
         return self._page(request, found)
 
+    async def _collections(self, request: web.Request) -> web.Response:
+        key = int(request.match_info["key"])
+        entries = [
+            {
+                "ratingKey": one.item_id,
+                "type": "collection",
+                "title": one.title,
+                "subtype": one.subtype,
+                "childCount": str(len(one.members)),
+                **({"smart": "1"} if one.is_smart else {}),
+            }
+            for one in self.collections
+            if one.section == key
+        ]
+        return self._page_of(request, entries)
+
+    async def _create_collection(self, request: web.Request) -> web.Response:
+        """Names may be there twice, as in Plex."""
+        query = request.query
+        if query.keys() != {"type", "title", "smart", "sectionId", "uri"} or query["smart"] != "0":
+            raise web.HTTPBadRequest(text="unknown parameter")
+        item = self._named(query["uri"])
+        is_its = query["sectionId"] == str(item.section) and query["type"] == str(TYPES[item.type])
+        if not is_its:
+            raise web.HTTPBadRequest(text="another library or type")
+        made = PlexCollection(title=query["title"], section=item.section, subtype=item.type)
+        made.members.append(item.item_id)
+        self.collections.append(made)
+        return web.Response(status=200)
+
+    async def _extend_collection(self, request: web.Request) -> web.Response:
+        found, item = self._collection(request), self._named(request.query["uri"])
+        if found.is_smart or item.type != found.subtype or item.section != found.section:
+            raise web.HTTPBadRequest(text="does not belong there")
+        found.members.append(item.item_id)
+        return web.Response(status=200)
+
+    async def _members(self, request: web.Request) -> web.Response:
+        found = self._collection(request)
+        return self._page(request, [self.find(member) for member in found.members])
+
+    def _collection(self, request: web.Request) -> PlexCollection:
+        wanted = request.match_info["id"]
+        found = next((one for one in self.collections if one.item_id == wanted), None)
+        if found is None:
+            raise web.HTTPNotFound
+        return found
+
+    def _named(self, uri: str) -> PlexItem:
+        start = f"server://{MACHINE_ID}/com.plexapp.plugins.library/library/metadata/"
+        if not uri.startswith(start):
+            raise web.HTTPBadRequest(text="no item of this server")
+        return self.find(uri.removeprefix(start))
+
     def _page(self, request: web.Request, found: list[PlexItem]) -> web.Response:
+        return self._page_of(request, [self._entry(item) for item in found])
+
+    def _page_of(self, request: web.Request, found: list[dict[str, Any]]) -> web.Response:
         if not request.query.keys() >= WINDOW:
             raise web.HTTPBadRequest(text="the whole library at once")
         start, size = (int(request.query[f"X-Plex-Container-{name}"]) for name in ("Start", "Size"))
         if size > LARGEST_PAGE:
             raise web.HTTPBadRequest(text="the whole library at once")
-        page = [self._entry(item) for item in found[start : start + size]]
+        page = found[start : start + size]
         container = {"size": len(page), "totalSize": len(found), "offset": start}
         return _answer(request, {**container, "Metadata": page} if page else container)
 
