@@ -584,6 +584,8 @@ class Analysis:
     warnings: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time per stage."""
+    texts: tuple[TextTrack, ...] = ()
+    """What the medium itself holds as text; kept apart, as the item's transcript."""
 
 
 # What has to be done, and what was done ---------------------------------------------------------
@@ -770,6 +772,21 @@ class TranscriptLine:
     start_s: float
     end_s: float
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextTrack:
+    """What one text track says: subtitles, or lyrics."""
+
+    lines: tuple[TranscriptLine, ...]
+    """In order of time; what has no times lasts as long as the item."""
+    language: str = ""
+    """As it is called where it was found; empty where it does not say."""
+    is_default: bool = False
+    is_forced: bool = False
+    """Only what is said in another language than the rest."""
+    is_lesser: bool = False
+    """For the deaf, or a commentary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,7 @@ from service.domain import (
     SoundCaption,
     Storyboard,
     TagEdit,
+    TextTrack,
     TranscriptLine,
     UInt8,
     WebhookEvent,
@@ -250,6 +251,17 @@ class OpenMedia(Protocol):
         self, *, sample_rate_hz: int, window_s: float, hop_s: float
     ) -> AsyncIterator[AudioWindow]:
         """Windows of the first (default) audio stream, mixed to mono; the last may be shorter."""
+
+
+@runtime_checkable
+class TextReader(Protocol):
+    """An open medium whose text tracks can be read."""
+
+    async def read_texts(self) -> Sequence[TextTrack]:
+        """Its text tracks, and lyrics in its tags: the best of each language, bounded.
+
+        Free once all of the sound was read; else a reading of its own.
+        """
 
 
 class MediaReader(Protocol):

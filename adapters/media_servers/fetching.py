@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from adapters.media_servers.artwork import MAX_POSTER_BYTES, accept_picture
 from adapters.media_servers.http import JsonClient
-from adapters.media_servers.texts import MAX_BYTES, parse_text
 from service.domain import TranscriptLine
 from service.errors import PermanentError
+from service.subtitles import MAX_BYTES, parse_text
 
 
 async def fetch_picture(http: JsonClient, path: str, query: Mapping[str, str]) -> bytes:

@@ -8,9 +8,9 @@ from typing import Any, TypeGuard
 
 from adapters.media_servers.jellyfin_api import JellyfinApi
 from adapters.media_servers.jellyfin_parsers import TICKS_PER_SECOND, parse_id
-from adapters.media_servers.texts import MAX_BYTES, lines_until_next, make_lines, parse_text
 from service.domain import ItemRef, Json, MediaItem, TranscriptLine
 from service.errors import NotFoundError, PermanentError
+from service.subtitles import MAX_BYTES, lines_until_next, make_lines, parse_text
 
 TEXT_FIELDS = "Path,MediaSources"
 TEXT_CODECS = frozenset(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from adapters.media_servers.artwork import MAX_POSTER_BYTES, accept_picture
 from adapters.media_servers.paths import resolve_inside
-from adapters.media_servers.texts import MAX_BYTES, parse_text
 from service.domain import TranscriptLine
+from service.subtitles import MAX_BYTES, parse_text
 
 PICTURE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 FOLDER_PICTURES = ("poster", "folder", "cover")

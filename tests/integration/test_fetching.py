@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 
 from adapters.media_servers.fetching import fetch_transcript
 from adapters.media_servers.http import JsonClient
-from adapters.media_servers.texts import MAX_BYTES, parse_text
+from service.subtitles import MAX_BYTES, parse_text
 
 LYRICS = (b"[0:01][0:02]la\n" * 300_000)[:MAX_BYTES]
 

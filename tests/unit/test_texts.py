@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.media_servers.texts import MAX_LINE_CHARS, MAX_LINES, parse_text
 from service.domain import TranscriptLine
+from service.subtitles import MAX_LINE_CHARS, MAX_LINES, clean_text, parse_text
 
 SRT = """1
 00:00:01,000 --> 00:00:02,500
@@ -32,6 +32,21 @@ intro
 01:00:00.000 --> 01:00:01.000
 Later.
 """
+ASS = """[Script Info]
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+Comment: 0,0:00:00.00,0:00:01.00,Default,,0,0,0,,Nobody says this
+Dialogue: 0,0:00:01.00,0:00:02.50,Default,Ada,0,0,0,,{\\i1}They{\\k20} wait,\\Nat the {\\fs9}pier.
+Dialogue: 0,0:00:03.00,0:00:04.00,Sign,,0,0,0,,{\\an7\\p1}m 0 0 l 100 0 100 100{\\p0}
+Dialogue: 0,0:00:05.00,0:00:05.04,Sign,,0,0,0,,{\\pos(1,1)}Pier
+Dialogue: 0,0:00:05.04,0:00:05.08,Sign,,0,0,0,,{\\pos(2,1)}Pier
+"""
+SBV = """0:00:01.000,0:00:02.500
+They wait.
+
+0:01:00.250,0:01:01.000
+Gulls.
+"""
 LRC = """[ti:Salt]
 [00:10.50]First
 [00:30.00][00:20.00]Twice
@@ -54,6 +69,79 @@ def test_subrip_is_read_without_its_tags():
 
 def test_webvtt_is_read_without_notes_styles_and_tags():
     assert lines(VTT, ".vtt") == [(1.0, 2.5, "They wait"), (3600.0, 3601.0, "Later.")]
+
+
+def test_substation_is_read_without_comments_shapes_and_pictures_of_one_sign():
+    assert lines(ASS, ".ass") == [
+        (1.0, 2.5, "They wait, at the pier."),
+        (5.0, 5.08, "Pier"),
+    ]
+
+
+def test_youtubes_own_format_is_read():
+    assert lines(SBV, ".sbv") == [(1.0, 2.5, "They wait."), (60.25, 61.0, "Gulls.")]
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ("[door slams]", ""),
+        ("[ADA] Come in.", "Come in."),
+        ("(sighs) Come in.", "Come in."),
+        ("Come (if you must) in.", "Come (if you must) in."),
+        ("MRS. WHITE: Come in.", "Come in."),
+        ("JÖRG: Herein.", "Herein."),
+        ("Note: come in.", "Note: come in."),
+        ("- Who is there?\n- Ada.", "Who is there? Ada."),
+        ("\u2013 Wer da?\\N\u2013 Ada.", "Wer da? Ada."),
+        (">> Good evening.", "Good evening."),
+        ("-5 degrees", "-5 degrees"),
+        ("♪ Salt and wind ♪", "Salt and wind"),
+        ("♪♪", ""),
+        ("...", ""),
+        ("\uff08笑\uff09行こう", "行こう"),
+        ("{\\an8}{\\pos(1,2)}Up", "Up"),
+        ("{\\fad(", ""),
+        ("<font color='red'>Red</font>", "Red"),
+        ("a &lt; b", "a < b"),
+        ("\u202bدریں\u202c", "دریں"),
+    ],
+)
+def test_only_what_is_said_is_kept(raw, said):
+    assert clean_text(raw) == said
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words", "language"),
+    [
+        ("cp932", "港で彼らは待っている。", ""),
+        ("cp949", "우리는 항구에서 기다린다.", ""),
+        ("gb18030", "我们在港口等待。你说的是真的吗", ""),
+        ("big5", "我們在港口等待。你說的是真的嗎", ""),
+        ("cp1251", "Мы ждём в гавани.", ""),
+        ("cp1250", "Čekáme v přístavu, žluťoučký kůň.", "ces"),
+        ("cp1253", "Περιμένουμε στο λιμάνι.", "ell"),
+        ("cp1252", "Größer, müßig: señor übt café.", ""),
+        ("utf-16-le", "They wait.", ""),
+        ("utf-16-be", "They wait.", ""),
+    ],
+)
+def test_an_encoding_without_a_mark_is_known_by_its_letters_or_its_language(
+    encoding, words, language
+):
+    data = f"1\n00:00:01,000 --> 00:00:02,000\n{words}\n".encode(encoding)
+
+    (line,) = parse_text(data, ".srt", language)
+
+    assert line.text == words
+
+
+def test_a_file_that_was_cut_within_a_character_is_read_up_to_there():
+    data = "1\n00:00:01,000 --> 00:00:02,000\né 待".encode()
+
+    (line,) = parse_text(data[:-1], ".srt")
+
+    assert line.text == "é"
 
 
 def test_a_lyrics_line_lasts_until_the_next_begins():
@@ -116,8 +204,8 @@ def test_lines_come_in_order_of_time_and_only_once():
 
 
 def test_a_number_of_endless_digits_is_no_character_and_no_error():
-    (line,) = parse_text(b"[00:01.00]&#" + b"9" * 5000 + b";", ".lrc")
-    assert line.start_s == 1
+    (line,) = parse_text(b"[00:01.00]Salt &#" + b"9" * 5000 + b";", ".lrc")
+    assert line.text.startswith("Salt")
 
 
 def test_an_endless_line_that_comes_at_many_times_is_cut_before_it_is_cleaned():
@@ -144,7 +232,7 @@ pieces = st.lists(times | st.sampled_from(["-->", "\n", "[", "]", "<i>", "{\\a",
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.binary() | pieces.map(lambda found: " ".join(found).encode("utf-8", "replace")),
-    st.sampled_from([".srt", ".vtt", ".lrc", ".SRT", ""]),
+    st.sampled_from([".srt", ".vtt", ".lrc", ".ass", ".sbv", ".SRT", ""]),
 )
 def test_anything_at_all_is_lines_in_order(data, extension):
     found = parse_text(data, extension)

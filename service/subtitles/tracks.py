@@ -1,0 +1,94 @@
+"""Which text tracks are searched, and how several are one transcript."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from service.domain import TextTrack, TranscriptLine
+from service.folding import fold
+
+MOST_TRACKS = 4
+"""Languages that are kept of one item. A film's line takes 400 bytes of the database with its
+index, so four tracks of a film take 2.5 MB; discs and streams come with up to forty."""
+SAME_SHARE = 0.5
+"""Of a track's lines, word for word in another one: it is that track once more, such as one for
+the deaf beside the plain one. Two translations share names and cries."""
+LESSER_NAMES = frozenset({"forced", "sdh", "cc", "hi", "commentary", "signs", "songs"})
+"""Words in a track's name: a few lines only, or more than what is said."""
+
+_ALIASES = """
+ara:ar bel:be ben:bn bul:bg cat:ca ces:cs,cze dan:da deu:de,ger ell:el,gre eng:en est:et
+eus:eu,baq fas:fa,per fin:fi fra:fr,fre gle:ga glg:gl heb:he,iw hin:hi hrv:hr,scr hun:hu
+hye:hy,arm ind:id,in isl:is,ice ita:it jpn:ja,jp kat:ka,geo kaz:kk kor:ko lav:lv lit:lt mal:ml
+mkd:mk,mac mon:mn msa:ms,may nld:nl,dut nor:no,nob,nb,nno,nn pol:pl por:pt,pob,pb ron:ro,rum,mo
+rus:ru slk:sk,slo slv:sl spa:es,esp sqi:sq,alb srp:sr,scc swe:sv tam:ta tel:te tgl:tl,fil tha:th
+tur:tr ukr:uk urd:ur vie:vi zho:zh,chi,cn,chs,cht,zht,cmn,yue
+"""
+"""ISO 639-3 codes, and the others that the same language goes by (639-1, 639-2/B, habits)."""
+_CODES = {
+    alias: code
+    for entry in _ALIASES.split()
+    for code, _, aliases in [entry.partition(":")]
+    for alias in (code, *aliases.split(","))
+}
+
+
+def language_of(tag: str) -> str:
+    """One code (ISO 639-3) for all that a language goes by (``de-AT``, ``ger``); the tag's own
+    beginning where it is none that we know, and empty without a language.
+    """
+    first = tag.strip().lower().replace("_", "-").partition("-")[0]
+    return "" if first in {"und", "mul", "zxx"} else _CODES.get(first, first)
+
+
+def is_known(tag: str) -> bool:
+    """Whether a word is the name of a language, as in a file's name."""
+    return tag.strip().lower().replace("_", "-").partition("-")[0] in _CODES
+
+
+def is_lesser(name: str) -> bool:
+    """Whether a track's name says that it holds less, or other things, than what is said."""
+    return not LESSER_NAMES.isdisjoint(name.lower().replace("(", " ").replace(")", " ").split())
+
+
+def choose_tracks(
+    tracks: Iterable[TextTrack], *, spoken: str = "", wanted: Sequence[str] = ()
+) -> Sequence[TextTrack]:
+    """The tracks that are searched, the best first: one for each language, whole where there is
+    a whole one.
+
+    Args:
+        tracks: In the order in which they are offered, which decides among equals.
+        spoken: The language of the sound: the first one.
+        wanted: Languages, the best first; any where none is named.
+    """
+    first = [language_of(tag) for tag in (spoken, *wanted) if language_of(tag)]
+    places = {language: place for place, language in reversed([*enumerate(first)])}
+
+    def rank(track: TextTrack) -> tuple[bool, int, bool, bool]:
+        place = places.get(language_of(track.language), len(first))
+        return track.is_forced, place, track.is_lesser, not track.is_default
+
+    chosen: list[TextTrack] = []
+    seen: list[Collection[str]] = []
+    for track in sorted(tracks, key=rank):
+        language = language_of(track.language)
+        is_unwanted = bool(wanted) and bool(language) and language not in places
+        is_there = bool(language) and any(language_of(one.language) == language for one in chosen)
+        texts = {fold(line.text) for line in track.lines}
+        if not texts or is_unwanted or is_there or _is_among(texts, seen):
+            continue
+        chosen.append(track)
+        seen.append(texts)
+        if len(chosen) == MOST_TRACKS:
+            break
+    return tuple(chosen)
+
+
+def join_tracks(tracks: Iterable[TextTrack]) -> Sequence[TranscriptLine]:
+    """One transcript: track after track, each in order of time."""
+    return tuple(line for track in tracks for line in track.lines)
+
+
+def _is_among(texts: Collection[str], others: Iterable[Collection[str]]) -> bool:
+    return any(sum(text in other for text in texts) >= SAME_SHARE * len(texts) for other in others)
