@@ -185,7 +185,7 @@ async def _in_time(reading: Awaitable[Found]) -> Found:
 
 def _parse(model: type[Model], body: bytes) -> Model:
     try:
-        return model.model_validate_json(body)
+        return model.model_validate_json(body, strict=True)
     except ValidationError as error:
         raise web.HTTPBadRequest(text=_explain(error)) from error
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, WithJsonSchema
 
 from service.query import SearchMode
 
+YEAR = re.compile(r"\d{4}-")
 TEXT_LENGTH = 500
 """Characters of a query; the longest line of a subtitle has a fifth of it."""
 NAME_LENGTH = 200
@@ -45,18 +47,38 @@ def _in_utc(at: datetime) -> datetime:
         raise ValueError("is no time in UTC") from error
 
 
+def _is_written_out(value: object) -> object:
+    """Not a number of seconds, which would be taken for one, too."""
+    if isinstance(value, str) and not YEAR.match(value):
+        raise ValueError("is no date, and no time of one: 2026-11-20, 2026-11-20T20:15:00Z")
+    return value
+
+
 Plain = AfterValidator(_is_plain)
-Text = Annotated[str, Field(max_length=TEXT_LENGTH), Plain]
+PLAIN: dict[str, JsonValue] = {"pattern": "^[^\\u0000-\\u001f]*$"}
+Text = Annotated[str, Field(max_length=TEXT_LENGTH, json_schema_extra=PLAIN), Plain]
 Words = Annotated[Text, Field(description="In any language; a quoted phrase is exact.")]
 Mode = Annotated[
     SearchMode,
     Field(description="What part pictures take; auto: as VISUAL_MODE says, else by the words."),
 ]
-Name = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH), Plain]
+Name = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH, json_schema_extra=PLAIN), Plain]
 Ref = Annotated[
-    str, Field(max_length=2 * NAME_LENGTH, pattern=r"^[^/]+/.+$", examples=["jellyfin/4f2a"]), Plain
+    str,
+    Field(
+        max_length=2 * NAME_LENGTH,
+        pattern=r"^[^/\u0000-\u001f]+/[^\u0000-\u001f]+$",
+        examples=["jellyfin/4f2a"],
+    ),
 ]
-Moment = Annotated[datetime, AfterValidator(_in_utc)]
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_is_written_out, json_schema_input_type=str),
+    AfterValidator(_in_utc),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "format": kind} for kind in ("date-time", "date")]}
+    ),
+]
 Position = Annotated[int, Field(ge=0, le=LAST_POSITION)]
 Width = Annotated[int, Field(json_schema_extra={"enum": list(WIDTHS)}), AfterValidator(_is_a_step)]
 Weight = Annotated[float, Field(ge=0, le=WEIGHT)]

@@ -254,6 +254,8 @@ def _inline(found: Document, inner: Document) -> Document:
     kinds = [kind for kind in found.get("anyOf", ()) if kind != {"type": "null"}]
     if len(kinds) == 1:
         return _inline(kinds[0], inner)
+    if kinds:
+        return {"anyOf": [_inline(kind, inner) for kind in kinds]}
     kept = {name: value for name, value in found.items() if name not in {"title", "description"}}
     if "items" in kept:
         kept["items"] = _inline(kept["items"], inner)

@@ -40,7 +40,9 @@ def values_of(schema):
         return st.sampled_from(schema["enum"])
     if schema.get("format") == "date-time":
         return st.datetimes(timezones=st.timezones() | st.none()).map(lambda at: at.isoformat())
-    if "pattern" in schema:
+    if schema.get("format") == "date":
+        return st.dates().map(str)
+    if "examples" in schema:
         return st.text(min_size=1).map("jellyfin/{}".format)
     return PLAIN[schema["type"]](schema)
 
