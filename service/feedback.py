@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from service.detection.highlights import HighlightRules
 from service.detection.tags import MIN_SCORE
-from service.domain import Analysis, ItemRef
-from service.errors import NotFoundError
+from service.domain import Analysis, Highlight, ItemRef, ItemState
+from service.errors import NotFoundError, PermanentError
 from service.ports import Store, VoteBook
 from service.query import Vote, VoteCount, VoteSubject
-from service.search.feedback import NOTHING, Tally, move_threshold, tally_votes
+from service.search.feedback import (
+    NOTHING,
+    Tally,
+    move_threshold,
+    result_label,
+    tally_votes,
+)
 
 logger = logging.getLogger(__name__)
 
-LABEL_LIMIT = 200
-"""Characters of what is judged: a query is the longest."""
+TIME_DIGITS = 9
+"""Of a second: thirty years, and no medium is longer."""
 BASES = {VoteSubject.TAG: MIN_SCORE, VoteSubject.HIGHLIGHT: HighlightRules().threshold}
-"""Thresholds that hold without any votes. Results have none: their votes are kept and counted."""
+"""Thresholds that hold without any votes. Results have none: they move results of their
+own query alone (``service.search.feedback.judge``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +43,26 @@ class Lesson:
     threshold: float | None
 
 
+class UnknownLabelError(PermanentError):
+    """What is judged is not of this item."""
+
+
+class EnoughGuestsError(PermanentError):
+    """As many guests have judged this item as may."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What became of somebody's word."""
+
+    vote: Vote
+    """As it is counted."""
+    is_news: bool
+    """False where it changes nothing: said, or taken back, before."""
+    threshold: float | None
+    """Of its label from now on; None where nothing is judged by a threshold."""
+
+
 class Feedback:
     """Takes votes, and applies what was learnt.
 
@@ -48,41 +76,85 @@ class Feedback:
         self._store = store
 
     async def vote(
-        self, ref: ItemRef, subject: VoteSubject, label: str, *, is_right: bool, voter: str
-    ) -> bool:
-        """Keep somebody's word; False where he said the same before.
+        self,
+        ref: ItemRef,
+        subject: VoteSubject,
+        label: str,
+        *,
+        is_right: bool,
+        voter: str,
+        guest_limit: int | None = None,
+    ) -> Taken:
+        """Keep somebody's word on something of an item.
+
+        Args:
+            ref: The item.
+            subject: What kind of thing is judged.
+            label: A tag; any second of a highlight; a result's query.
+            is_right: What he says.
+            voter: Who says it.
+            guest_limit: So many guests may judge the item, if he is one.
 
         Raises:
             NotFoundError: Nothing is known of the item.
+            UnknownLabelError: It neither has nor had such a thing.
+            EnoughGuestsError: Others than him are as many as may be.
         """
+        vote = await self._recognise(ref, subject, label, voter, is_right=is_right)
+        before = await self._threshold(vote)
+        is_news = await self._book.cast_vote(vote, guest_limit=guest_limit)
+        if is_news is None:
+            raise EnoughGuestsError(f"{ref}: {guest_limit} guests have judged it already")
+        return await self._told("feedback_taken" if is_news else "feedback_repeated", vote, before)
+
+    async def withdraw(
+        self, ref: ItemRef, subject: VoteSubject, label: str, *, voter: str
+    ) -> Taken:
+        """Forget somebody's word. Raises as ``vote`` does."""
+        vote = await self._recognise(ref, subject, label, voter, is_right=True)
+        before = await self._threshold(vote)
+        is_news = await self._book.withdraw_vote(vote)
+        action = "feedback_withdrawn" if is_news else "feedback_repeated"
+        return await self._told(action, vote, before)
+
+    async def said_by(self, voter: str, ref: ItemRef) -> Mapping[tuple[VoteSubject, str], bool]:
+        """What somebody said of an item: whether it is right, by subject and label."""
+        votes = await self._book.list_votes(ref)
+        return {(one.subject, one.label): one.is_right for one in votes if one.voter == voter}
+
+    async def _recognise(
+        self, ref: ItemRef, subject: VoteSubject, label: str, voter: str, *, is_right: bool
+    ) -> Vote:
         analysis = await self._store.load(ref)
-        if analysis is None:
+        status = (await self._store.statuses([ref])).get(ref)
+        if analysis is None or status is None or status.state is ItemState.DELETED:
             raise NotFoundError(f"{ref}: no analysis is stored; `moodreel status` lists items")
-        vote = Vote(
+        former = {one.label for one in await self._book.list_votes(ref) if one.subject is subject}
+        return Vote(
             ref=ref,
             subject=subject,
-            label=label[:LABEL_LIMIT],
+            label=find_label(analysis, subject, label, former=former),
             is_right=is_right,
             library=analysis.item.library,
             voter=voter,
         )
-        before = await self._threshold(vote)
-        is_news = await self._book.cast_vote(vote)
+
+    async def _told(self, action: str, vote: Vote, before: float | None) -> Taken:
         after = await self._threshold(vote)
         logger.info(
             "feedback",
             extra={
-                "action": "feedback_taken" if is_news else "feedback_repeated",
-                "ref": str(ref),
+                "action": action,
+                "ref": str(vote.ref),
                 "library": vote.library,
-                "subject": subject.value,
+                "subject": vote.subject.value,
                 "label": vote.label,
-                "is_right": is_right,
+                "is_right": vote.is_right,
                 "threshold": after,
                 "threshold_before": before,
             },
         )
-        return is_news
+        return Taken(vote=vote, is_news=action != "feedback_repeated", threshold=after)
 
     async def _threshold(self, vote: Vote) -> float | None:
         counts = await self._book.count_votes(vote.library)
@@ -157,6 +229,48 @@ def keep_learnt(analysis: Analysis, counts: Sequence[VoteCount]) -> Analysis:
         ),
         highlights=highlights,
     )
+
+
+def find_label(
+    analysis: Analysis, subject: VoteSubject, label: str, *, former: Collection[str] = ()
+) -> str:
+    """What a vote on something of an item is counted under.
+
+    Args:
+        analysis: Of the item, as it is now.
+        subject: What kind of thing is judged.
+        label: As somebody names it.
+        former: Under what votes on the item were counted before: what it had when they were cast.
+
+    Raises:
+        UnknownLabelError: The item neither has nor had it.
+    """
+    if subject is VoteSubject.RESULT:
+        if folded := result_label(label):
+            return folded
+        raise UnknownLabelError("a result is judged by the words of its query: there are none")
+    if subject is VoteSubject.TAG:
+        has_it = label in former or label in _labels(analysis)
+        if has_it or any(label in scene.tags for scene in analysis.scenes):
+            return label
+        raise UnknownLabelError(f"{analysis.item.ref} has no such tag")
+    if label.isascii() and label.isdigit():
+        at_s = int(label[:TIME_DIGITS])
+        near = [
+            found
+            for found in analysis.highlights
+            if math.floor(found.start_s) <= at_s <= math.ceil(found.end_s)
+        ]
+        if near:
+            return highlight_label(min(near, key=lambda found: abs(found.peak_s - at_s)))
+        if label in former:
+            return label
+    raise UnknownLabelError(f"{analysis.item.ref} has no highlight at that second")
+
+
+def highlight_label(highlight: Highlight) -> str:
+    """What votes on it are counted under: its peak, in whole seconds."""
+    return str(round(highlight.peak_s))
 
 
 def find_threshold(

@@ -67,12 +67,19 @@ async def vote(
     wrong: Annotated[
         bool, typer.Option("--wrong", help="Reject it; it is confirmed else.")
     ] = False,
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="Take back what you said of it.")
+    ] = False,
 ) -> None:
     """Confirm or reject what was found in an item."""
     async with open_feedback(_quietly()) as feedback:
         ref = _read_item(item)
-        is_news = await feedback.vote(ref, subject, label, is_right=not wrong, voter="owner")
-    out.print("Noted." if is_news else "That was noted before.")
+        if withdraw:
+            taken = await feedback.withdraw(ref, subject, label, voter="owner")
+        else:
+            taken = await feedback.vote(ref, subject, label, is_right=not wrong, voter="owner")
+    said = "Taken back." if withdraw else "Noted."
+    out.print(said if taken.is_news else "That changes nothing.")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What people's votes make of a threshold. Pure.
+"""What people's votes make of thresholds, and of the order of results. Pure.
 
 A threshold rises where people reject what lies above it, and falls where they confirm it:
 
@@ -11,14 +11,25 @@ little (shrinkage); below ``LEAST`` votes in the direction of a step there is no
 a threshold never falls, for what is less sure was never a candidate: confirmations take back what
 rejections raised, in the library as in the label. The rule is monotone: one more rejection never
 lowers a threshold, one more confirmation never raises one.
+
+A result that was confirmed more often than rejected, for the same query, gets a small bonus; one
+that was rejected more often comes behind all that were not:
+
+    bonus(balance) = LIFT * balance / (balance + LIFT_PRIOR)
+
+That rule is monotone, too, and hides nothing: what was on a page of hits stays on it, and each hit
+that votes moved says so (the part ``votes``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from service.query import VoteCount, VoteSubject
+from service.domain import ItemRef
+from service.folding import fold
+from service.query import Part, VoteCount, VoteSubject
+from service.search.fusion import Fused
 
 EXPECTED = 0.2
 """Share of rejections that is taken for granted, since people rather vote on what is wrong. Chosen,
@@ -33,6 +44,18 @@ STEP_LIMIT = 0.15
 is never hidden by votes on other things."""
 CEILING = 0.95
 """Nothing is ever voted away altogether."""
+
+
+LIFT = 0.1
+"""The most that confirmations add to a score: a tenth of what the first of all channels' lists has,
+and a fifth of what a line has that was typed word for word (``fusion.EXACT_BONUS``): they change
+the order of what is about as good, and no more."""
+LIFT_PRIOR = 2
+"""Votes: the first one gives a third of the bonus, two a half."""
+VOTES = "votes"
+"""The part of a hit that votes moved; its score is by how many more it was confirmed."""
+LABEL_LIMIT = 200
+"""Characters of a query that votes on its results are kept under."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,3 +104,39 @@ def tally_votes(
             whole += tally
             labels[count.label] = labels.get(count.label, Tally()) + tally
     return whole, labels
+
+
+def result_label(query: str) -> str:
+    """What votes on a query's results are kept under: one for all spellings of it."""
+    return fold(query)[:LABEL_LIMIT].strip()
+
+
+def judge(hits: Sequence[Fused], balances: Mapping[ItemRef, int]) -> tuple[Fused, ...]:
+    """Put hits into the order that people's votes on them give; all of them stay.
+
+    Args:
+        hits: The best first.
+        balances: By item, how many votes more were for it than against it, for the same query.
+    """
+    lifted = [_lift(hit, balances.get(hit.scene.ref, 0)) for hit in hits]
+    kept = [hit for hit in lifted if balances.get(hit.scene.ref, 0) >= 0]
+    rejected = [hit for hit in lifted if balances.get(hit.scene.ref, 0) < 0]
+    kept.sort(key=lambda hit: -hit.score)  # stable: equals stay as they were
+    best = max((hit.score for hit in rejected), default=0.0)
+    # In proportion to what they were, and below the least of the others.
+    scale = min(1.0, kept[-1].score / (2 * best)) if kept and best > 0.0 else 1.0
+    return (*kept, *(_lower(hit, balances[hit.scene.ref], scale) for hit in rejected))
+
+
+def _lift(hit: Fused, balance: int) -> Fused:
+    return _move(hit, balance, LIFT * balance / (balance + LIFT_PRIOR)) if balance > 0 else hit
+
+
+def _lower(hit: Fused, balance: int, scale: float) -> Fused:
+    return _move(hit, balance, hit.score * (scale - 1.0))
+
+
+def _move(hit: Fused, balance: int, share: float) -> Fused:
+    """The ranks of channels stay what they were; votes have none."""
+    part = Part(score=float(balance), rank=1, share=share)
+    return replace(hit, score=hit.score + share, parts={**hit.parts, VOTES: part})

@@ -123,7 +123,7 @@ async def test_rejected_tags_are_left_out_of_the_next_analysis_of_their_library(
     weakest = min(analysis.tags, key=lambda tag: tag.score)
     for voter in range(12):
         said = {"is_right": False, "voter": f"v{voter}"}
-        assert await feedback.vote(ref, VoteSubject.TAG, weakest.label, **said)
+        assert (await feedback.vote(ref, VoteSubject.TAG, weakest.label, **said)).is_news
     (lesson,) = await feedback.lessons()
     assert lesson.threshold == pytest.approx(0.5)
     await house.moodreel.pipeline.analyze(AnalyzeJob(ref=ref, force=True))

@@ -9,17 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain import Analysis, Highlight, ItemRef, MediaItem, MediaKind, Scene, Tag
-from service.feedback import find_threshold, keep_learnt
-from service.query import VoteCount, VoteSubject
+from service.feedback import UnknownLabelError, find_label, find_threshold, keep_learnt
+from service.query import Part, SceneKey, VoteCount, VoteSubject
 from service.search.feedback import (
     CEILING,
     LEAST,
+    LIFT,
     STEP_LIMIT,
+    VOTES,
     Tally,
+    judge,
     move_threshold,
+    result_label,
     step,
     tally_votes,
 )
+from service.search.fusion import Fused
 
 votes = st.integers(min_value=0, max_value=2_000)
 tallies = st.builds(Tally, right=votes, wrong=votes)
@@ -110,6 +115,105 @@ def test_results_have_no_threshold():
     counts = [make_count("a dog", subject=VoteSubject.RESULT, wrong=99)]
     assert find_threshold(counts, "Films", VoteSubject.RESULT, "a dog") is None
     assert keep_learnt(make_analysis(), counts).tags
+
+
+@given(st.lists(st.integers(-3, 3), max_size=8))
+def test_votes_hide_no_hit_and_put_what_was_rejected_behind_the_rest(balances):
+    hits = make_hits(len(balances))
+    judged = judge(hits, balance_of(balances))
+    assert {hit.scene for hit in judged} == {hit.scene for hit in hits}
+    assert [hit.score for hit in judged] == sorted((hit.score for hit in judged), reverse=True)
+    was_rejected = [balances[int(hit.scene.ref.item_id)] < 0 for hit in judged]
+    assert was_rejected == sorted(was_rejected)
+    for hit in judged:
+        assert hit.score == pytest.approx(sum(part.share for part in hit.parts.values()))
+        assert (VOTES in hit.parts) == (balances[int(hit.scene.ref.item_id)] != 0)
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=8), st.data())
+def test_one_more_vote_never_moves_a_hit_the_other_way(balances, data):
+    chosen = data.draw(st.integers(0, len(balances) - 1))
+    more = [balance + (place == chosen) for place, balance in enumerate(balances)]
+    hits = make_hits(len(balances))
+    before, after = judge(hits, balance_of(balances)), judge(hits, balance_of(more))
+    assert place_of(chosen, after) <= place_of(chosen, before), "one more confirmation"
+
+
+def test_confirmations_lift_within_a_bound():
+    first, second = make_hits(2)
+    for count in (1, 50, 10_000):
+        (lifted,) = judge([second], {second.scene.ref: count})
+        assert second.score < lifted.score <= second.score + LIFT
+    assert judge([first, second], {}) == (first, second)
+
+
+def test_a_query_is_judged_in_any_spelling():
+    assert result_label(" A  Dög, on the BEACH!") == result_label("a dog on the beach")
+    assert result_label("?!") == ""
+
+
+@pytest.mark.parametrize(
+    ("subject", "named", "counted"),
+    [
+        (VoteSubject.TAG, "beach", "beach"),
+        (VoteSubject.HIGHLIGHT, "1", "1"),
+        (VoteSubject.HIGHLIGHT, "2", "1"),
+        (VoteSubject.HIGHLIGHT, "6", "5"),
+        (VoteSubject.RESULT, "Two DOGS!", "two dogs"),
+    ],
+)
+def test_what_is_judged_is_counted_under_one_name(subject, named, counted):
+    assert find_label(make_analysis(), subject, named) == counted
+
+
+@pytest.mark.parametrize(
+    ("subject", "named"),
+    [
+        (VoteSubject.TAG, "Beach"),
+        (VoteSubject.TAG, "mountain"),
+        (VoteSubject.TAG, ""),
+        (VoteSubject.HIGHLIGHT, "3"),
+        (VoteSubject.HIGHLIGHT, "-1"),
+        (VoteSubject.HIGHLIGHT, "1.5"),
+        (VoteSubject.HIGHLIGHT, "\u00b2"),
+        (VoteSubject.HIGHLIGHT, "9" * 4000),
+        (VoteSubject.RESULT, " ?! "),
+    ],
+)
+def test_what_an_item_has_not_cannot_be_judged(subject, named):
+    with pytest.raises(UnknownLabelError):
+        find_label(make_analysis(), subject, named)
+
+
+def test_what_an_item_had_when_somebody_judged_it_can_be_judged_still():
+    analysis = make_analysis()
+    assert find_label(analysis, VoteSubject.TAG, "storm", former={"storm"}) == "storm"
+    assert find_label(analysis, VoteSubject.HIGHLIGHT, "77", former={"77"}) == "77"
+
+
+def make_hits(count):
+    """The best first, a film each."""
+    refs = [ItemRef(server="jellyfin", item_id=str(number)) for number in range(count)]
+    scores = [1.0 / (number + 2) for number in range(count)]
+    return tuple(
+        Fused(
+            scene=SceneKey(ref=ref, position=0),
+            score=score,
+            parts={"lexical": Part(score=1.0, rank=number + 1, share=score)},
+        )
+        for number, (ref, score) in enumerate(zip(refs, scores, strict=True))
+    )
+
+
+def balance_of(balances):
+    return {
+        ItemRef(server="jellyfin", item_id=str(number)): balance
+        for number, balance in enumerate(balances)
+    }
+
+
+def place_of(number, hits):
+    return [hit.scene.ref.item_id for hit in hits].index(str(number))
 
 
 def make_count(label, *, library="Films", subject=VoteSubject.TAG, right=0, wrong=0):
