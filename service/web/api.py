@@ -24,11 +24,13 @@ from service.errors import (
     PermanentError,
     TransientError,
 )
+from service.feedback import Feedback
 from service.ports import JobQueue, Store
 from service.query import Query, SceneKey, SearchAnswer
-from service.web import answers, asking, schema
+from service.web import answers, asking, judging, schema
 from service.web.asking import WHOLE_ITEM
-from service.web.openapi import JPEG, OPERATIONS, document
+from service.web.openapi import document
+from service.web.operations import JPEG, OPERATIONS
 from service.web.rates import STRANGERS_RATE_PER_S, Proxies, Rates
 from service.web.session import CHALLENGE, SESSION_S, Keeper, is_harmless
 from service.web.thumbnails import Thumbnails
@@ -55,12 +57,13 @@ class Finder(Protocol):
 
 
 class Api:
-    """What each operation of ``openapi.OPERATIONS`` does; methods are called as they are.
+    """What each operation of ``operations.OPERATIONS`` does; methods are called as they are.
 
     Args:
         finder: Answers queries.
         store: What is known of items.
         queue: What waits.
+        feedback: Takes what people say of what was found.
         thumbnails: Their pictures.
         keeper: Knows the key.
         rate_per_s: Requests a second that one client may make.
@@ -73,6 +76,7 @@ class Api:
         finder: Finder,
         store: Store,
         queue: JobQueue,
+        feedback: Feedback,
         thumbnails: Thumbnails,
         keeper: Keeper,
         rate_per_s: float,
@@ -81,6 +85,7 @@ class Api:
         self._finder = finder
         self._store = store
         self._queue = queue
+        self._feedback = feedback
         self._thumbnails = thumbnails
         self._keeper = keeper
         self._proxies = proxies
@@ -224,6 +229,12 @@ class Api:
                 self._counted_at = time.monotonic()
             counted = self._counted
         return answers.answer(request, counted)
+
+    async def judge(self, request: web.Request) -> web.StreamResponse:
+        asked = await asking.read_json(schema.FeedbackRequest, request)
+        response = answers.answer(request, await judging.judge(self._feedback, asked))
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
     async def begin_session(self, request: web.Request) -> web.StreamResponse:
         asked = await asking.read_json(schema.SessionRequest, request)

@@ -16,7 +16,7 @@ from service.web.access import AccessLogger, name_requests, note_reason, protoco
 from service.web.arrivals import Arrivals
 from service.web.counting import counted
 from service.web.monitor import Monitor
-from service.web.openapi import PREFIX
+from service.web.operations import PREFIX
 from service.web.protocol import LINE_BYTES, Runner
 from service.web.token import Token
 from service.web.webhooks import RETRY_AFTER_S, Limits, Webhooks

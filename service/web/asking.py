@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from service.domain import ItemRef
 from service.query import Example, Filters, Query, SceneKey, SearchChannel
-from service.web.openapi import FORM, JSON
+from service.web.operations import FORM, JSON
 from service.web.schema import FilterRequest, Like, SearchParameters, SearchRequest
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, WithJsonSchema
@@ -83,3 +84,11 @@ Position = Annotated[int, Field(ge=0, le=LAST_POSITION)]
 Width = Annotated[int, Field(json_schema_extra={"enum": list(WIDTHS)}), AfterValidator(_is_a_step)]
 Weight = Annotated[float, Field(ge=0, le=WEIGHT)]
 ExampleWeight = Annotated[float, Field(ge=-WEIGHT, le=WEIGHT)]
+
+
+class Judgement(StrEnum):
+    """What somebody says."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    WITHDRAWN = "withdrawn"

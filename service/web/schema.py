@@ -9,18 +9,20 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.domain import ItemState, MediaKind
-from service.query import SearchMode
+from service.query import SearchMode, VoteSubject
 from service.web.fields import (
     EXAMPLE_COUNT,
     FILTER_COUNT,
     ITEMS_LIMIT,
     LIMIT,
     ExampleWeight,
+    Judgement,
     Mode,
     Moment,
     Name,
     Position,
     Ref,
+    Text,
     Weight,
     Width,
     Words,
@@ -120,6 +122,18 @@ class ItemPath(Asked):
 
 class ScenePath(ItemPath):
     position: Position
+
+
+class FeedbackRequest(Asked):
+    """Somebody's word on something that was found in an item; a later one replaces it."""
+
+    item: Ref
+    subject: VoteSubject
+    label: Text = Field(
+        min_length=1,
+        description="The tag; a second of the highlight; the query that the item was found by.",
+    )
+    judgement: Judgement = Field(description="`withdrawn` forgets what was said before.")
 
 
 class SessionRequest(Asked):
@@ -265,6 +279,20 @@ class Status(BaseModel):
     version: str
     store: dict[str, int] = Field(description="Rows per noun.")
     queue: dict[str, int] = Field(description="Jobs by state.")
+
+
+class FeedbackAnswer(BaseModel):
+    item: str
+    subject: VoteSubject
+    label: str = Field(
+        description="What it is counted under: a highlight's peak, a result's query folded."
+    )
+    judgement: Judgement
+    is_news: bool = Field(description="False: the same was said before.")
+    threshold: float | None = Field(
+        description="What tags of this label, or highlights, must reach in this library from now "
+        "on; null for results, which are put in order instead."
+    )
 
 
 class Session(BaseModel):

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from adapters.media.reader import ProcessReader
 from adapters.media.settings import ReaderSettings
+from service.feedback import Feedback
 from service.finder import Finder
 from service.politeness import Politeness, PolitenessSettings
 from service.ports import JobQueue, MediaServer, SceneIndex, Store
@@ -30,6 +31,7 @@ def open_api(
     store: Store,
     index: SceneIndex,
     queue: JobQueue,
+    feedback: Feedback,
     servers: Mapping[str, MediaServer],
 ) -> web.Application:
     """What is served below ``/api``.
@@ -49,6 +51,7 @@ def open_api(
         finder=finder,
         store=store,
         queue=queue,
+        feedback=feedback,
         thumbnails=Thumbnails(
             store=store,
             index=index,

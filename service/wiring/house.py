@@ -83,6 +83,7 @@ class Moodreel:
                 store=self.store,
                 index=self.index,
                 queue=self.queue,
+                feedback=self.matching.feedback,
                 servers=self.servers,
             ),
         )

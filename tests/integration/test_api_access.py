@@ -11,7 +11,7 @@ from yarl import URL
 from service.configuration import check_names
 from service.errors import ConfigurationError
 from service.settings import ServiceSettings
-from service.web.openapi import OPERATIONS, PREFIX
+from service.web.operations import OPERATIONS, PREFIX
 from service.web.session import COOKIE, LONGEST_S, SESSION_S, ApiSettings, Keeper, api_key
 from tests.support.api import BEARER, FILM_PATH, KEY, ServedApi
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 from yarl import URL
 
-from service.web.openapi import OPERATIONS
+from service.web.operations import OPERATIONS
 from tests.support import api_reference
 from tests.support.api import BEARER, FILM_PATH, ServedApi
 from tests.support.api_requests import DOCUMENT, requests

@@ -31,6 +31,7 @@ from service.domain import (
     Tag,
 )
 from service.errors import NotFoundError
+from service.feedback import Feedback
 from service.query import Hit, Part, Route, SceneCard, SceneKey, SearchAnswer, SearchMode
 from service.web.api import Api
 from service.web.app import create_app, serve
@@ -130,7 +131,8 @@ class FakeStore:
         return rest[:limit], f"0.{start + limit}" if len(rest) > limit else ""
 
     async def load(self, ref):
-        return analysis_of(ref) if self.known[ref].state is ItemState.ANALYZED else None
+        status = self.known.get(ref)
+        return analysis_of(ref) if status and status.state is ItemState.ANALYZED else None
 
     async def counts(self):
         self.count_calls += 1
@@ -179,6 +181,35 @@ class FakeFinder:
             mode=SearchMode.RECALL,
             seconds={"total": self.seconds},
         )
+
+
+class FakeVotes:
+    """The port ``VoteBook``, in memory; libraries are all one."""
+
+    def __init__(self):
+        self.votes = {}
+
+    @staticmethod
+    def _key(vote):
+        return vote.ref, vote.subject, vote.label, vote.voter
+
+    async def cast_vote(self, vote, *, guest_limit=None):
+        guests = {one.voter for one in self.votes.values() if one.ref == vote.ref}
+        guests = {voter for voter in guests if voter.startswith("guest/")}
+        if guest_limit is not None and vote.voter not in guests and len(guests) >= guest_limit:
+            return None
+        former = self.votes.get(self._key(vote))
+        self.votes[self._key(vote)] = vote
+        return former is None or former.is_right != vote.is_right
+
+    async def withdraw_vote(self, vote):
+        return self.votes.pop(self._key(vote), None) is not None
+
+    async def list_votes(self, ref):
+        return [vote for vote in self.votes.values() if vote.ref == ref]
+
+    async def count_votes(self, library=None):
+        return []
 
 
 class FakeQueue:
@@ -230,6 +261,7 @@ class ServedApi:
         self.store: Any = FakeStore()  # each has what the API asks of its port
         self.queue: Any = FakeQueue()
         self.index: Any = FakeIndex()
+        self.book: Any = FakeVotes()
         self.finder, self.source = FakeFinder(), FakeSource()
         self.directory = directory / "thumbnails"
         self.keeper = Keeper(KEY, **({"clock": clock} if clock else {}))
@@ -240,6 +272,7 @@ class ServedApi:
             finder=fakes.get("finder", self.finder),
             store=self.store,
             queue=self.queue,
+            feedback=Feedback(self.book, self.store),
             thumbnails=Thumbnails(
                 store=self.store,
                 index=self.index,
