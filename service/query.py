@@ -221,6 +221,10 @@ class SearchAnswer:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
+COLLECTIONS = "collection"
+"""What the ledger and the queue call adding to collections, where they name a channel."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
     """A standing query: what is new and matches it is told of by itself."""

@@ -38,6 +38,11 @@ logger = logging.getLogger(__name__)
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 """It is part of a key in the ledger, and of a card's line."""
+COLLECTION_LIMIT = 80
+"""Characters: what is shown below a poster, and short enough for a folder of any file system."""
+COLLECTION = re.compile(rf'[^<>:"/\\|?*]{{0,{COLLECTION_LIMIT - 1}}}[^<>:"/\\|?*. ]')
+"""Jellyfin and Emby make a folder of the name: what is no part of one becomes a blank there, and
+two names one folder."""
 ITEM_CANDIDATES = 50
 """Scenes of one item that are looked at: only the best one counts."""
 KNOWN_CANDIDATES = 2_000
@@ -198,12 +203,15 @@ def suggest_threshold(scores: Iterable[float]) -> float | None:
     return round(min(middle + UNUSUAL * max(spread, SMALLEST_SPREAD), 1.0), 3)
 
 
-def check_trigger(trigger: Trigger, channels: Iterable[str]) -> None:
+def check_trigger(
+    trigger: Trigger, channels: Iterable[str], collecting: Iterable[str] = ()
+) -> None:
     """See that a trigger can be kept.
 
     Args:
         trigger: As somebody gave it.
         channels: Those that tell people.
+        collecting: Media servers that have collections.
 
     Raises:
         ConfigurationError: It cannot.
@@ -215,10 +223,27 @@ def check_trigger(trigger: Trigger, channels: Iterable[str]) -> None:
         )
     if not fold(trigger.text) and trigger.like is None:
         raise ConfigurationError("a trigger needs words, or a scene to be like")
-    if trigger.channel not in known:
+    if trigger.collection:
+        _check_collection(trigger.collection, tuple(collecting))
+    elif not trigger.channel:
+        raise ConfigurationError("a trigger needs a channel to tell, or a collection to add to")
+    if trigger.channel and trigger.channel not in known:
         listed = ", ".join(known) or "none; set DISCORD_WEBHOOK_URL"
         raise ConfigurationError(
             f"no channel that people read is called {trigger.channel!r}; configured: {listed}"
         )
     if trigger.like is not None and trigger.like.position < 0:
         raise ConfigurationError("a trigger is like one scene: name its time, as in jellyfin/1@83")
+
+
+def _check_collection(name: str, collecting: Sequence[str]) -> None:
+    if not COLLECTION.fullmatch(name) or name != " ".join(name.split()) or not name.isprintable():
+        raise ConfigurationError(
+            f"a collection cannot be called {name!r}: 1 to {COLLECTION_LIMIT} characters, single "
+            'blanks, none of < > : " / \\ | ? * and no full stop at the end'
+        )
+    if not collecting:
+        raise ConfigurationError(
+            f"nothing can be added to {name!r}: no media server is configured that has "
+            "collections (Jellyfin, Emby, Plex), and plain folders have none"
+        )

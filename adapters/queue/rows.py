@@ -21,6 +21,7 @@ from service.domain import (
     ReconcileJob,
 )
 from service.errors import PermanentError
+from service.query import COLLECTIONS
 
 ANALYZE = "analyze"
 EXPAND = "expand"
@@ -99,6 +100,11 @@ def _describe(job: Job) -> tuple[str, Sequence[str], Sequence[str], Json]:
             args: Json = {"channel": job.channel, "event_id": job.event_id}
             if job.failure is not None:
                 args["failure"] = asdict(job.failure)
+            elif job.channel.partition("#")[0] == COLLECTIONS:
+                # One at a time on a server: what two create at once would be there twice.
+                equality = (*identity, job.channel, job.event_id, job.group)
+                server = (job.ref.server, COLLECTIONS)
+                return PUBLISH, server, equality, {**args, "group": job.group}
             elif job.group:
                 group = (job.channel, job.group)
                 return PUBLISH, group, group, {**args, "group": job.group}

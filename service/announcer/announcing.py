@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
+from service.announcer.collections import Collector, is_about_collections
 from service.announcer.ledger import identity, may_tell, news_id, read_ledger, tell
-from service.announcer.matches import plan_match
+from service.announcer.matches import is_wanted, plan_match
 from service.domain import (
     Analysis,
     Announcement,
@@ -21,7 +22,7 @@ from service.domain import (
     PublishJob,
 )
 from service.errors import ConfigurationError, MoodreelError, NotFoundError, UnknownOutcomeError
-from service.ports import Channel, JobQueue, MediaServer, PosterSource, Store
+from service.ports import Channel, JobQueue, MediaServer, PosterSource, Store, TriggerBook
 from service.query import Trigger
 
 KEPT_CHANNEL = "store"
@@ -41,6 +42,8 @@ class Announcer:
         channels: Who is told, by name.
         servers: Media servers by name, for their artwork.
         namespace: The namespace of published events.
+        triggers: Standing queries: what was removed is told no more.
+        collector: Adds what matches to collections.
         clock: The time, with its zone.
     """
 
@@ -52,6 +55,8 @@ class Announcer:
         channels: Mapping[str, Channel],
         servers: Mapping[str, MediaServer],
         namespace: str,
+        triggers: TriggerBook | None = None,
+        collector: Collector | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
@@ -59,6 +64,8 @@ class Announcer:
         self._channels = channels
         self._servers = servers
         self._namespace = namespace
+        self._triggers = triggers
+        self._collector = collector
         self._clock = clock
 
     async def have_it_told(self, item: MediaItem, *, is_news: bool) -> None:
@@ -88,13 +95,12 @@ class Announcer:
         await self._queue.enqueue(jobs)
 
     async def have_match_told(self, item: MediaItem, trigger: Trigger) -> None:
-        """Enqueue a job for the trigger's channel, if there is one that takes the item."""
+        """Enqueue a job for the trigger's channel, if one takes the item, and its collection."""
+        jobs = [self._collector.plan(item, trigger)] if self._collector else []
         channel = self._channels.get(trigger.channel)
-        if channel is None:
-            return
-        job = await plan_match(item, trigger, channel, self._store, self._clock())
-        if job is not None:
-            await self._queue.enqueue([job])
+        if channel is not None:
+            jobs.append(await plan_match(item, trigger, channel, self._store, self._clock()))
+        await self._queue.enqueue([job for job in jobs if job is not None])
 
     async def have_failure_told(
         self, ref: ItemRef, failure: Failure, *, is_news: bool = True
@@ -116,13 +122,23 @@ class Announcer:
         """Tell one channel, unless the ledger says that it was told."""
         if job.failure is not None:
             await self._publish_failure(job, job.failure)
+        elif not await is_wanted(job, self._triggers):
+            return
+        elif self._collector and is_about_collections(job.channel):
+            await self._collector.publish(job)
         elif job.group:
             await self._publish_group(job)
         else:
             await self._publish_item(job)
 
     async def tell_now(self, ref: ItemRef, channel_name: str) -> str:
-        """Tell a channel at the owner's word, whatever the ledger says; return the receipt."""
+        """Tell a channel at the owner's word, whatever the ledger says; return the receipt.
+
+        ``collection#trigger/NAME`` adds the item to the collection of that trigger.
+        """
+        if self._collector and is_about_collections(channel_name):
+            item = (await self._load(ref)).item
+            return await self._collector.add_now(item, channel_name, self._triggers)
         channel = self._channel(channel_name)
         analysis = await self._load(ref)
         event = news_id(analysis.item)

@@ -9,14 +9,14 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from service.cli.console import EXIT_FAILED, command, out, print_json, shown
+from service.cli.console import EXIT_FAILED, command, err, out, print_json, shown
 from service.cli.logs import configure_logging
 from service.domain import ItemRef, MediaKind
 from service.errors import ConfigurationError
 from service.query import SearchChannel, Trigger
 from service.settings import ServiceSettings
 from service.triggers import Trial
-from service.wiring import TriggerDesk, open_triggers
+from service.wiring.triggers import TriggerDesk, open_triggers
 
 app = typer.Typer(
     help="Standing queries: tell a channel when something new matches one.", no_args_is_help=True
@@ -53,7 +53,19 @@ async def add(
         ),
     ] = "",
     sense: Annotated[str, typer.Option(help="Compare the `picture` or the `sound`.")] = "picture",
-    channel: Annotated[str, typer.Option(help="Who is told.")] = "discord",
+    channel: Annotated[
+        str | None,
+        typer.Option(
+            help="Who is told: by default discord, or nobody where there is a collection."
+        ),
+    ] = None,
+    collection: Annotated[
+        str,
+        typer.Option(
+            help="The collection of its media server to which a match is added; it is created "
+            "where there is none."
+        ),
+    ] = "",
     cool_down: Annotated[
         str,
         typer.Option(help="What matches so soon after the last message comes into it: 30m, 1h."),
@@ -73,14 +85,20 @@ async def add(
                 like=await desk.find_scene(*place) if place else None,
                 sense=_read_sense(sense),
                 threshold=threshold,
-                channel=channel,
+                channel=_read_channel(channel, collection),
+                collection=collection.strip(),
                 cool_down_s=_read_duration(cool_down),
                 kinds=tuple(kind or ()),
             )
         )
+        doubts = await desk.ask_servers() if trigger.collection else ()
     if as_json:
         print_json(_describe(trigger))
         return
+    for doubt in doubts:
+        err.print(f"[yellow]{_plain(doubt.subject)}[/] {_plain(doubt.message)}")
+        if doubt.fix:
+            err.print(f"    {_plain(doubt.fix)}")
     if trigger.threshold is None:
         out.print("Only words count: too little is known yet to say which cosine is unusual.")
     else:
@@ -98,13 +116,14 @@ async def list_(*, as_json: JsonOption = False) -> None:
         for trigger in kept:
             print_json(_describe(trigger))
         return
-    table = _table("name", "query", "threshold", "channel", "cool-down")
+    table = _table("name", "query", "threshold", "channel", "collection", "cool-down")
     for trigger in kept:
         table.add_row(
             trigger.name,
             _plain(_asked(trigger)),
             "words" if trigger.threshold is None else f"{trigger.threshold:g}",
             _plain(trigger.channel),
+            _plain(trigger.collection),
             f"{trigger.cool_down_s / 60:g} min",
         )
     out.print(table if kept else "There are no triggers. `moodreel triggers add` keeps one.")
@@ -162,6 +181,8 @@ async def _show_trial(desk: TriggerDesk, trigger: Trigger, trial: Trial) -> None
             f"The threshold is meant for {_plain(trigger.model)}, and {_plain(trial.model)} is "
             "used now: only words count until `moodreel triggers add` gives it another one."
         )
+    if trigger.collection:
+        out.print(f"New items that match are added to the collection {_plain(trigger.collection)}.")
     if trial.suggestion is not None:
         kept = "none" if trigger.threshold is None else f"{trigger.threshold:g}"
         out.print(f"Threshold {kept}; {trial.suggestion:g} would be unusual here.")
@@ -176,6 +197,7 @@ def _describe(trigger: Trigger) -> dict[str, object]:
         "threshold": trigger.threshold,
         "model": trigger.model,
         "channel": trigger.channel,
+        "collection": trigger.collection,
         "cool_down_s": trigger.cool_down_s,
         "kinds": [kind.value for kind in trigger.kinds],
     }
@@ -204,6 +226,13 @@ def _read_duration(text: str) -> float:
     if found is None:
         raise ConfigurationError(f"{text!r} is no length of time: write 90s, 30m, 1h or 2d")
     return float(found[1]) * UNITS_S[found[2]]
+
+
+def _read_channel(channel: str | None, collection: str) -> str:
+    """Nobody is told unasked of what is added to a collection."""
+    if channel is not None:
+        return channel.strip()
+    return "" if collection.strip() else "discord"
 
 
 def _read_sense(text: str) -> SearchChannel:

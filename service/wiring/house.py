@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from adapters.database.index import DatabaseIndex
 from adapters.database.settings import DatabaseSettings
 from adapters.database.store import open_store
+from adapters.database.triggers import DatabaseTriggers
 from adapters.media.fingerprint import MediaFingerprinter
 from adapters.media.settings import ReaderSettings
 from adapters.media_servers import MEDIA_SERVERS
@@ -17,7 +18,7 @@ from adapters.media_servers.senders import list_senders
 from adapters.models.settings import ModelSettings
 from adapters.queue import ProcrastinateQueue
 from publisher import open_channels
-from service.announcer import Announcer
+from service.announcer import Announcer, Collector
 from service.backfill import Follower
 from service.errors import ConfigurationError
 from service.finder import Finder
@@ -25,7 +26,17 @@ from service.librarian import Librarian
 from service.metrics import PUBLICATION_OUTCOMES, PUBLICATIONS, begin_at_zero
 from service.pipeline import Pipeline
 from service.politeness import Politeness, PolitenessSettings
-from service.ports import Channel, JobQueue, MediaServer, SceneIndex, Store, TagKeeper, Watcher
+from service.ports import (
+    Channel,
+    CollectionKeeper,
+    JobQueue,
+    MediaServer,
+    SceneIndex,
+    Store,
+    TagKeeper,
+    Watcher,
+)
+from service.query import COLLECTIONS
 from service.settings import ServiceSettings, webhook_token
 from service.web.app import create_app, create_monitor_app, serve
 from service.web.monitor import Monitor
@@ -151,7 +162,7 @@ async def open_moodreel(
         stack.push_async_callback(queue.aclose)
         servers = open_servers(stack)
         channels = open_channels(store, tag_keepers(servers))
-        begin_at_zero(PUBLICATIONS, channels, PUBLICATION_OUTCOMES)
+        begin_at_zero(PUBLICATIONS, (*channels, COLLECTIONS), PUBLICATION_OUTCOMES)
         for channel in channels.values():
             stack.push_async_callback(channel.aclose)
         announcer = Announcer(
@@ -160,6 +171,8 @@ async def open_moodreel(
             channels=channels,
             servers=servers,
             namespace=settings.namespace,
+            triggers=DatabaseTriggers(store.transport),
+            collector=Collector(collection_keepers(servers), store),
         )
         librarian = Librarian(servers, store, queue)
         shelf = open_shelf(stack, ModelSettings.read())
@@ -206,3 +219,10 @@ def open_servers(stack: AsyncExitStack) -> dict[str, MediaServer]:
 def tag_keepers(servers: Mapping[str, MediaServer]) -> dict[str, TagKeeper]:
     """Those media servers whose items take tags."""
     return {name: server for name, server in servers.items() if isinstance(server, TagKeeper)}
+
+
+def collection_keepers(servers: Mapping[str, MediaServer]) -> dict[str, CollectionKeeper]:
+    """Those media servers that have collections."""
+    return {
+        name: server for name, server in servers.items() if isinstance(server, CollectionKeeper)
+    }

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from service.domain import ItemRef
+from service.domain import Finding, ItemRef, Severity
 from service.errors import ConfigurationError, NotFoundError
-from service.ports import Channel, SceneIndex, Store, TriggerBook
+from service.ports import Channel, CollectionKeeper, SceneIndex, Store, TriggerBook
 from service.query import SceneCard, SceneKey, Trigger
 from service.settings import ServiceSettings
 from service.triggers import Match, Trial, Triggers, check_trigger
-from service.wiring.house import open_moodreel
+from service.wiring.house import collection_keepers, open_moodreel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,10 @@ class TriggerDesk:
     store: Store
     channels: Sequence[str]
     """Those that people read."""
+    collecting: Mapping[str, CollectionKeeper] = field(default_factory=dict)
+    """Media servers that have collections, by name."""
+    others: Sequence[str] = ()
+    """Those that have none."""
 
     async def add(self, trigger: Trigger) -> tuple[Trigger, Trial]:
         """Keep a trigger. Without a threshold it gets the one that its trial suggests, if any.
@@ -32,7 +36,7 @@ class TriggerDesk:
         Raises:
             ConfigurationError: It cannot be kept as it is.
         """
-        check_trigger(trigger, self.channels)
+        check_trigger(trigger, self.channels, self.collecting)
         trial = await self.triggers.try_out(trigger)
         if trigger.threshold is None:
             trigger = replace(trigger, threshold=trial.suggestion)
@@ -44,6 +48,14 @@ class TriggerDesk:
         trigger = replace(trigger, model=trial.model)
         await self.book.save_trigger(trigger)
         return trigger, trial
+
+    async def ask_servers(self) -> Sequence[Finding]:
+        """What stands against adding to collections, of each server; empty: nothing."""
+        found = [await keeper.check_collections() for keeper in self.collecting.values()]
+        return [
+            *(finding for finding in found if finding.severity is not Severity.OK),
+            *(tell_without_collections(name) for name in self.others),
+        ]
 
     async def find(self, name: str) -> Trigger:
         """A trigger by its name.
@@ -77,6 +89,12 @@ class TriggerDesk:
         return {key.ref: card for key, card in cards.items()}
 
 
+def tell_without_collections(server: str) -> Finding:
+    """Of a media server that has no collections."""
+    message = "has no collections: what matches there is added to none"
+    return Finding(subject=server, severity=Severity.WARNING, message=message)
+
+
 def read_by_people(channels: Mapping[str, Channel]) -> Sequence[str]:
     """Those channels that a person reads: machines recognise a repeated event, and drop it."""
     return [name for name, channel in channels.items() if not channel.is_repeatable]
@@ -86,11 +104,13 @@ def read_by_people(channels: Mapping[str, Channel]) -> Sequence[str]:
 async def open_triggers(settings: ServiceSettings) -> AsyncIterator[TriggerDesk]:
     """Standing queries where results are kept."""
     async with open_moodreel(settings) as moodreel:
-        matching = moodreel.matching
+        matching, collecting = moodreel.matching, collection_keepers(moodreel.servers)
         yield TriggerDesk(
             book=matching.book,
             triggers=matching.triggers,
             index=matching.index,
             store=moodreel.store,
             channels=read_by_people(moodreel.channels),
+            collecting=collecting,
+            others=[name for name in moodreel.servers if name not in collecting],
         )
