@@ -16,16 +16,19 @@ from pydantic import ValidationError
 
 from adapters.models.remote_bodies import (
     BatchAnswer,
+    HealthAnswer,
     Identity,
     IdentityT,
     TextAnswer,
     batches_of,
+    describe_scale,
+    is_one_scale,
     picture_part,
     shown,
     text_part,
 )
 from adapters.models.remote_line import Line, Part
-from adapters.models.remote_settings import RemoteSettings, read_address, read_secret
+from adapters.models.remote_settings import RemoteFor, RemoteSettings, read_address, read_secret
 from adapters.models.towers import Deadline, to_unit
 from service.domain import Calibration, Finding, Float32, Json, Severity, UInt8
 from service.errors import (
@@ -43,6 +46,11 @@ REST_S = 10.0
 """After a text that was not answered: so long the next ones fail at once, and whoever has another
 model asks that, instead of each waiting for the whole time limit."""
 CHECK_TIMEOUT_S = 5.0
+_USES = {
+    RemoteFor.QUERIES: "searches",
+    RemoteFor.ANALYSIS: "analyses",
+    RemoteFor.BOTH: "searches and analyses",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +61,10 @@ class Space:
     dimension: int | None
     """None where the model's description does not say: then the first answer does."""
     calibration: Calibration
+    is_described: bool = True
+    """False where only the other machine has the model: then that one says what its scores are."""
+    version: str = ""
+    """Of the model's files here; empty where they are not."""
 
 
 class RemoteEncoder:
@@ -84,6 +96,7 @@ class RemoteEncoder:
         self._text_timeout_s = text_timeout_s
         self._space = space
         self._dimension = space.dimension
+        self._calibration = space.calibration
         self._device = ""
         self._rest_s = rest_s
         self._rests_until_s = 0.0
@@ -113,7 +126,38 @@ class RemoteEncoder:
 
     @property
     def calibration(self) -> Calibration:
-        return self._space.calibration
+        """The one of the model here; of a model that only it has, what ``introduce`` learnt."""
+        return self._calibration
+
+    def introduce(self, limit_s: float = CHECK_TIMEOUT_S) -> str:
+        """Hear whether it is there, answers us and has our model; return its files' version.
+
+        Args:
+            limit_s: For each of two questions: who it is, and a word's vector.
+
+        Raises:
+            MoodreelError: As ``encode_texts``.
+        """
+        limit_s = min(self._settings.timeout_s, limit_s)
+        told = self._read(HealthAnswer, self._line.look(HEALTH_PATH, limit_s=limit_s))
+        self._take_scale(told)
+        (answer,) = self._line.ask(TEXT_PATH, [text_part("a")], limit_s=limit_s)
+        self._to_vectors([self._read(TextAnswer, answer).embedding])
+        return told.version
+
+    def _take_scale(self, told: HealthAnswer) -> None:
+        """Scores come of the model's scale: that of another one would put every tag wrong."""
+        if told.scale is None:
+            return
+        ours, theirs = self._space.calibration, told.scale.on(self._space.calibration)
+        if not self._space.is_described:
+            self._calibration = theirs
+        elif not is_one_scale(ours, theirs):
+            raise ConfigurationError(
+                f"the encoder at {self._line.origin} has a model called {self.name} whose scores "
+                f"are {describe_scale(theirs)}; those of the one here are {describe_scale(ours)}: "
+                "these are two models, give one of them another name"
+            )
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
         """Embed texts: ``(N, D)`` unit vectors, all within the time limit of texts.
@@ -172,17 +216,29 @@ class RemoteEncoder:
 
     def check(self) -> Sequence[Finding]:
         """Ask it which model it has, for ``moodreel doctor``. Blocks."""
-        subject, limit_s = "encoder", min(self._settings.timeout_s, CHECK_TIMEOUT_S)
+        subject = "encoder"
         try:
-            self._read(Identity, self._line.look(HEALTH_PATH, limit_s=limit_s))
-            self.encode_texts(["a"])
+            version = self.introduce()
         except MoodreelError as error:
             fix = f"start it, or empty {self._settings.setting}: then this machine's model serves"
+            if isinstance(error, ConfigurationError):
+                fix = ""  # it says by itself what to set
             return (
                 Finding(subject=subject, severity=Severity.WARNING, message=str(error), fix=fix),
             )
-        message = f"{self.name} on {self.device}"
-        return (Finding(subject=subject, severity=Severity.OK, message=message),)
+        message = f"{self.name} on {self.device}, for {_USES[self._settings.remote_for]}"
+        found = [Finding(subject=subject, severity=Severity.OK, message=message)]
+        if version and self._space.version and version != self._space.version:
+            found.append(
+                Finding(
+                    subject=subject,
+                    severity=Severity.WARNING,
+                    message=f"its files are {version}, and those here {self._space.version}: "
+                    "vectors of other weights do not compare with those that are stored",
+                    fix="have the same files on both machines, or give one model another name",
+                )
+            )
+        return tuple(found)
 
     def close(self) -> None:
         """End its connections."""

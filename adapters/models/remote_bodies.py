@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import math
 from collections.abc import Iterator, Sequence
-from typing import Annotated, TypeVar
+from dataclasses import replace
+from typing import Annotated, Literal, TypeVar
 
 import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.models.remote_line import Part
-from service.domain import UInt8
+from service.domain import Calibration, ScoreKind, UInt8
 
 TEXT_LENGTH = 10_000
 """Characters that the protocol takes; a model looks at the first 64 or 77 tokens."""
@@ -39,6 +41,33 @@ class Identity(BaseModel):
 _Embedding = Annotated[
     list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1, max_length=8192)
 ]
+
+
+class Scale(BaseModel):
+    """How the model's cosines become scores, as its publishers say."""
+
+    model_config = Identity.model_config
+
+    kind: Literal["softmax", "sigmoid"]
+    logit_scale: float = Field(gt=0, allow_inf_nan=False)
+    logit_bias: float = Field(0.0, allow_inf_nan=False)
+
+    def on(self, measured: Calibration) -> Calibration:
+        """The scale, with what was measured here: a library's own centre."""
+        return replace(
+            measured,
+            kind=ScoreKind(self.kind),
+            logit_scale=self.logit_scale,
+            logit_bias=self.logit_bias,
+        )
+
+
+class HealthAnswer(Identity):
+    """What it says of itself to anybody; of Heimdex' service the rest is absent."""
+
+    version: str = Field("", pattern=r"^[\w .@~:-]{0,128}$")
+    """Of the model's files."""
+    scale: Scale | None = None
 
 
 class TextAnswer(Identity):
@@ -99,6 +128,19 @@ def batches_of(parts: Sequence[Part]) -> Iterator[Sequence[Part]]:
         batch.append(part)
         size += length
     yield batch
+
+
+def is_one_scale(one: Calibration, other: Calibration) -> bool:
+    """Whether two models' scores are made alike; exports differ in the last digits."""
+    return one.kind is other.kind and all(
+        math.isclose(*pair, rel_tol=1e-3)
+        for pair in ((one.logit_scale, other.logit_scale), (one.logit_bias, other.logit_bias))
+    )
+
+
+def describe_scale(calibration: Calibration) -> str:
+    """Such as ``sigmoid(117.3 x cosine -12.9)``."""
+    return f"{calibration.kind}({calibration.logit_scale:g} x cosine {calibration.logit_bias:+g})"
 
 
 def shown(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -9,6 +10,14 @@ from yarl import URL
 
 from service.configuration import Configuration
 from service.errors import ConfigurationError
+
+
+class RemoteFor(StrEnum):
+    """What another machine's model is asked for."""
+
+    QUERIES = "queries"
+    ANALYSIS = "analysis"
+    BOTH = "both"
 
 
 class RemoteSettings(Configuration):
@@ -38,12 +47,19 @@ class RemoteSettings(Configuration):
         "`MOODREEL_VISUAL_MODEL` is called here: `ViT-B-32` or, stricter, `ViT-B-32/openai` for "
         "Heimdex' service beside `clip-vit-b-32`. You vouch that it is the same model.",
     )
+    remote_for: RemoteFor = Field(
+        RemoteFor.QUERIES,
+        alias="CLIP_REMOTE_FOR",
+        description="What it is asked for: `queries` (the words and pictures that somebody "
+        "searches for), `analysis` (the pictures of what is analysed), or `both`.",
+    )
     timeout_s: float = Field(
         10.0,
         alias="CLIP_TIMEOUT",
         gt=0,
         le=600,
-        description="Seconds that a batch of pictures may take there, retries included.",
+        description="Seconds that a batch of pictures may take there, retries included; where it is "
+        "not set, a batch of an analysis may take 60.",
     )
     max_retries: int = Field(
         1,
@@ -63,6 +79,16 @@ class RemoteSettings(Configuration):
     def address(self) -> str:
         """The encoder's; empty where there is none."""
         return (self.url or self.endpoint).strip()
+
+    @property
+    def serves_queries(self) -> bool:
+        """Whether searches ask it."""
+        return bool(self.address) and self.remote_for is not RemoteFor.ANALYSIS
+
+    @property
+    def serves_analysis(self) -> bool:
+        """Whether what is analysed is shown to it."""
+        return bool(self.address) and self.remote_for is not RemoteFor.QUERIES
 
     @property
     def setting(self) -> str:

@@ -97,6 +97,7 @@ class EncodingLine:
         Raises:
             MissingModelError: The model's files are broken or gone.
             ConfigurationError: The model does not take what it is given.
+            TransientError: It is away as a whole: what costs no attempt.
         """
         while True:
             await self._collect()
@@ -160,6 +161,8 @@ class EncodingLine:
         try:
             vectors = await self._run(batch, self._left_s(scenes))
         except (ModelTimeoutError, TransientError) as error:
+            if isinstance(error, TransientError) and not error.costs_attempt:
+                raise  # the model is on another machine, which is away: no scene is to blame
             if len(scenes) > 1 and not self._given_up:
                 for scene in scenes:
                     await self._encode([sight for sight in batch if sight.scene_s == scene])

@@ -116,7 +116,7 @@ class EncodeServer:
             {
                 "status": "ok",
                 **self.identity.words(),
-                "dim": self.identity.dimension,
+                **self.identity.details(),
                 "uptime_seconds": round(time.monotonic() - self._started_s, 1),
             }
         )

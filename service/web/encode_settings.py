@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from service.configuration import Configuration
-from service.domain import Json
+from service.domain import Calibration, Json
 from service.web.encode_pictures import PictureHosts
 
 
@@ -62,6 +62,10 @@ class Identity:
     device: str
     pretrained: str = ""
     """Where its weights come from."""
+    version: str = ""
+    """Of its files."""
+    calibration: Calibration | None = None
+    """How its cosines become scores; what was measured on media is each machine's own."""
 
     def words(self) -> Json:
         """As answers have it."""
@@ -70,3 +74,14 @@ class Identity:
             "pretrained": self.pretrained,
             "device": self.device,
         }
+
+    def details(self) -> Json:
+        """What ``/health`` adds, for whoever has its analyses made here."""
+        found: Json = {"dim": self.dimension, "version": self.version}
+        if self.calibration is not None:
+            found["scale"] = {
+                "kind": self.calibration.kind.value,
+                "logit_scale": self.calibration.logit_scale,
+                "logit_bias": self.calibration.logit_bias,
+            }
+        return found

@@ -16,13 +16,14 @@ from adapters.models.calibrations import Calibrations, Measured
 from adapters.models.fingerprints import fingerprint
 from adapters.models.inventory import find, hears_with_its_eyes, locate_model
 from adapters.models.settings import OFF, ModelSettings
-from adapters.models.shelf import Shelf
 from adapters.models.spec import JointSpec, SoundSpec, SoundTextSpec
 from service.calibrate import Calibrator, Outcome, Report, Told
 from service.domain import MediaItem
 from service.errors import ConfigurationError
 from service.settings import DetectionSettings
 from service.vocabulary import load_vocabulary
+from service.wiring.borrowing import open_analysis_shelf
+from service.wiring.examiner import open_shelf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +80,7 @@ async def open_calibration(
     if not items:
         raise ConfigurationError(f"no media in {directory}")
     async with AsyncExitStack() as stack:
-        shelf = Shelf(models)
-        stack.push_async_callback(shelf.aclose)
+        shelf = open_analysis_shelf(stack, open_shelf(stack, models), models)
         calibrator = Calibrator(
             reader=ProcessReader(ReaderSettings.read()),
             shelf=shelf,

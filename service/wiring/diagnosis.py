@@ -24,8 +24,8 @@ from service.ports import MediaServer, Store, Watcher
 from service.settings import DetectionSettings, ServiceSettings, prepare_data_dir, webhook_token
 from service.vocabulary import load_vocabulary
 from service.web.session import ApiSettings
+from service.wiring.borrowing import open_analysis_shelf, open_borrowed
 from service.wiring.database import start_embedded
-from service.wiring.encoding import open_remote_encoder
 from service.wiring.house import open_servers, tag_keepers
 from service.wiring.surroundings import (
     check_data_dir,
@@ -161,11 +161,12 @@ async def _check_models(stack: AsyncExitStack) -> Sequence[Finding]:
     settings = ModelSettings.read()
     shelf = Shelf(settings)
     stack.push_async_callback(shelf.aclose)
-    return [await asyncio.to_thread(describe_providers, settings), *await shelf.check()]
+    eyes = open_analysis_shelf(stack, shelf, settings)
+    return [await asyncio.to_thread(describe_providers, settings), *await eyes.check()]
 
 
 async def _check_encoder(stack: AsyncExitStack) -> Sequence[Finding]:
-    encoder = open_remote_encoder(stack, ModelSettings.read())
+    encoder = open_borrowed(stack, ModelSettings.read())
     return [] if encoder is None else await asyncio.to_thread(encoder.check)
 
 

@@ -21,8 +21,10 @@ from service.detection.voices import VoiceWeights
 from service.domain import Analysis, MediaItem
 from service.errors import ConfigurationError
 from service.examiner import Examiner, Wish
+from service.ports import ModelShelf
 from service.settings import DetectionSettings, ServiceSettings
 from service.vocabulary import load_vocabulary
+from service.wiring.borrowing import open_analysis_shelf
 
 POOL_THREADS_PER_JOB = 1
 """Measuring and encoding of one item take turns; decoding has its own process."""
@@ -75,7 +77,8 @@ async def open_file_examiner(
     if not items:
         raise ConfigurationError(f"no media in {', '.join(map(str, paths))}")
     async with AsyncExitStack() as stack:
-        examiner = open_examiner(stack, settings, open_shelf(stack, models))
+        shelf = open_analysis_shelf(stack, open_shelf(stack, models), models)
+        examiner = open_examiner(stack, settings, shelf)
         yield FileExaminer(items=items, examiner=examiner)
 
 
@@ -86,7 +89,7 @@ def open_shelf(stack: AsyncExitStack, models: ModelSettings) -> Shelf:
     return shelf
 
 
-def open_examiner(stack: AsyncExitStack, settings: ServiceSettings, shelf: Shelf) -> Examiner:
+def open_examiner(stack: AsyncExitStack, settings: ServiceSettings, shelf: ModelShelf) -> Examiner:
     """Put the reader, the models and the vocabulary together."""
     captioner = open_captioner()
     if captioner is not None:

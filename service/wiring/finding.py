@@ -21,8 +21,8 @@ from service.search.lexicon import compile_lexicon
 from service.search.router import route
 from service.settings import DetectionSettings, SearchSettings
 from service.vocabulary import load_signals, load_vocabulary
+from service.wiring.borrowing import open_remote_encoder
 from service.wiring.current_models import CurrentShelf
-from service.wiring.encoding import open_remote_encoder
 
 POOL_THREADS = 2
 """One for a text among pictures and one for the same text among sounds."""

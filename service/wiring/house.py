@@ -41,6 +41,7 @@ from service.settings import ServiceSettings, webhook_token
 from service.web.app import create_app, create_monitor_app, serve
 from service.web.monitor import Monitor
 from service.wiring.api import open_api
+from service.wiring.borrowing import open_analysis_shelf
 from service.wiring.database import open_database
 from service.wiring.examiner import open_examiner, open_shelf
 from service.wiring.finding import open_finder
@@ -176,10 +177,11 @@ async def open_moodreel(
         )
         librarian = Librarian(servers, store, queue)
         shelf = open_shelf(stack, ModelSettings.read())
-        matching = open_matching(stack, store, shelf)
+        eyes = open_analysis_shelf(stack, shelf, ModelSettings.read())
+        matching = open_matching(stack, store, eyes)
         pipeline = Pipeline(
             servers=servers,
-            examiner=open_examiner(stack, settings, shelf),
+            examiner=open_examiner(stack, settings, eyes),
             store=store,
             announcer=announcer,
             librarian=librarian,

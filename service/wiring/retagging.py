@@ -8,16 +8,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
 
-from adapters.database.index import DatabaseIndex
-from adapters.database.store import DatabaseStore
 from adapters.models.settings import ModelSettings
 from service.domain import MediaItem
 from service.errors import MoodreelError
 from service.retag.walking import Retagger
 from service.settings import DetectionSettings, ServiceSettings
 from service.vocabulary import load_vocabulary
+from service.wiring.borrowing import open_analysis_shelf
 from service.wiring.examiner import open_shelf
 from service.wiring.house import Moodreel, open_moodreel
 
@@ -70,13 +68,13 @@ async def open_retagging(
     today = load_vocabulary(DetectionSettings.read().vocabulary_dir)
     known = [load_vocabulary(), *(load_vocabulary(directory) for directory in former)]
     async with AsyncExitStack() as stack:
-        shelf = open_shelf(stack, ModelSettings.read())
+        models = ModelSettings.read()
+        shelf = open_analysis_shelf(stack, open_shelf(stack, models), models)
         pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="retag"))
         moodreel = await stack.enter_async_context(open_moodreel(settings))
-        store = cast("DatabaseStore", moodreel.store)  # there is no other
         retagger = Retagger(
-            store=store,
-            index=DatabaseIndex(store.transport),
+            store=moodreel.store,
+            index=moodreel.index,
             shelf=shelf,
             vocabulary=today,
             former=known,

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from adapters.models.settings import ModelSettings
 from service.errors import ConfigurationError
-from service.wiring.encoding import describe_space, open_remote_encoder
+from service.wiring.borrowing import describe_space, open_remote_encoder
 from tests.support.cli import invoke
 from tests.support.encoders import IMAGE, SECRET, picture, url_body
 from tests.support.models import colour_model, solid

@@ -136,6 +136,7 @@ async def test_anybody_may_ask_for_its_health(server):
     assert said.pop("uptime_seconds") >= 0
     assert said == {
         "status": "ok", "model_name": "colours", "pretrained": "", "device": "cpu", "dim": 3,
+        "version": "",
     }  # fmt: skip
 
 

@@ -366,7 +366,10 @@ async def test_fewer_vectors_than_pictures_are_none(stand_in):
 
 async def test_the_doctor_is_told_how_it_is(server):
     (finding,) = await using(reach(server), lambda e: e.check())
-    assert (finding.severity, finding.message) == (Severity.OK, f"colours on cpu at {server}")
+    assert (finding.severity, finding.message) == (
+        Severity.OK,
+        f"colours on cpu at {server}, for searches",
+    )
     (finding,) = await using(reach(server, secret=SecretStr("x")), lambda e: e.check())
     assert finding.severity is Severity.WARNING
     assert "CLIP_RUNPOD_SECRET" in finding.message
