@@ -58,8 +58,8 @@ class RemoteSettings(Configuration):
         alias="CLIP_TIMEOUT",
         gt=0,
         le=600,
-        description="Seconds that a batch of pictures may take there, retries included; where it is "
-        "not set, a batch of an analysis may take 60.",
+        description="Seconds that a batch of pictures may take there, retries included; where it "
+        "is not set, a batch of an analysis may take 60.",
     )
     max_retries: int = Field(
         1,
