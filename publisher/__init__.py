@@ -8,16 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from publisher import discord, http, library, nats, store
 from service.errors import ConfigurationError
 from service.ports import Channel, Store, TagKeeper
 
-_CHANNELS = (
-    store.open_channels,
-    nats.open_channels,
-    http.open_channels,
-    discord.open_channels,
-)
 _NOBODY: Mapping[str, TagKeeper] = MappingProxyType({})
 
 
@@ -33,9 +26,18 @@ def open_channels(
     Raises:
         ConfigurationError: The settings of one of them are wrong, or two have one name.
     """
+    # Loaded here: their clients take a quarter of a second that commands without channels save.
+    from publisher import discord, http, library, nats, store  # noqa: PLC0415
+
     channels: dict[str, Channel] = {}
-    for open_some in (*_CHANNELS, lambda kept: library.open_channels(kept, keepers)):
-        for channel in open_some(kept_in):
+    for found in (
+        store.open_channels(kept_in),
+        nats.open_channels(kept_in),
+        http.open_channels(kept_in),
+        discord.open_channels(kept_in),
+        library.open_channels(kept_in, keepers),
+    ):
+        for channel in found:
             if channel.name in channels:
                 raise ConfigurationError(f"two channels are called {channel.name}: rename one")
             channels[channel.name] = channel

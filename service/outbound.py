@@ -144,12 +144,12 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def configured_hosts() -> Iterator[str]:
-    """Every host that a setting names, of all settings classes that are imported by now.
+def configured_hosts(classes: Iterable[type[Configuration]]) -> Iterator[str]:
+    """Every host that a setting names.
 
     What cannot be read is left out: the command that needs it says why.
     """
-    for cls in _subclasses(Configuration):
+    for cls in classes:
         try:
             settings = cls.read()
         except ConfigurationError:
@@ -179,12 +179,6 @@ def _is_network(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _subclasses(cls: type[Configuration]) -> Iterator[type[Configuration]]:
-    for subclass in cls.__subclasses__():
-        yield subclass
-        yield from _subclasses(subclass)
 
 
 def _texts(value: object) -> Iterator[str]:

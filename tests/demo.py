@@ -26,7 +26,7 @@ from rich.syntax import Syntax
 from service.cli.render import print_analysis
 from service.domain import Analysis, ItemRef
 from service.settings import ServiceSettings
-from service.wiring import open_moodreel
+from service.wiring.house import open_moodreel
 from tests.support import service
 from tests.support.jellyfin import API_KEY, StandInItem, StandInJellyfin
 from tests.support.media import write_broken_film, write_film, write_song

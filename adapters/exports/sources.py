@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
+import huggingface_hub
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from adapters.exports.spec import REPOSITORIES, Family, Size, Weights
@@ -67,7 +67,7 @@ def _find(name: str, *, offline: bool) -> Path:
 
 def _fetch(repository: str, revision: str, patterns: tuple[str, ...], *, offline: bool) -> Path:
     return Path(
-        snapshot_download(
+        huggingface_hub.snapshot_download(
             repository,
             revision=revision or None,
             allow_patterns=list(patterns),

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from adapters.models.clap import BATCH_SIZE, CLAP_HEARING, SOUND_OUTPUTS
-from adapters.models.clip import DEFAULT_BATCH_SIZE, ClipEncoder
+from adapters.models.clip import ClipEncoder
 from adapters.models.hearing import SoundTower
 from adapters.models.sessions import SessionOptions
-from adapters.models.spec import JointSpec, Role
+from adapters.models.spec import DEFAULT_BATCH_SIZE, JointSpec, Role
 from adapters.models.texts import TextMemory
 from adapters.models.towers import Tower, require_dimension
 from service.domain import Calibration, Float32, UInt8

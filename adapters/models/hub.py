@@ -10,21 +10,18 @@ import logging
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
-from huggingface_hub import (
-    constants,
-    get_hf_file_metadata,
-    hf_hub_download,
-    hf_hub_url,
-    try_to_load_from_cache,
-)
-from huggingface_hub.utils.tqdm import tqdm
+import huggingface_hub
+from huggingface_hub import constants
 
 from adapters.models.checksums import Checksums
 from adapters.models.spec import Model, ModelFile, Role
 from service.errors import MissingModelError
+
+if TYPE_CHECKING:
+    from huggingface_hub.utils.tqdm import tqdm
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +95,7 @@ class ModelHub:
             return placed
         if model.directory or not model.repository:
             return None
-        cached = try_to_load_from_cache(
+        cached = huggingface_hub.try_to_load_from_cache(
             model.repository, file.path, cache_dir=self._cache, revision=model.revision
         )
         return Path(cached) if isinstance(cached, str) else None
@@ -197,11 +194,13 @@ class ModelHub:
                 f"HF_HUB_OFFLINE) forbids to fetch it; put it into {self._directory / model.name}, "
                 f"or allow it and run `moodreel models pull {model.name}`",
             )
-        url = hf_hub_url(
+        url = huggingface_hub.hf_hub_url(
             model.repository, file.path, revision=model.revision, endpoint=self._endpoint
         )
         try:
-            get_hf_file_metadata(url, timeout=self._timeout_s, endpoint=self._endpoint)
+            huggingface_hub.get_hf_file_metadata(
+                url, timeout=self._timeout_s, endpoint=self._endpoint
+            )
         except Exception as error:
             raise self._translate(model, file, error) from error
 
@@ -216,7 +215,7 @@ class ModelHub:
             extra={"action": "model_fetching", "model": model.name, "file": file.path},
         )
         try:
-            hf_hub_download(
+            huggingface_hub.hf_hub_download(
                 model.repository,
                 file.path,
                 revision=model.revision,
@@ -288,6 +287,9 @@ def _bar(file: ModelFile, progress: Progress | None) -> type[tqdm]:
     Where the Hub stores a file in chunks (Xet) the library opens two, for bytes received and bytes
     written; the one that is ahead is told.
     """
+    # With it comes an HTTP client: a third of a second that every command would start later.
+    from huggingface_hub.utils.tqdm import tqdm  # noqa: PLC0415
+
     furthest = 0
 
     class _ReportingBar(tqdm):

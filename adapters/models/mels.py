@@ -13,7 +13,7 @@ from functools import cache
 import librosa
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
+import scipy
 
 from service.domain import Float32
 

@@ -13,7 +13,7 @@ from pydantic_settings import NoDecode
 
 from adapters.models.catalog import DEFAULT_SOUND_MODEL, DEFAULT_VISUAL_MODEL
 from adapters.models.catalog_sound import DEFAULT_SOUND_TEXT_MODEL
-from adapters.models.clip import DEFAULT_BATCH_SIZE
+from adapters.models.spec import DEFAULT_BATCH_SIZE
 from service.configuration import Configuration
 
 OFF = "none"

@@ -13,7 +13,7 @@ from service.cli.logs import configure_logging
 from service.cli.render import analysis_json, print_analysis
 from service.errors import PermanentError, TransientError
 from service.settings import ServiceSettings
-from service.wiring import open_file_examiner
+from service.wiring.examiner import open_file_examiner
 
 
 @command

@@ -21,7 +21,8 @@ from service.domain import FailedJob, MediaKind, Order
 from service.errors import ConfigurationError, MoodreelError
 from service.settings import ServiceSettings
 from service.wanted import Choice, Reprocess
-from service.wiring import Moodreel, has_sound_captioner, open_moodreel
+from service.wiring.examiner import has_sound_captioner
+from service.wiring.house import Moodreel, open_moodreel
 
 INTERRUPTED = "interrupted"
 

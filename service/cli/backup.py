@@ -15,7 +15,7 @@ from service.cli.console import command, err, out, print_json, progress_bar
 from service.cli.logs import configure_logging
 from service.errors import ConfigurationError
 from service.settings import ServiceSettings
-from service.wiring import Show, restore_backup, write_backup
+from service.wiring.keeping import Show, restore_backup, write_backup
 
 PIPE = "-"
 

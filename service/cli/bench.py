@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.cli.console import EXIT_FAILED, command, err, out, print_json, progress_bar, shown
-from service.wiring import Bench, advise_bench, plan_bench, run_bench
+from service.wiring.benching import Bench, advise_bench, plan_bench, run_bench
 
 
 @command

@@ -16,7 +16,7 @@ from service.cli.logs import configure_logging
 from service.cli.render import SPARKS
 from service.domain import Float32, MediaItem
 from service.settings import ServiceSettings
-from service.wiring import open_calibration
+from service.wiring.calibrating import open_calibration
 
 BINS = 31
 """Of the histogram; odd, so that one is in the middle."""

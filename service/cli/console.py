@@ -40,7 +40,7 @@ def command(function: Callable[P, Coroutine[Any, Any, int | None]]) -> Callable[
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            check_names()
+            _check_names()
             status = asyncio.run(function(*args, **kwargs))
         except MoodreelError as error:
             fail(_told(error), status_of(error))
@@ -54,6 +54,16 @@ def command(function: Callable[P, Coroutine[Any, Any, int | None]]) -> Callable[
         raise typer.Exit(status or 0)
 
     return run
+
+
+def _check_names() -> None:
+    """See that all settings are known, to this command or to another."""
+    try:
+        check_names()
+    except ConfigurationError:
+        import service.wiring.all_settings  # noqa: F401, PLC0415  their parts take long to load
+
+        check_names()
 
 
 def _reason(group: ExceptionGroup[Exception]) -> MoodreelError | None:

@@ -16,7 +16,7 @@ from service.cli.following import work_bar
 from service.cli.logs import configure_logging
 from service.errors import TransientError
 from service.settings import ServiceSettings
-from service.wiring import CopyReport, OpenCopy, open_copy
+from service.wiring.copying import CopyReport, OpenCopy, open_copy
 
 LISTED_DIFFERENCES = 20
 GOES_ON = "What was copied stays; the same command goes on where this one ended."

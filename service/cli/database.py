@@ -8,7 +8,7 @@ import typer
 
 from service.cli.backup import quiet_settings, stages, tell_rows
 from service.cli.console import command, out, print_json
-from service.wiring import remove_old_databases, upgrade_database
+from service.wiring.upgrading import remove_old_databases, upgrade_database
 
 app = typer.Typer(help="Look after the embedded Postgres.", no_args_is_help=True)
 

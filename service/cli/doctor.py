@@ -14,7 +14,8 @@ from service.cli.logs import configure_logging
 from service.domain import Finding, Severity
 from service.errors import ConfigurationError
 from service.settings import ServiceSettings
-from service.wiring import Replayed, diagnose, rehearse, resend
+from service.wiring.diagnosis import diagnose
+from service.wiring.replaying import Replayed, rehearse, resend
 
 MARKS = {
     Severity.OK: "[green]ok[/]  ",

@@ -10,7 +10,7 @@ from service.cli.run import stop_signals
 from service.settings import ServiceSettings
 from service.web.app import serve
 from service.web.encode_settings import EncodeSettings
-from service.wiring import open_encode_server
+from service.wiring.encoding import open_encode_server
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from service.errors import ConfigurationError
 from service.feedback import Lesson
 from service.query import VoteSubject
 from service.settings import ServiceSettings
-from service.wiring import open_feedback
+from service.wiring.matching import open_feedback
 
 app = typer.Typer(
     help="What people said of what was found, and which thresholds it moved.", no_args_is_help=True

@@ -27,7 +27,7 @@ from service.highlights import (
     render_webvtt,
 )
 from service.settings import ServiceSettings
-from service.wiring import Screening, open_screening
+from service.wiring.reels import Screening, open_screening
 
 
 class Format(StrEnum):

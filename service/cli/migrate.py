@@ -10,7 +10,12 @@ import typer
 
 from service.cli.console import command, out, print_json
 from service.settings import ServiceSettings
-from service.wiring import apply_migrations, migration_status, print_migrations, write_migrations
+from service.wiring.upkeep import (
+    apply_migrations,
+    migration_status,
+    print_migrations,
+    write_migrations,
+)
 
 app = typer.Typer(help="Bring the database's schema up to date.", invoke_without_command=True)
 

@@ -12,7 +12,7 @@ from service.cli.bench import bench
 from service.cli.calibrate import calibrate
 from service.cli.console import EXIT_FAILED, command, err, out, print_json
 from service.cli.models_export import register
-from service.wiring import list_models, pull_model, verify_model
+from service.wiring.upkeep import list_models, pull_model, verify_model
 
 app = typer.Typer(help="List, fetch and verify models.", no_args_is_help=True)
 register(app)

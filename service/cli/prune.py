@@ -10,7 +10,7 @@ from rich.markup import escape
 from service.cli.console import command, out, print_json, shown
 from service.cli.logs import configure_logging
 from service.settings import ServiceSettings
-from service.wiring import Holdings, Pruned, check_unused, open_pruner
+from service.wiring.pruning import Holdings, Pruned, check_unused, open_pruner
 
 WORDS = {
     "findings": "deleted items' scenes, vectors and tags",

@@ -11,7 +11,7 @@ from service.cli.logs import configure_logging
 from service.domain import ItemRef
 from service.errors import ConfigurationError
 from service.settings import ServiceSettings
-from service.wiring import open_moodreel
+from service.wiring.house import open_moodreel
 
 
 @command

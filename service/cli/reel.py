@@ -21,7 +21,7 @@ from service.cli.highlights import (
 from service.cli.logs import configure_logging
 from service.domain import Analysis
 from service.settings import ServiceSettings
-from service.wiring import ReelOrder, make_reel, open_screening
+from service.wiring.reels import ReelOrder, make_reel, open_screening
 
 MEGABYTE = 1_000_000
 NAME_LIMIT = 200

@@ -12,7 +12,7 @@ from service.cli.console import command
 from service.cli.logs import configure_logging
 from service.settings import ServiceSettings
 from service.web.monitor import MonitorSettings
-from service.wiring import Moodreel, open_moodreel
+from service.wiring.house import Moodreel, open_moodreel
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from service.cli.watch import watch
 from service.domain import FailedJob, ItemState, ItemStatus
 from service.failures import find_failures
 from service.settings import ServiceSettings
-from service.wiring import open_moodreel
+from service.wiring.house import open_moodreel
 
 STYLES = {ItemState.ANALYZED: "green", ItemState.FAILED: "red", ItemState.DELETED: "dim"}
 

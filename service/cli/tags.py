@@ -15,7 +15,7 @@ from service.cli.logs import configure_logging
 from service.domain import ItemRef
 from service.errors import ConfigurationError, TransientError
 from service.settings import ServiceSettings
-from service.wiring import Edited, LibraryTags, open_tags
+from service.wiring.tags import Edited, LibraryTags, open_tags
 
 app = typer.Typer(
     help="Write what was found as tags to the media server, and take it back.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import uniform_filter1d
+import scipy
 
 from service.domain import Float32
 
@@ -113,4 +113,6 @@ def _raise_faint(
 
 def _usual(scores: Float32, size: int) -> Float32:
     """Mean over as many moments."""
-    return np.asarray(uniform_filter1d(scores, size, axis=0, mode="nearest"), np.float32)
+    return np.asarray(
+        scipy.ndimage.uniform_filter1d(scores, size, axis=0, mode="nearest"), np.float32
+    )

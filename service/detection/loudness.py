@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 
 from service.domain import Float32
 
@@ -51,11 +52,9 @@ class LoudnessMeter:
 
     def add(self, samples: Float32) -> None:
         """Go on with the next samples."""
-        from scipy.signal import sosfilt  # noqa: PLC0415  0.4 s that every command would start later
-
         if not len(samples):
             return
-        weighted, self._state = sosfilt(self._filter, samples, zi=self._state)
+        weighted, self._state = scipy.signal.sosfilt(self._filter, samples, zi=self._state)
         weighted = np.concatenate([self._rest, weighted])
         count = len(weighted) // self._step
         steps = weighted[: count * self._step].reshape(count, self._step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import irfft, next_fast_len, rfft
+import scipy
 
 from service.domain import Float32
 
@@ -55,6 +55,8 @@ def _liveliest(envelope: Float32, size: int) -> Float32:
 
 
 def _autocorrelate(values: Float32) -> npt.NDArray[np.float64]:
-    size = next_fast_len(2 * len(values), real=True)
-    spectrum = rfft(values.astype(np.float64), size, workers=1)
-    return np.asarray(irfft(np.abs(spectrum) ** 2, size, workers=1)[: len(values)], np.float64)
+    size = scipy.fft.next_fast_len(2 * len(values), real=True)
+    spectrum = scipy.fft.rfft(values.astype(np.float64), size, workers=1)
+    return np.asarray(
+        scipy.fft.irfft(np.abs(spectrum) ** 2, size, workers=1)[: len(values)], np.float64
+    )

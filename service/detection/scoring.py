@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import expit, logsumexp, softmax
+import scipy
 
 from service.domain import Calibration, Float32, ScoreKind
 
@@ -55,7 +55,7 @@ def score_concepts(
         return np.zeros((len(vectors), count), np.float32)
     logits = _logits(vectors, np.concatenate([concepts, background]), calibration)
     if calibration.kind is ScoreKind.SIGMOID:
-        return _best_view(_stand_alone(expit(logits), count))
+        return _best_view(_stand_alone(scipy.special.expit(logits), count))
     return _best_view(_compete(logits * _temper_leads(logits, count, calibration), count, kinds))
 
 
@@ -73,15 +73,17 @@ def _stand_alone(chances: Float32, count: int) -> Float32:
 
 def _compete(logits: Float32, count: int, kinds: Sequence[str]) -> Float32:
     if not kinds:
-        return np.asarray(softmax(logits, axis=-1)[..., :count], np.float32)
+        return np.asarray(scipy.special.softmax(logits, axis=-1)[..., :count], np.float32)
     scores = np.zeros((*logits.shape[:-1], count), np.float32)
     background = logits[..., count:]
     for kind in set(kinds):
         columns = [column for column, other in enumerate(kinds) if other == kind]
         rivals = np.concatenate([logits[..., columns], background], axis=-1)
-        scores[..., columns] = softmax(rivals, axis=-1)[..., : len(columns)]
+        scores[..., columns] = scipy.special.softmax(rivals, axis=-1)[..., : len(columns)]
     bar = -np.sort(-logits, axis=-1)[..., min(AMONG_BEST, logits.shape[-1]) - 1]
-    return np.asarray(scores * expit(logits[..., :count] - bar[..., None]), np.float32)
+    return np.asarray(
+        scores * scipy.special.expit(logits[..., :count] - bar[..., None]), np.float32
+    )
 
 
 def score_contrast(
@@ -109,7 +111,7 @@ def score_contrast(
     margin = _side(wanted, calibration.logit_scale) - _side(unwanted, calibration.logit_scale)
     logits = calibration.logit_scale * margin
     tempered = logits * _temper(np.abs(logits), TYPICAL_LOGIT)
-    return expit(tempered).astype(np.float32), np.asarray(wanted, np.float32)
+    return scipy.special.expit(tempered).astype(np.float32), np.asarray(wanted, np.float32)
 
 
 def compare(vectors: Float32, texts: Float32, calibration: Calibration) -> Float32:
@@ -156,7 +158,9 @@ def _temper(sizes: Float32, typical: float) -> float:
 def _side(cosines: Float32, scale: float) -> Float32:
     """The soft maximum of a side's cosines, in units of cosine."""
     count = cosines.shape[1]
-    return np.asarray((logsumexp(scale * cosines, axis=1) - np.log(count)) / scale, np.float32)
+    return np.asarray(
+        (scipy.special.logsumexp(scale * cosines, axis=1) - np.log(count)) / scale, np.float32
+    )
 
 
 def _logits(vectors: Float32, texts: Float32, calibration: Calibration) -> Float32:

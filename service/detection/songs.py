@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import maximum_filter1d, uniform_filter1d
+import scipy
 
 from service.detection.moments import unit
 from service.detection.scoring import ramp
@@ -74,7 +74,7 @@ def _returns(tones: Float32) -> Float32:
     likeness = tones @ tones.T
     later, earlier = np.zeros((2, count, count), np.float32)
     for lag in range(_cells(LEAST_LAG_S), count - phrase // 2):
-        along = uniform_filter1d(np.diagonal(likeness, lag), phrase, mode="constant")
+        along = scipy.ndimage.uniform_filter1d(np.diagonal(likeness, lag), phrase, mode="constant")
         later[lag, : count - lag] = earlier[lag, lag:] = along
     best = np.sort(np.concatenate([_strongest(later), _strongest(earlier)]), axis=0)[-RETURNS:]
     return np.asarray(best.mean(axis=0) ** EXACTNESS, np.float32)
@@ -82,7 +82,7 @@ def _returns(tones: Float32) -> Float32:
 
 def _strongest(by_lag: Float32) -> Float32:
     """The largest values of each column; lags beside a larger one are the same return."""
-    is_peak = by_lag == maximum_filter1d(by_lag, 2 * _cells(APART_S) + 1, axis=0)
+    is_peak = by_lag == scipy.ndimage.maximum_filter1d(by_lag, 2 * _cells(APART_S) + 1, axis=0)
     by_lag[~is_peak] = 0.0
     return np.partition(by_lag, -min(RETURNS, len(by_lag)), axis=0)[-RETURNS:]
 

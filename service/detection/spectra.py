@@ -8,8 +8,7 @@ from functools import lru_cache
 
 import librosa
 import numpy as np
-from scipy.fft import rfft
-from scipy.sparse import csr_array
+import scipy
 
 from service.detection.tonality import measure_tones, pitch_classes
 from service.domain import Float32
@@ -108,7 +107,7 @@ class Spectrograph:
 def _powers(samples: Float32, count: int, size: int, hop: int) -> Float32:
     """``(count, size / 2 + 1)`` power spectra."""
     frames = np.lib.stride_tricks.sliding_window_view(samples, size)[: count * hop : hop]
-    spectrum = rfft(frames * _hann(size), axis=1, workers=1)
+    spectrum = scipy.fft.rfft(frames * _hann(size), axis=1, workers=1)
     return np.asarray(spectrum.real**2 + spectrum.imag**2, np.float32)
 
 
@@ -120,10 +119,10 @@ def _hann(size: int) -> Float32:
 
 
 @lru_cache(maxsize=4)
-def _mel_bands(rate_hz: int, size: int) -> tuple[csr_array, Float32]:
+def _mel_bands(rate_hz: int, size: int) -> tuple[scipy.sparse.csr_array, Float32]:
     """Slaney's mel bands, ``(40, F)``, and the frequency of each bin."""
     bands = librosa.filters.mel(sr=rate_hz, n_fft=size, n_mels=MEL_BANDS)
-    return csr_array(bands), np.fft.rfftfreq(size, 1.0 / rate_hz).astype(np.float32)
+    return scipy.sparse.csr_array(bands), np.fft.rfftfreq(size, 1.0 / rate_hz).astype(np.float32)
 
 
 def _power_of_two(count: float) -> int:

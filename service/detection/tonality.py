@@ -6,8 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import uniform_filter1d
-from scipy.sparse import csr_array
+import scipy
 
 from service.domain import Float32
 
@@ -44,7 +43,7 @@ MINOR_PROFILE = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 
 
 
 @lru_cache(maxsize=4)
-def pitch_classes(rate_hz: int, size: int) -> csr_array:
+def pitch_classes(rate_hz: int, size: int) -> scipy.sparse.csr_array:
     """``(12, F)``: how much each bin of a spectrum belongs to each pitch class, C first."""
     frequencies = np.fft.rfftfreq(size, 1.0 / rate_hz)
     pitch = 12.0 * np.log2(np.maximum(frequencies, 1.0) / C0_HZ)
@@ -54,10 +53,10 @@ def pitch_classes(rate_hz: int, size: int) -> csr_array:
     weights *= (frequencies >= LOWEST_HZ) & (frequencies <= HIGHEST_HZ)
     # An octave up holds twice as many bins, each of which counts half.
     weights *= LOWEST_HZ / np.maximum(frequencies, LOWEST_HZ)
-    return csr_array(weights.astype(np.float32))
+    return scipy.sparse.csr_array(weights.astype(np.float32))
 
 
-def measure_tones(power: Float32, classes: csr_array) -> Float32:
+def measure_tones(power: Float32, classes: scipy.sparse.csr_array) -> Float32:
     """``(N, 12)`` strength of the pitch classes among the tones of power spectra ``(N, F)``.
 
     Only peaks count, so that noise and the flanks of other tones do not; the magnitude is added,
@@ -65,7 +64,7 @@ def measure_tones(power: Float32, classes: csr_array) -> Float32:
     """
     bins = min(classes.shape[1], int(classes.indices.max(initial=0)) + 1)
     power = power[:, : bins + 1]
-    usual = uniform_filter1d(power, TONE_SURROUNDINGS, axis=1, mode="nearest")
+    usual = scipy.ndimage.uniform_filter1d(power, TONE_SURROUNDINGS, axis=1, mode="nearest")
     tones = np.zeros((len(power), bins), np.float32)
     middle = power[:, 1:-1]
     is_peak = (middle > power[:, :-2]) & (middle >= power[:, 2:])

@@ -20,7 +20,7 @@ from adapters.queue import ProcrastinateQueue
 from adapters.queue.settings import QueueSettings
 from service.domain import AnalyzeJob, ItemRef, ItemState
 from service.settings import ServiceSettings
-from service.wiring import Moodreel, open_moodreel
+from service.wiring.house import Moodreel, open_moodreel
 from tests.support.media import BLUE, RED, SceneSpec, write_film
 from tests.support.queue_worker import counts_become
 from tests.support.receivers import HttpReceiver, StandInDiscord, serve

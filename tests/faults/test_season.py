@@ -15,7 +15,7 @@ from aiohttp import web
 
 from service.domain import ItemRef, ItemState
 from service.settings import ServiceSettings
-from service.wiring import open_moodreel
+from service.wiring.house import open_moodreel
 from tests.faults.test_killed_worker import IMPATIENT, doomed_workers, write_variant
 from tests.support.doomed_worker import ANY
 from tests.support.jellyfin import API_KEY, StandInItem, StandInJellyfin

@@ -12,7 +12,7 @@ import pytest
 from service.announcer import event_id
 from service.domain import ItemRef, Job, PublishJob
 from service.settings import ServiceSettings
-from service.wiring import Moodreel, open_moodreel
+from service.wiring.house import Moodreel, open_moodreel
 from tests.support.receivers import HttpReceiver, StandInDiscord, serve
 from tests.support.service import environment, without_models
 

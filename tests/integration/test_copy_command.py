@@ -14,7 +14,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from adapters.database import migrate
 from service.errors import ConfigurationError
 from service.settings import ServiceSettings
-from service.wiring import open_copy, open_moodreel
+from service.wiring.copying import open_copy
+from service.wiring.house import open_moodreel
 from tests.support.cli import invoke, invoke_json
 from tests.support.copies import contents, fill
 from tests.support.gateway import gateway

@@ -15,7 +15,7 @@ import pytest
 
 from adapters.models.hub import download_hosts
 from publisher.discord_address import DISCORD_HOSTS
-from service.wiring.outbound import list_hosts
+from service.wiring.hosts import list_hosts
 from tests.support.service import QUIET, ROOT
 
 STRANGERS = ["http://stranger.example/", "http://192.0.2.7:9/", "http://[2001:db8::7]:9/"]

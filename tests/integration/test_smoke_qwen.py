@@ -20,7 +20,7 @@ from adapters.media.reader import ProcessReader
 from adapters.media.settings import ReaderSettings
 from service.domain import AnalyzeJob, LocalFile
 from service.settings import ServiceSettings
-from service.wiring import open_moodreel
+from service.wiring.house import open_moodreel
 from tests.support.chat_models import StandInQwen, StandInVision
 from tests.support.media import BLACK, GREEN, RED, SceneSpec, write_film, write_song
 from tests.support.receivers import serve

@@ -11,7 +11,9 @@ import pytest
 from service.domain import AnalyzeJob
 from service.errors import ConfigurationError
 from service.settings import ServiceSettings
-from service.wiring import apply_migrations, diagnose, open_moodreel
+from service.wiring.diagnosis import diagnose
+from service.wiring.house import open_moodreel
+from service.wiring.upkeep import apply_migrations
 from tests.support.gateway import gateway
 from tests.support.media import BLUE, RED, SceneSpec, write_film
 from tests.support.postgrest import key

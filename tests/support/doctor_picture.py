@@ -18,7 +18,7 @@ from adapters.database.embedded import EmbeddedPostgres
 from service.cli.doctor import MARKS
 from service.domain import Finding
 from service.settings import ServiceSettings
-from service.wiring import diagnose
+from service.wiring.diagnosis import diagnose
 from tests.support.jellyfin import API_KEY, StandInItem, StandInJellyfin
 from tests.support.postgres import FAST, fresh_database, reachable_directory
 from tests.support.readme_picture import PICTURE, save_terminal

@@ -29,7 +29,7 @@ from service.domain import ItemRef, Job, PublishJob
 from service.librarian import Librarian
 from service.pipeline import Pipeline
 from service.settings import ServiceSettings
-from service.wiring import Moodreel, open_moodreel
+from service.wiring.house import Moodreel, open_moodreel
 from service.worker import Worker
 from tests.support.queue_worker import counts_become
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from service.cli.render import print_analysis
 from service.settings import ServiceSettings
-from service.wiring import open_file_examiner
+from service.wiring.examiner import open_file_examiner
 from tests.demo import FILM
 from tests.support.media import write_film
 

@@ -154,7 +154,7 @@ def test_hosts_come_from_all_settings_secrets_and_secret_files_too(monkeypatch, 
     monkeypatch.setenv("TEST_OUTBOUND_URL_FILE", str(secret))
     monkeypatch.setenv("TEST_OUTBOUND_ROWS", '["http://listed.example.org", "no address"]')
     monkeypatch.setenv("MOODREEL_OUTBOUND_HOSTS", "db2.lan, .example.net,10.0.0.0/8")
-    rules = Rules(configured_hosts())
+    rules = Rules(configured_hosts([Sample]))
     for host in (
         "hidden.example.org",
         "listed.example.org",
@@ -170,7 +170,7 @@ def test_settings_that_cannot_be_read_name_no_host_and_hide_no_other(monkeypatch
     monkeypatch.setenv("TEST_OUTBOUND_ROWS", "{")
     monkeypatch.setenv("TEST_OUTBOUND_URL", "https://hidden.example.org")
     monkeypatch.setenv("MOODREEL_OUTBOUND_HOSTS", "db2.lan")
-    rules = Rules(configured_hosts())
+    rules = Rules(configured_hosts([Sample]))
     assert rules.allows("db2.lan")
     assert not rules.allows("hidden.example.org")
 
