@@ -145,6 +145,7 @@ async def _example(searching: Searching, text: str) -> Example:
             "of one (server/id@1:02:03)"
         ) from None
     if seconds is None:
+        await searching.require(ref)
         return Example(scene=SceneKey(ref=ref, position=WHOLE_ITEM))
     return Example(scene=await searching.scene_at(ref, seconds))
 

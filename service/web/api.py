@@ -152,6 +152,7 @@ class Api:
             self._waiting -= 1
 
     async def _search(self, request: web.Request, query: Query) -> web.StreamResponse:
+        await self._require_known(query)
         try:
             found = await self._finder.find(query)
         except NotFoundError as error:
@@ -167,6 +168,14 @@ class Api:
             found = replace(found, degraded=(*found.degraded, NOTHING_ASKED))
         # How long it took, and what was away, is another time the same answer.
         return answers.answer(request, answers.describe_search(found), beside=("seconds",))
+
+    async def _require_known(self, query: Query) -> None:
+        """An example that is not there is a mistake, and not a search that finds nothing."""
+        refs = {example.scene.ref for example in query.examples if example.scene is not None}
+        known = await self._store.statuses(refs) if refs else {}
+        for ref in refs:
+            if ref not in known or known[ref].state is ItemState.DELETED:
+                raise web.HTTPNotFound(text=f"like: there is no item {ref}")
 
     async def items(self, request: web.Request) -> web.StreamResponse:
         asked = asking.read_parameters(schema.ItemsParameters, request)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, WithJsonSchema
+from pydantic import AfterValidator, Field, JsonValue, PlainValidator, WithJsonSchema
 
 from service.query import SearchMode
 
-YEAR = re.compile(r"\d{4}-")
 TEXT_LENGTH = 500
 """Characters of a query; the longest line of a subtitle has a fifth of it."""
 NAME_LENGTH = 200
@@ -40,19 +38,18 @@ def _is_a_step(width: int) -> int:
     return width
 
 
-def _in_utc(at: datetime) -> datetime:
-    """Without a zone it is meant so; the first and the last years have hours that UTC has not."""
+def _read_moment(text: object) -> datetime:
+    """A date is its beginning. Without a zone UTC is meant, which has not all hours of the first
+    and the last years.
+    """
+    try:
+        at = datetime.fromisoformat(text.upper() if isinstance(text, str) else "")
+    except ValueError:
+        raise ValueError("is no time (2026-11-20T20:15:00Z) and no date (2026-11-20)") from None
     try:
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except OverflowError as error:
         raise ValueError("is no time in UTC") from error
-
-
-def _is_written_out(value: object) -> object:
-    """Not a number of seconds, which would be taken for one, too."""
-    if isinstance(value, str) and not YEAR.match(value):
-        raise ValueError("is no date, and no time of one: 2026-11-20, 2026-11-20T20:15:00Z")
-    return value
 
 
 Plain = AfterValidator(_is_plain)
@@ -74,8 +71,7 @@ Ref = Annotated[
 ]
 Moment = Annotated[
     datetime,
-    BeforeValidator(_is_written_out, json_schema_input_type=str),
-    AfterValidator(_in_utc),
+    PlainValidator(_read_moment),
     WithJsonSchema(
         {"anyOf": [{"type": "string", "format": kind} for kind in ("date-time", "date")]}
     ),

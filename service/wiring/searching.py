@@ -46,10 +46,17 @@ class Searching:
         """
         analysis = await self.moodreel.store.load(ref)
         if analysis is None:
-            raise NotFoundError(
-                f"{ref} has not been analysed; `moodreel status` shows what has been"
-            )
+            raise _not_analyzed(ref)
         return SceneKey(ref=ref, position=_position(analysis, at_s))
+
+    async def require(self, ref: ItemRef) -> None:
+        """Look whether there is something to be like.
+
+        Raises:
+            NotFoundError: The item has no analysis.
+        """
+        if await self.moodreel.store.saved_at(ref) is None:
+            raise _not_analyzed(ref)
 
     async def picture(self, scene: SceneKey, width: int) -> bytes:
         """A JPEG of a scene, at most so wide; empty where there is none to be had now."""
@@ -67,6 +74,10 @@ class Searching:
         except MoodreelError:
             return None
         return location.path if isinstance(location, LocalFile) else None
+
+
+def _not_analyzed(ref: ItemRef) -> NotFoundError:
+    return NotFoundError(f"{ref} has not been analysed; `moodreel status` shows what has been")
 
 
 def _position(analysis: Analysis, at_s: float) -> int:

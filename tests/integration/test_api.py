@@ -11,10 +11,10 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from service.domain import ItemRef, ItemState, MediaKind
+from service.domain import ItemState, MediaKind
 from service.errors import BadPayloadError, MissingModelError, NotFoundError, TransientError
 from service.query import Filters, SceneKey, SearchChannel, SearchMode
-from tests.support.api import BEARER, FILM, FILM_PATH, SECRET_PATH, ServedApi
+from tests.support.api import BEARER, FILM, FILM_PATH, SECRET_PATH, SONG, ServedApi
 
 SEARCH = "/api/v1/search"
 
@@ -59,8 +59,8 @@ async def test_an_address_carries_mode_filters_weights_and_examples(api):
         ("tag", "boat"),
         ("added_after", "2026-01-02T03:04:05"),
         ("weight_visual", "0.5"),
-        ("like", "jellyfin/film/12"),
-        ("like", "jellyfin/film"),
+        ("like", "jellyfin/song/12"),
+        ("like", "jellyfin/song"),
     ]
     status, _, _ = await api.get(SEARCH, params=params)
 
@@ -73,10 +73,9 @@ async def test_an_address_carries_mode_filters_weights_and_examples(api):
     assert (query.filters.moods, query.filters.tags) == (("calm",), ("boat",))
     assert query.filters.added_after == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     assert query.weights == {SearchChannel.VISUAL: 0.5}
-    film = ItemRef(server="jellyfin", item_id="film")
     assert [example.scene for example in query.examples] == [
-        SceneKey(ref=film, position=12),
-        SceneKey(ref=film, position=-1),
+        SceneKey(ref=SONG, position=12),
+        SceneKey(ref=SONG, position=-1),
     ]
 
 
@@ -123,7 +122,7 @@ async def test_a_form_carries_a_picture_and_a_sound(api):
         ({"q": "a", "weight_visual": "nan"}, "weight_visual: "),
         ({"q": "a", "item": "jellyfin"}, "item.0: "),
         ({"q": "a", "added_after": "0001-01-01T00:00:00+14:00"}, "added_after: is no time"),
-        ({"q": "a", "added_after": "0.5"}, "added_after: is no date"),
+        ({"q": "a", "added_after": "0.5"}, "added_after: is no time"),
         ({"q": "a", "picture_url": "http://192.168.0.1/"}, "picture_url: Extra inputs"),
         ({"q": "a", "key": "an-api-key"}, "key: Extra inputs"),
         ([("q", "a"), ("q", "b")], "q: stands there more than once"),
@@ -146,6 +145,26 @@ async def test_a_cleared_field_is_no_error_and_is_told(api):
     status, answer, _ = await api.post(SEARCH, json={})
     assert (status, len(answer["degraded"])) == (200, 1)
     assert (await api.get(SEARCH, params={"q": "a"}))[1]["degraded"] == []
+
+
+@pytest.mark.parametrize("item", ["jellyfin/unknown", "jellyfin/gone", "jellyfin/unknown/3"])
+async def test_nothing_is_like_what_is_not_there(api, item):
+    status, answer, _ = await api.get(SEARCH, params={"q": "a", "like": item})
+    assert status == 404
+    assert f"no item {item.removesuffix('/3')}" in answer["error"]
+
+    status, _, _ = await api.post(SEARCH, json={"like": [{"item": item}]})
+    assert (status, api.finder.asked) == (404, [])
+
+
+@pytest.mark.parametrize(
+    "asked", ["2026-01-02", "2026-01-02T00:00:00Z", "2026-01-02T01:00:00+01:00"]
+)
+async def test_a_date_is_its_beginning(api, asked):
+    await api.get(SEARCH, params={"q": "a", "added_after": asked})
+    await api.post(SEARCH, json={"q": "a", "filters": {"added_after": asked}})
+    begin = datetime(2026, 1, 2, tzinfo=UTC)
+    assert [query.filters.added_after for query in api.finder.asked] == [begin, begin]
 
 
 @pytest.mark.parametrize(
