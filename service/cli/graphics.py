@@ -45,7 +45,7 @@ def detect(console: Console, environment: Mapping[str, str]) -> Graphics:
 
     Multiplexers pass on none of the protocols unless they are told to.
     """
-    if not console.is_terminal or console.color_system is None:
+    if not console.is_terminal or console.color_system is None or console.no_color:
         return Graphics.NONE
     term, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "").casefold()
     if "TMUX" in environment or term.startswith(("screen", "tmux")):

@@ -27,6 +27,16 @@ def open_at(path: Path, start_s: float) -> str:
     return f"mpv --start={start_s:.1f} -- {shlex.quote(str(path))}"
 
 
+def starts_at(hit: Hit) -> float:
+    """Where to begin to see it: at the line that was found, else with its scene."""
+    return hit.card.start_s if hit.start_s is None else hit.start_s
+
+
+def ends_at(hit: Hit) -> float:
+    """Likewise."""
+    return hit.card.end_s if hit.end_s is None else hit.end_s
+
+
 def page_of(hit: Hit) -> str:
     """The item's page on its media server; empty where there is none.
 
@@ -67,8 +77,8 @@ def _hit_json(hit: Hit, file: Path | None) -> dict[str, Any]:
         "season_number": card.season_number,
         "episode_number": card.episode_number,
         "year": card.year,
-        "start_s": round(card.start_s, 3),
-        "end_s": round(card.end_s, 3),
+        "start_s": round(starts_at(hit), 3),
+        "end_s": round(ends_at(hit), 3),
         "score": round(hit.score, 5),
         "parts": {
             name: {"score": round(part.score, 5), "rank": part.rank, "share": round(part.share, 5)}
@@ -79,7 +89,7 @@ def _hit_json(hit: Hit, file: Path | None) -> dict[str, Any]:
         "moods": list(card.moods),
         "caption": card.caption,
         "url": page_of(hit),
-        "open": open_at(file, card.start_s) if file else "",
+        "open": open_at(file, starts_at(hit)) if file else "",
     }
 
 
@@ -93,12 +103,10 @@ def _lines(number: int, hit: Hit, file: Path | None, *, explain: bool) -> Iterat
     card = hit.card
     url = page_of(hit)
     title = Text(_title(hit), Style(bold=True, link=url or (file.as_uri() if file else None)))
-    span = (
-        f"{clock(card.start_s)}-{clock(card.end_s)}" if card.scene.position >= 0 else "as a whole"
-    )
+    span = f"{clock(starts_at(hit))}-{clock(ends_at(hit))}" if _has_time(hit) else "as a whole"
     yield Text.assemble((f"{number:>2}  ", "dim"), title, "  ", (span, "cyan"))
     yield _indented(Text(_why(hit), "dim"))
-    if hit.snippet:
+    if hit.snippet and hit.snippet not in {card.title, ", ".join(card.tags)}:  # told already
         yield _indented(Text(_bounded(hit.snippet), "italic"))
     if card.tags or card.moods:
         yield _indented(Text(_bounded(", ".join((*card.moods, *card.tags[:SHOWN_TAGS]))), "dim"))
@@ -106,9 +114,14 @@ def _lines(number: int, hit: Hit, file: Path | None, *, explain: bool) -> Iterat
         yield from (_indented(Text(_part(name, part), "dim")) for name, part in hit.parts.items())
     yield _indented(Text(shown(str(card.scene.ref)), "dim"))
     if file is not None:
-        yield _indented(Text(shown(open_at(file, card.start_s)), "green"))
+        yield _indented(Text(shown(open_at(file, starts_at(hit))), "green"))
     elif url:
         yield _indented(Text(shown(url), Style(dim=True, link=url)))
+
+
+def _has_time(hit: Hit) -> bool:
+    """Words may be found in an item's transcript where there is no scene, as in a song."""
+    return hit.card.scene.position >= 0 or hit.start_s is not None
 
 
 def _title(hit: Hit) -> str:

@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from service.detection.moments import unit
 from service.domain import Float32, UInt8
@@ -63,6 +63,10 @@ def decode_picture(data: bytes) -> UInt8:
             return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"), np.uint8)
     except UnreadableMediaError:
         raise
+    except UnidentifiedImageError as error:  # it names an object of ours
+        raise UnreadableMediaError(
+            f"the picture is none of {', '.join(PICTURE_FORMATS)}"
+        ) from error
     except Exception as error:  # a decoder of strangers' pictures may raise anything
         raise UnreadableMediaError(f"the picture cannot be decoded: {error}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,25 @@ def test_a_title_links_to_the_items_page_and_the_time_stands_beside_it():
     assert "\x1b]8;id=" in text
     assert f";{URL}\x1b\\" in text
     assert "1:02-1:10" in text
+
+
+def test_a_line_that_was_found_is_where_it_begins():
+    found = replace(hit(snippet="we are leaving"), start_s=65.0, end_s=67.0)
+    text = printed(found, Path("/films/tide.mkv"), is_terminal=False)
+    assert "1:05-1:07" in text
+    assert "mpv --start=65.0 " in text
+
+    route = Route(mode=SearchMode.SKIP, confidence=1.0)
+    answer = SearchAnswer(hits=(found,), route=route, mode=SearchMode.SKIP)
+    [told] = answer_json(answer, {"jellyfin/1": Path("/films/tide.mkv")})["hits"]
+    assert (told["start_s"], told["end_s"]) == (65.0, 67.0)
+    assert "--start=65.0 " in told["open"]
+
+
+def test_what_stands_there_already_is_not_quoted_again():
+    for snippet in ("The Tide", "sea"):
+        assert printed(hit(snippet=snippet), is_terminal=False).count(snippet) == 1
+    assert "by the sea" in printed(hit(snippet="by the sea"), is_terminal=False)
 
 
 def test_text_from_files_commands_no_terminal():

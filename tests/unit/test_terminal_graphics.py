@@ -58,6 +58,8 @@ def test_nothing_is_shown_in_a_pipe_or_without_colours():
     environment = {"TERM": "xterm-kitty"}
     assert detect(terminal(force_terminal=False), environment) is Graphics.NONE
     assert detect(terminal(color_system=None), environment) is Graphics.NONE
+    assert detect(terminal(no_color=True), environment) is Graphics.NONE
+    assert detect(terminal(), environment) is Graphics.KITTY
 
 
 def noise(width: int = 320, height: int = 180) -> Image.Image:
