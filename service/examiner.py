@@ -41,6 +41,7 @@ from service.ports import (
 )
 from service.senses import Ears, Eyes, Heard, Seen
 from service.senses.notes import Notes
+from service.senses.reading import read_texts
 from service.vocabulary import Vocabulary
 
 REVISION = 2
@@ -140,6 +141,7 @@ class Examiner:
                 )
             seen, concepts = await self._watch(media, vocabulary, notes)
             heard, sound_concepts = await self._listen(media, vocabulary, notes)
+            texts = await read_texts(media, notes)
             if seen is None and heard is None:
                 raise UnreadableMediaError(f"{item.title}: nothing in it can be seen or heard")
             observed = Observations(
@@ -168,6 +170,7 @@ class Examiner:
             missing_models=tuple(notes.missing),
             warnings=tuple(notes.warnings),
             seconds=notes.seconds,
+            texts=texts,
         )
 
     async def _watch(

@@ -32,7 +32,7 @@ SEARCH_STEPS = ("vectors", "look_up", "rerank", "cards", "total")
 SEARCH_SECONDS = (0.003, 0.01, 0.03, 0.06, 0.1, 0.3, 1.0, 1.5, 3.0, 10.0)
 """Upper bounds: 60 ms is what a search may take, 1.5 s what it waits for a text's vector."""
 STAGES = (
-    *("ask", "recognise", "probe", "words", "watch", "listen", "describe", "detect"),
+    *("ask", "recognise", "probe", "words", "watch", "listen", "read", "describe", "detect"),
     *("match", "save", "publish"),
 )
 UNKNOWN = "unknown"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -22,6 +22,7 @@ from service.domain import (
     MediaItem,
     PublishJob,
     ReconcileJob,
+    TextTrack,
 )
 from service.errors import ConfigurationError, MoodreelError, NotFoundError, TransientError
 from service.examiner import WITHOUT, Examiner
@@ -30,6 +31,7 @@ from service.librarian import Librarian
 from service.metrics import STAGE
 from service.politeness import Politeness
 from service.ports import Fingerprinter, MediaServer, Store, TranscriptSource
+from service.subtitles import distinct_tracks, join_tracks
 from service.triggers import Triggers
 from service.wanted import is_current
 
@@ -141,7 +143,7 @@ class Pipeline:
         with STAGE.labels("save").time():
             await self._store.save(analysis, token)
         del self._tokens[item.ref]
-        await self._keep_transcript(item)
+        await self._keep_transcript(item, analysis.texts)
 
     async def publish(self, job: PublishJob) -> None:
         """Tell one channel, unless the ledger says that it was told."""
@@ -233,17 +235,31 @@ class Pipeline:
             return False
         return False
 
-    async def _keep_transcript(self, item: MediaItem) -> None:
-        """Keep what is said, where the server has it as text. Nothing depends on it."""
-        server = self._server(item.ref)
-        if not isinstance(server, TranscriptSource):
-            return
+    async def _keep_transcript(self, item: MediaItem, inside: Sequence[TextTrack]) -> None:
+        """Keep what is said: as the server has it as text, and as the medium itself does.
+
+        Nothing depends on it.
+        """
         try:
-            await self._store.save_transcript(item.ref, await server.read_transcript(item.ref))
+            beside = await self._ask_for_texts(item.ref)
         except TransientError as error:
             logger.warning(
                 "no transcript", extra={"action": "transcript_missed", "error": str(error)}
             )
+            if not inside:
+                return
+            beside = ()
+        if beside is not None or inside:
+            lines = join_tracks(distinct_tracks([*(beside or ()), *inside]))
+            await self._store.save_transcript(item.ref, lines)
+
+    async def _ask_for_texts(self, ref: ItemRef) -> Sequence[TextTrack] | None:
+        """None where the server has no texts by its nature."""
+        server = self._server(ref)
+        if not isinstance(server, TranscriptSource):
+            return None
+        lines = await server.read_transcript(ref)
+        return [TextTrack(lines=tuple(lines))]
 
     def _is_done(self, item: MediaItem, status: ItemStatus | None) -> bool:
         """Whether nothing is to be gained now: an analysis without a model counts, as long as

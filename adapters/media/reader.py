@@ -20,6 +20,7 @@ from adapters.media.limits import Limits
 from adapters.media.process import Decoder, run_decoder
 from adapters.media.settings import ReaderSettings
 from adapters.media.storyboard import counts, fetch_sheets, is_wanted, why_not
+from adapters.media.tracks import read_tracks
 from adapters.media.wire import ProtocolError, Source
 from service.domain import (
     AudioWindow,
@@ -30,6 +31,7 @@ from service.domain import (
     MediaLocation,
     SamplePlan,
     Storyboard,
+    TextTrack,
 )
 from service.errors import MoodreelError
 from service.ports import NO_LOOKS, OpenMedia
@@ -81,6 +83,7 @@ class ProcessReader:
                 "threads": settings.threads,
                 "short_side_px": settings.short_side_px,
                 "kept_in": str(kept_in) if kept_in else "",
+                "languages": settings.text_languages,
             }
             opened = await decoder.ask(request)
             if settings.sandbox and not opened.get("is_confined"):
@@ -159,6 +162,10 @@ class ProcessMedia:
         }
         return self._read(request, wire.read_frame)
 
+    async def read_texts(self) -> Sequence[TextTrack]:
+        found = [tracks async for tracks in self._read({"do": "texts"}, read_tracks)]
+        return found[0] if found else ()
+
     async def copy_clip(self, path: Path, *, start_s: float, end_s: float) -> float:
         """Copy a stretch into a file (Matroska) as it is encoded, from the keyframe before it on.
 
@@ -235,6 +242,9 @@ class StoryboardMedia:
         self, *, sample_rate_hz: int, window_s: float, hop_s: float
     ) -> AsyncIterator[AudioWindow]:
         return self.medium.read_audio(sample_rate_hz=sample_rate_hz, window_s=window_s, hop_s=hop_s)
+
+    async def read_texts(self) -> Sequence[TextTrack]:
+        return await self.medium.read_texts()
 
     async def _read_storyboard(self, max_gap_s: float) -> AsyncGenerator[Frame, None]:
         storyboard = self._storyboard

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
 
 from service.configuration import Configuration
 
@@ -91,3 +92,18 @@ class ReaderSettings(Configuration):
             "`always` of files too, or `never`."
         ),
     )
+    text_languages: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        alias="MOODREEL_TEXT_LANGUAGES",
+        description=(
+            "Languages of the text tracks within media that can be searched besides that of the "
+            "sound, separated by commas (`de,fr`). Default: any, four at most."
+        ),
+    )
+
+    @field_validator("text_languages", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+        return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol, cast
 
 import av
 import av.error
@@ -11,7 +12,8 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.stream import Discard
+from av.packet import Packet
+from av.stream import Discard, Stream
 
 from adapters.media.damage import Damage
 from adapters.media.decode import Tick, origin_s, stream_time_s
@@ -26,6 +28,16 @@ GAP_S = 0.1
 silence."""
 LONGEST_GAP_S = 600.0
 """A clock that jumps further is broken, and the sound goes on at once."""
+
+
+class Beside(Protocol):
+    """Who takes other streams of the same reading."""
+
+    def attach(self, container: InputContainer) -> list[Stream]:
+        """The streams that it wants."""
+
+    def take(self, container: InputContainer, packet: Packet[Stream]) -> bool:
+        """Take a packet; False where it is none of theirs."""
 
 
 class WindowCutter:
@@ -107,24 +119,31 @@ def read_windows(
     threads: int,
     damage: Damage,
     tick: Tick,
+    beside: Beside | None = None,
 ) -> Iterator[TimedSamples]:
     """Windows on the medium's own clock: sound that begins later has silence before it.
 
-    The hop is from one window's start to the next one's; ``damage`` notes what cannot be decoded.
+    The hop is from one window's start to the next one's; ``damage`` notes what cannot be decoded;
+    ``beside`` takes what it wants of the same reading.
     """
     with open_source(source) as container:
         stream = pick_audio(container)
         if stream is None:
             return
+        others = beside.attach(container) if beside is not None else []
+        read = {stream.index, *(other.index for other in others)}
         for other in container.streams:
-            if other.index != stream.index:
+            if other.index not in read:
                 other.discard = Discard.all
         stream.codec_context.thread_count = threads
         cutter = WindowCutter(
             window=max(1, round(window_s * sample_rate_hz)),
             hop=max(1, round(hop_s * sample_rate_hz)),
         )
-        for start_s, samples in _runs(source, container, stream, sample_rate_hz, damage, tick):
+        packets = _packets(source, container, [stream, *others], damage, tick)
+        if beside is not None:
+            packets = (packet for packet in packets if not beside.take(container, packet))
+        for start_s, samples in _runs(container, packets, sample_rate_hz, damage):
             late = round(start_s * sample_rate_hz) - cutter.sample_count
             if start_s >= 0 and GAP_S * sample_rate_hz < late < LONGEST_GAP_S * sample_rate_hz:
                 yield from _timed(cutter.add_silence(late), sample_rate_hz)
@@ -136,18 +155,16 @@ def _timed(windows: Iterator[tuple[int, Float32]], sample_rate_hz: int) -> Itera
     return ((start / sample_rate_hz, samples) for start, samples in windows)
 
 
-def _runs(  # noqa: PLR0917  one caller
-    source: Source,
+def _runs(
     container: InputContainer,
-    stream: AudioStream,
+    packets: Iterator[Packet[Stream]],
     sample_rate_hz: int,
     damage: Damage,
-    tick: Tick,
 ) -> Iterator[TimedSamples]:
     """Resampled mono sound, with the time at which each part of it begins."""
     mixer = _Mixer(sample_rate_hz)
     time_s = 0.0
-    for frame in _decoded(source, container, stream, damage, tick):
+    for frame in _decoded(container, packets, damage):
         if frame.pts is not None:
             time_s = float(frame.pts * (frame.time_base or 0)) - origin_s(container)
         for samples in mixer.mix(frame):
@@ -157,14 +174,14 @@ def _runs(  # noqa: PLR0917  one caller
         yield time_s, samples
 
 
-def _decoded(
+def _packets(
     source: Source,
     container: InputContainer,
-    stream: AudioStream,
+    streams: list[Stream],
     damage: Damage,
     tick: Tick,
-) -> Iterator[AudioFrame]:
-    packets = container.demux(stream)
+) -> Iterator[Packet[Stream]]:
+    packets = container.demux(streams)
     time_s = 0.0
     while True:
         tick()
@@ -179,10 +196,20 @@ def _decoded(
             return
         if packet is None:
             return
+        if packet.pts is not None and packet.stream.type == "audio":
+            time_s = stream_time_s(container, packet.stream, packet.pts)
+        yield packet
+
+
+def _decoded(
+    container: InputContainer, packets: Iterator[Packet[Stream]], damage: Damage
+) -> Iterator[AudioFrame]:
+    time_s = 0.0
+    for packet in packets:
         if packet.pts is not None:
-            time_s = stream_time_s(container, stream, packet.pts)
+            time_s = stream_time_s(container, packet.stream, packet.pts)
         try:
-            yield from packet.decode()
+            yield from cast("list[AudioFrame]", packet.decode())
         except MemoryError:
             raise
         except (av.error.FFmpegError, ValueError):

@@ -9,21 +9,21 @@ from __future__ import annotations
 import base64
 import contextlib
 import fcntl
+import json
 import os
-import select
 import signal
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from adapters.media import wire
 from adapters.media.access import Access
 from adapters.media.clips import copy_clip
+from adapters.media.connection import Connection, StoppedError
 from adapters.media.damage import Damage, HaltWatch
 from adapters.media.decode import TimedFrame, VideoPass
 from adapters.media.limits import Limits, allow_cpu, apply, read_limits
@@ -36,44 +36,11 @@ from adapters.media.wire import Source
 from service.domain import Json, SamplePlan, SampleSpan
 from service.errors import MoodreelError
 
-TICK_S = 1.0
-"""How often to say that work goes on."""
+if TYPE_CHECKING:
+    from adapters.media.texts import TextTap
+
 PIPE_BYTES = 1 << 20
 """Linux' limit for anybody: two pictures, so that we seldom wait until the other side has read."""
-
-
-class StoppedError(Exception):
-    """The other side wants no more of this."""
-
-
-class Connection:
-    """Both pipes to the parent."""
-
-    def __init__(self, requests: BinaryIO, answers: BinaryIO) -> None:
-        self._requests = requests
-        self._answers = answers
-        self._told_at = time.monotonic()
-
-    def receive(self) -> Json | None:
-        return wire.read_message(self._requests)
-
-    def send(self, header: Json, payload: memoryview | bytes = b"") -> None:
-        self._answers.write(wire.pack(header, payload))
-        self._answers.write(payload)
-        self._answers.flush()
-        self._told_at = time.monotonic()
-
-    def tick(self) -> None:
-        """Say now and then that work goes on.
-
-        Raises:
-            StoppedError: The parent said something, or is gone: it wants no more.
-        """
-        if select.select([self._requests], [], [], 0)[0]:
-            self.receive()
-            raise StoppedError
-        if time.monotonic() - self._told_at >= TICK_S:
-            self.send({"kind": "tick"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +52,7 @@ class Medium:
     threads: int
     short_side_px: int
     access: Access
+    languages: Sequence[str]
 
 
 class Worker:
@@ -99,6 +67,8 @@ class Worker:
         self._connection = connection
         self._limits = limits
         self._medium: Medium | None = None
+        self._tap: TextTap | None = None
+        """Of a reading that came to its end."""
 
     def run(self) -> None:
         """Serve until the parent closes the pipe."""
@@ -124,6 +94,7 @@ class Worker:
             "keyframes": self._keyframes,
             "frames": self._frames,
             "audio": self._audio,
+            "texts": self._read_texts,
             "sheet": self._sheet,
             "clip": self._clip,
         }
@@ -141,6 +112,7 @@ class Worker:
             threads=request["threads"],
             short_side_px=request["short_side_px"],
             access=access,
+            languages=request["languages"],
         )
         return {
             "info": asdict(found.info),
@@ -249,7 +221,7 @@ class Worker:
 
     def _audio(self, request: Json) -> Json:
         medium, damage = self._opened(), Damage("sound")
-        rate_hz = request["sample_rate_hz"]
+        rate_hz, tap = request["sample_rate_hz"], self._new_tap(medium)
         windows = read_windows(
             medium.source,
             sample_rate_hz=rate_hz,
@@ -258,12 +230,32 @@ class Worker:
             threads=medium.threads,
             damage=damage,
             tick=self._connection.tick,
+            beside=tap,
         )
         for start_s, samples in windows:
             payload = np.ascontiguousarray(samples)
             header = wire.window_header(start_s, payload, rate_hz)
             self._connection.send(header, payload.data.cast("B"))
+        self._tap = tap if tap.is_attached else None
         return {"warnings": damage.warnings()}
+
+    def _read_texts(self, _: Json) -> Json:
+        from adapters.media.texts import read_texts  # noqa: PLC0415  as below
+
+        medium, tap = self._opened(), self._tap
+        if tap is None:
+            tap = self._new_tap(medium)
+            read_texts(medium.source, tap, self._connection.tick)
+        tracks = tap.found(medium.probe.info.duration_s)
+        payload = json.dumps([asdict(track) for track in tracks]).encode()
+        self._connection.send({"kind": "texts"}, payload)
+        return {"warnings": []}
+
+    def _new_tap(self, medium: Medium) -> TextTap:
+        # Who only looks at a picture does not wait until its parsers are there.
+        from adapters.media.texts import TextTap  # noqa: PLC0415
+
+        return TextTap(medium.languages)
 
 
 def _plan(request: Json) -> SamplePlan:

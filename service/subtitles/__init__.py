@@ -16,9 +16,12 @@ from service.subtitles.formats import (
 from service.subtitles.tracks import (
     MOST_TRACKS,
     choose_tracks,
+    distinct_tracks,
+    is_known,
     is_lesser,
     join_tracks,
     language_of,
+    preference,
 )
 
 __all__ = [
@@ -29,6 +32,8 @@ __all__ = [
     "choose_tracks",
     "clean_text",
     "decode_text",
+    "distinct_tracks",
+    "is_known",
     "is_lesser",
     "join_tracks",
     "language_of",
@@ -37,4 +42,5 @@ __all__ = [
     "parse_dialogue",
     "parse_lyrics",
     "parse_text",
+    "preference",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from service.domain import TextTrack, TranscriptLine
 from service.folding import fold
@@ -51,38 +51,57 @@ def is_lesser(name: str) -> bool:
     return not LESSER_NAMES.isdisjoint(name.lower().replace("(", " ").replace(")", " ").split())
 
 
+def preference(
+    *, spoken: str = "", wanted: Sequence[str] = ()
+) -> Callable[[TextTrack], tuple[bool, int, bool, bool]]:
+    """What tracks are sorted by, the best first: whole, in the sound's language, then in the
+    wanted ones; the default one among equals.
+    """
+    places = _places(spoken, wanted)
+
+    def rank(track: TextTrack) -> tuple[bool, int, bool, bool]:
+        place = places.get(language_of(track.language), len(places))
+        return track.is_forced, place, track.is_lesser, not track.is_default
+
+    return rank
+
+
 def choose_tracks(
     tracks: Iterable[TextTrack], *, spoken: str = "", wanted: Sequence[str] = ()
 ) -> Sequence[TextTrack]:
-    """The tracks that are searched, the best first: one for each language, whole where there is
-    a whole one.
+    """The tracks that are searched, the best first: one for each language.
 
     Args:
         tracks: In the order in which they are offered, which decides among equals.
         spoken: The language of the sound: the first one.
-        wanted: Languages, the best first; any where none is named.
+        wanted: Languages besides, the best first; any where none is named.
     """
-    first = [language_of(tag) for tag in (spoken, *wanted) if language_of(tag)]
-    places = {language: place for place, language in reversed([*enumerate(first)])}
+    places = _places(spoken, wanted)
+    ordered = sorted(tracks, key=preference(spoken=spoken, wanted=wanted))
+    return distinct_tracks(
+        track for track in ordered if not wanted or language_of(track.language) in {"", *places}
+    )
 
-    def rank(track: TextTrack) -> tuple[bool, int, bool, bool]:
-        place = places.get(language_of(track.language), len(first))
-        return track.is_forced, place, track.is_lesser, not track.is_default
 
-    chosen: list[TextTrack] = []
+def distinct_tracks(tracks: Iterable[TextTrack]) -> Sequence[TextTrack]:
+    """The first of each language, and of what is one word for word; at most ``MOST_TRACKS``."""
+    chosen: dict[str, TextTrack] = {}
     seen: list[Collection[str]] = []
-    for track in sorted(tracks, key=rank):
+    for track in tracks:
         language = language_of(track.language)
-        is_unwanted = bool(wanted) and bool(language) and language not in places
-        is_there = bool(language) and any(language_of(one.language) == language for one in chosen)
         texts = {fold(line.text) for line in track.lines}
-        if not texts or is_unwanted or is_there or _is_among(texts, seen):
+        if not texts or language in chosen or _is_among(texts, seen):
             continue
-        chosen.append(track)
+        chosen[language or f"unknown {len(chosen)}"] = track
         seen.append(texts)
         if len(chosen) == MOST_TRACKS:
             break
-    return tuple(chosen)
+    return tuple(chosen.values())
+
+
+def _places(spoken: str, wanted: Sequence[str]) -> dict[str, int]:
+    known = dict.fromkeys(code for tag in (spoken, *wanted) if (code := language_of(tag)))
+    return {code: place for place, code in enumerate(known)}
 
 
 def join_tracks(tracks: Iterable[TextTrack]) -> Sequence[TranscriptLine]:

@@ -7,7 +7,7 @@ with a cut. The same call writes the same file.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -139,11 +139,17 @@ def write_frames(
 
 
 def write_song(
-    path: Path, scenes: Sequence[SceneSpec], *, title: str = "", cover: bool = False
+    path: Path,
+    scenes: Sequence[SceneSpec],
+    *,
+    title: str = "",
+    cover: bool = False,
+    tags: Mapping[str, str] | None = None,
 ) -> Path:
     """Write sound alone, with a PNG as its cover if asked for (``.mp3``, ``.flac``)."""
     with av.open(str(path), "w", options=BITEXACT) as output:
         output.metadata.update({"title": title} if title else {})
+        output.metadata.update(tags or {})
         track = _add_audio(output, path, "")
         art = output.add_stream("png", rate=1) if cover else None
         if art is not None:
