@@ -60,7 +60,7 @@ def decode_picture(data: bytes) -> UInt8:
         with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as picture:
             _refuse_large(picture)
             picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))  # a JPEG is not even decoded whole
-            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"), np.uint8)
+            return np.asarray(_in_eight_bits(ImageOps.exif_transpose(picture)).convert("RGB"))
     except UnreadableMediaError:
         raise
     except UnidentifiedImageError as error:  # it names an object of ours
@@ -69,6 +69,13 @@ def decode_picture(data: bytes) -> UInt8:
         ) from error
     except Exception as error:  # a decoder of strangers' pictures may raise anything
         raise UnreadableMediaError(f"the picture cannot be decoded: {error}") from error
+
+
+def _in_eight_bits(picture: Image.Image) -> Image.Image:
+    """Pillow takes the greys of 16 bits for those of 8, and all but the darkest for white."""
+    if not picture.mode.startswith("I"):
+        return picture
+    return Image.fromarray((np.asarray(picture).clip(0, 0xFFFF) >> 8).astype(np.uint8))
 
 
 def _refuse_large(picture: Image.Image) -> None:
