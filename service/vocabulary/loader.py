@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,8 +34,20 @@ def load_vocabulary(directory: Path | None = None) -> Vocabulary:
         ConfigurationError: The directory is missing, or something in it cannot be understood; the
             message names the file, and the line or the entry.
     """
-    if directory is not None and not directory.is_dir():
+    if directory is None:
+        return _built_in()
+    if not directory.is_dir():
         raise ConfigurationError(f"vocabulary: {directory} is not a directory")
+    return _read(directory)
+
+
+@cache
+def _built_in() -> Vocabulary:
+    """Three parts of a house want it, and it stays as it is."""
+    return _read(None)
+
+
+def _read(directory: Path | None) -> Vocabulary:
     tags, moods, highlights, templates = (_read_layers(name, directory) for name in FILES)
     _refuse_sections("highlights.yaml", highlights, HIGHLIGHT_SECTIONS)
     _refuse_sections("templates.yaml", _without_families(templates), {"picture", "sound"})
@@ -157,17 +169,23 @@ def _tag_words(sections: Sections) -> tuple[TagWord, ...]:
 
 
 def _entries(where: str, entries: Mapping[str, Any], make: Callable[..., Word]) -> tuple[Word, ...]:
+    keys = inspect.signature(make).parameters
     return tuple(
-        _entry(f"{where}: {label}", label, entry, make)
+        _entry(f"{where}: {label}", label, entry, make, keys)
         for label, entry in entries.items()
         if entry is not None
     )
 
 
-def _entry(where: str, label: str, entry: object, make: Callable[..., Word]) -> Word:
+def _entry(
+    where: str,
+    label: str,
+    entry: object,
+    make: Callable[..., Word],
+    keys: Mapping[str, inspect.Parameter],
+) -> Word:
     if not label.strip() or not isinstance(entry, dict):
         raise ConfigurationError(f"{where}: expected a label with keys under it, found {entry!r}")
-    keys = inspect.signature(make).parameters
     known = set(keys) - {"label"}
     missing = {key for key in known if keys[key].default is inspect.Parameter.empty} - set(entry)
     if unknown := set(entry) - known:

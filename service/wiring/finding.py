@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 
 from adapters.database.index import DatabaseIndex
 from adapters.database.transports import Transport
@@ -16,6 +18,7 @@ from adapters.models.shelf import Shelf
 from service.finder import Finder
 from service.folding import fold
 from service.ports import ModelShelf
+from service.query import Route
 from service.query_vectors import LOCAL, REMOTE, QueryVectors
 from service.search.lexicon import compile_lexicon
 from service.search.router import route
@@ -64,8 +67,17 @@ def open_finder(
         index=index,
         vectors=vectors,
         settings=settings,
-        route=partial(route, lexicon=compile_lexicon(load_signals(words))),
+        route=_router(words),
         fold=fold,
     )
     stack.push_async_callback(finder.aclose)
     return finder
+
+
+def _router(words: Path | None) -> Callable[[str], Route]:
+    """What routes by the user's words too; a worker, which never searches, compiles none."""
+    if words is None:
+        return route
+    signals = load_signals(words)  # what is wrong in them is said at the start
+    lexicon = cache(partial(compile_lexicon, signals))
+    return lambda text: route(text, lexicon=lexicon())

@@ -22,13 +22,23 @@ import threading
 import traceback
 from typing import Any
 
-import librosa.filters  # noqa: F401  the service does so only when it hears a first sound
+# The service loads these only when it hears a first sound, or has somebody to tell.
+import librosa.filters  # noqa: F401
+import scipy.fft
+import scipy.signal
+import scipy.sparse  # noqa: F401
 
+import publisher.discord
+import publisher.http
+import publisher.library
+import publisher.nats
+import publisher.store  # noqa: F401
 from service.announcer import Announcer
 from service.domain import ItemRef, Job, PublishJob
 from service.librarian import Librarian
 from service.pipeline import Pipeline
 from service.settings import ServiceSettings
+from service.vocabulary import load_vocabulary
 from service.wiring.house import Moodreel, open_moodreel
 from service.worker import Worker
 from tests.support.queue_worker import counts_become
@@ -162,6 +172,7 @@ def fork_worker(calls: int, ref: ItemRef) -> int:
 
 
 if __name__ == "__main__":
+    load_vocabulary()
     for line in sys.stdin:
         number, item = line.split()
         print(fork_worker(int(number), ItemRef.parse(item)), flush=True)
