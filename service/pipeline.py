@@ -236,12 +236,9 @@ class Pipeline:
         return False
 
     async def _keep_transcript(self, item: MediaItem, inside: Sequence[TextTrack]) -> None:
-        """Keep what is said: as the server has it as text, and as the medium itself does.
-
-        Nothing depends on it.
-        """
+        """Keep what is said, beside and within the medium. Nothing depends on it."""
         try:
-            beside = await self._ask_for_texts(item.ref)
+            beside = await self._ask_for_texts(item.ref, inside)
         except TransientError as error:
             logger.warning(
                 "no transcript", extra={"action": "transcript_missed", "error": str(error)}
@@ -253,13 +250,15 @@ class Pipeline:
             lines = join_tracks(distinct_tracks([*(beside or ()), *inside]))
             await self._store.save_transcript(item.ref, lines)
 
-    async def _ask_for_texts(self, ref: ItemRef) -> Sequence[TextTrack] | None:
+    async def _ask_for_texts(
+        self, ref: ItemRef, inside: Sequence[TextTrack]
+    ) -> Sequence[TextTrack] | None:
         """None where the server has no texts by its nature."""
         server = self._server(ref)
         if not isinstance(server, TranscriptSource):
             return None
-        lines = await server.read_transcript(ref)
-        return [TextTrack(lines=tuple(lines))]
+        is_read = any(not track.is_forced for track in inside)
+        return await server.read_texts(ref, only_beside=is_read)
 
     def _is_done(self, item: MediaItem, status: ItemStatus | None) -> bool:
         """Whether nothing is to be gained now: an analysis without a model counts, as long as

@@ -158,8 +158,18 @@ class PosterSource(Protocol):
 class TranscriptSource(Protocol):
     """A media server that has subtitles or lyrics as text."""
 
-    async def read_transcript(self, ref: ItemRef) -> Sequence[TranscriptLine]:
-        """The lines of the best text track, in order of time; empty without one."""
+    async def read_texts(self, ref: ItemRef, *, only_beside: bool = False) -> Sequence[TextTrack]:
+        """The best text tracks, the best first; empty without any.
+
+        Args:
+            ref: Of the item.
+            only_beside: Leave out what is within the medium: the server would have to read the
+                whole of it.
+
+        Raises:
+            NotFoundError: The server has no such item.
+            TransientError: The server did not answer.
+        """
 
 
 @runtime_checkable

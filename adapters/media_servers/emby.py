@@ -15,7 +15,7 @@ from adapters.media_servers import emby_webhooks as webhooks
 from adapters.media_servers.artwork import POSTER_WIDTH
 from adapters.media_servers.boxsets import BoxSets
 from adapters.media_servers.emby_api import FINDINGS, EmbyApi, EmbySettings
-from adapters.media_servers.fetching import fetch_picture, fetch_transcript
+from adapters.media_servers.fetching import fetch_picture, fetch_track
 from adapters.media_servers.http import ForbiddenError
 from adapters.media_servers.paths import locate
 from adapters.media_servers.values import edit_names, text
@@ -32,7 +32,7 @@ from service.domain import (
     MediaLocation,
     Order,
     RemoteStream,
-    TranscriptLine,
+    TextTrack,
 )
 from service.errors import (
     ConfigurationError,
@@ -142,10 +142,10 @@ class EmbyServer:
                 return picture
         return b""
 
-    async def read_transcript(self, ref: ItemRef) -> Sequence[TranscriptLine]:
+    async def read_texts(self, ref: ItemRef, *, only_beside: bool = False) -> Sequence[TextTrack]:
         dto = await self._api.get_item(ref)
-        path = parsers.transcript_path(dto)
-        return await fetch_transcript(self._api.http, path) if path else ()
+        path, language = parsers.transcript_path(dto, only_beside=only_beside)
+        return await fetch_track(self._api.http, path, language)
 
     async def read_tags(self, ref: ItemRef) -> Sequence[str]:
         return parsers.tag_names(await self._api.get_item(ref))

@@ -181,8 +181,8 @@ def transcoding(session: Json) -> str:
     return f"transcodes {text(playing.get('Name')) or 'something'!r} for {client}"
 
 
-def transcript_path(dto: Json) -> str:
-    """Where Emby hands out the best text track of an item as text; empty without one.
+def transcript_path(dto: Json, *, only_beside: bool = False) -> tuple[str, str]:
+    """Where Emby hands out the best text track of an item as text, and its language; empty without.
 
     In the language of the sound, whole rather than forced, the default before others. Lyrics are
     a subtitle track to Emby.
@@ -196,16 +196,18 @@ def transcript_path(dto: Json) -> str:
         if stream.get("Type") == "Subtitle"
         and _codec(stream) in TEXT_CODECS
         and integer(stream.get("Index")) is not None
+        and (stream.get("IsExternal") is True or not only_beside)
     ]
     if not tracks:
-        return ""
+        return "", ""
     best = min(tracks, key=lambda track: _rank(track, spoken))
     try:
         item_id, source_id = parse_id(dto.get("Id")), parse_source_id(source)
     except ValueError:
-        return ""
+        return "", ""
     form = "lrc" if _codec(best) == "lrc" else "srt"
-    return f"/Items/{item_id}/{source_id}/Subtitles/{best['Index']}/Stream.{form}"
+    path = f"/Items/{item_id}/{source_id}/Subtitles/{best['Index']}/Stream.{form}"
+    return path, text(best.get("Language"))
 
 
 def _codec(stream: Json) -> str:

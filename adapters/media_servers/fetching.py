@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from adapters.media_servers.artwork import MAX_POSTER_BYTES, accept_picture
 from adapters.media_servers.http import JsonClient
-from service.domain import TranscriptLine
+from service.domain import TextTrack
 from service.errors import PermanentError
-from service.subtitles import MAX_BYTES, parse_text
+from service.subtitles import MAX_BYTES, language_of, parse_text
 
 
 async def fetch_picture(http: JsonClient, path: str, query: Mapping[str, str]) -> bytes:
@@ -26,15 +26,18 @@ async def fetch_picture(http: JsonClient, path: str, query: Mapping[str, str]) -
     return accept_picture(answer.body)
 
 
-async def fetch_transcript(http: JsonClient, path: str) -> Sequence[TranscriptLine]:
+async def fetch_track(http: JsonClient, path: str, language: str = "") -> Sequence[TextTrack]:
     """Fetch subtitles or lyrics, of the kind that the path ends with; SubRip where it says none.
 
-    Raises as ``fetch_picture`` does.
+    Empty where there is no path, or nothing to be read. Raises as ``fetch_picture`` does.
     """
+    if not path:
+        return ()
     try:
         answer = await http.read(path, max_bytes=MAX_BYTES)
     except PermanentError:  # it cannot be extracted: as good as none
         return ()
     # Of the largest text it takes 2 s, in which nothing else would be done.
     extension = ".lrc" if path.endswith(".lrc") else ".srt"
-    return await asyncio.to_thread(parse_text, answer.body, extension)
+    lines = await asyncio.to_thread(parse_text, answer.body, extension, language_of(language))
+    return [TextTrack(lines=tuple(lines), language=language)] if lines else ()

@@ -26,7 +26,7 @@ from service.domain import (
     MediaKind,
     Order,
     Severity,
-    TranscriptLine,
+    TextTrack,
 )
 from service.errors import (
     BadPayloadError,
@@ -135,12 +135,15 @@ class FolderServer:
             allowed=self._tree.allowed,
         )
 
-    async def read_transcript(self, ref: ItemRef) -> Sequence[TranscriptLine]:
-        """The lines of the subtitles or lyrics beside a file."""
+    async def read_texts(
+        self,
+        ref: ItemRef,
+        *,
+        only_beside: bool = False,  # noqa: ARG002  a directory has nothing else
+    ) -> Sequence[TextTrack]:
+        """The subtitles or lyrics beside a file, one of each language."""
         found = await self._look_up(ref)
-        return await asyncio.to_thread(
-            sidecars.read_transcript, found.path, allowed=self._tree.allowed
-        )
+        return await asyncio.to_thread(sidecars.read_texts, found.path, allowed=self._tree.allowed)
 
     async def watch(self) -> AsyncIterator[LibraryEvent]:
         """Events of all files that are there, then of each that comes, changes or goes.

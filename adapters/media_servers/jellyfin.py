@@ -40,7 +40,7 @@ from service.domain import (
     MediaLocation,
     Order,
     RemoteStream,
-    TranscriptLine,
+    TextTrack,
 )
 from service.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
 
@@ -169,7 +169,7 @@ class JellyfinServer:
         above = parse_item(await self._api.item(ref, ""), self.name).series_id
         return await self._picture(above) if above else b""
 
-    async def read_transcript(self, ref: ItemRef) -> Sequence[TranscriptLine]:
+    async def read_texts(self, ref: ItemRef, *, only_beside: bool = False) -> Sequence[TextTrack]:
         """The best text subtitles of a film, the lyrics of a song; empty without any.
 
         Raises:
@@ -181,7 +181,7 @@ class JellyfinServer:
         if item.kind is MediaKind.SONG:
             return await read_lyrics(self._api, item)
         source, _ = await self._choose_source(dto, item.ref)
-        return await read_subtitles(self._api, item.ref, source)
+        return await read_subtitles(self._api, item.ref, source, only_beside=only_beside)
 
     async def read_tags(self, ref: ItemRef) -> Sequence[str]:
         return await self._tags.read(ref)

@@ -8,9 +8,16 @@ from typing import Any, TypeGuard
 
 from adapters.media_servers.jellyfin_api import JellyfinApi
 from adapters.media_servers.jellyfin_parsers import TICKS_PER_SECOND, parse_id
-from service.domain import ItemRef, Json, MediaItem, TranscriptLine
+from adapters.media_servers.values import text
+from service.domain import ItemRef, Json, MediaItem, TextTrack, TranscriptLine
 from service.errors import NotFoundError, PermanentError
-from service.subtitles import MAX_BYTES, lines_until_next, make_lines, parse_text
+from service.subtitles import (
+    MAX_BYTES,
+    MOST_TRACKS,
+    lines_until_next,
+    make_lines,
+    parse_text,
+)
 
 TEXT_FIELDS = "Path,MediaSources"
 TEXT_CODECS = frozenset(
@@ -21,21 +28,49 @@ EXTRACTION_TIMEOUT_S = 180.0
 """Jellyfin reads the whole file to extract an embedded track; 40 GB at 250 MB/s."""
 
 
-async def read_subtitles(api: JellyfinApi, ref: ItemRef, source: Json) -> Sequence[TranscriptLine]:
-    """The lines of the best text track of a media source."""
-    stream = choose_stream(source.get("MediaStreams"), api.settings.subtitle_language)
-    if stream is None:
+async def read_subtitles(
+    api: JellyfinApi, ref: ItemRef, source: Json, *, only_beside: bool = False
+) -> Sequence[TextTrack]:
+    """The best text tracks of a media source: one of each language that lies beside the file, and
+    one within it where that is better.
+    """
+    streams = choose_streams(
+        source.get("MediaStreams"), api.settings.subtitle_language, only_beside=only_beside
+    )
+    if not streams:
         return ()
     try:
-        item_id, source_id = parse_id(ref.item_id), parse_id(source.get("Id"))
+        place = f"/Videos/{parse_id(ref.item_id)}/{parse_id(source.get('Id'))}/Subtitles"
     except ValueError as error:
         raise PermanentError(f"{ref}: media source: {error}") from error
-    address = f"/Videos/{item_id}/{source_id}/Subtitles/{stream['Index']}/Stream.vtt"
+    return [
+        TextTrack(lines=tuple(lines), language=text(stream.get("Language")))
+        for stream in streams
+        if (lines := await _read_stream(api, f"{place}/{stream['Index']}/Stream.vtt"))
+    ]
+
+
+async def _read_stream(api: JellyfinApi, address: str) -> Sequence[TranscriptLine]:
     try:
         answer = await api.http.read(address, max_bytes=MAX_BYTES, timeout_s=EXTRACTION_TIMEOUT_S)
     except PermanentError:  # gone since, or no text after all
         return ()
     return await asyncio.to_thread(parse_text, answer.body, ".vtt")
+
+
+def choose_streams(streams: Any, language: str, *, only_beside: bool = False) -> Sequence[Json]:  # noqa: ANN401  JSON
+    """The best text track, unless it must not be within the file; and one of each other language
+    that lies beside it.
+    """
+    usable = [one for one in streams if isinstance(one, dict)] if isinstance(streams, list) else []
+    beside = [one for one in usable if not _is_text(one) or one.get("IsExternal") is True]
+    chosen: list[Json] = []
+    left = beside if only_beside else usable
+    while len(chosen) < MOST_TRACKS and (best := choose_stream(left, language)) is not None:
+        chosen.append(best)
+        taken = {one.get("Language") for one in chosen}
+        left = [one for one in beside if not (_is_text(one) and one.get("Language") in taken)]
+    return chosen
 
 
 def choose_stream(streams: Any, language: str) -> Json | None:  # noqa: ANN401  JSON
@@ -62,7 +97,7 @@ def choose_stream(streams: Any, language: str) -> Json | None:  # noqa: ANN401  
     return min(filter(_is_text, usable), key=rank, default=None)
 
 
-async def read_lyrics(api: JellyfinApi, item: MediaItem) -> Sequence[TranscriptLine]:
+async def read_lyrics(api: JellyfinApi, item: MediaItem) -> Sequence[TextTrack]:
     """The lines of a song (10.9 and newer); those without times count for all of it."""
     try:
         answer = await api.http.get(f"/Audio/{item.ref.item_id}/Lyrics")
@@ -73,10 +108,12 @@ async def read_lyrics(api: JellyfinApi, item: MediaItem) -> Sequence[TranscriptL
     texts = [
         (line.get("Start"), line["Text"]) for line in lines if isinstance(line.get("Text"), str)
     ]
-    timed = [(start / TICKS_PER_SECOND, text) for start, text in texts if _is_time(start)]
+    timed = [(start / TICKS_PER_SECOND, words) for start, words in texts if _is_time(start)]
     if timed:
-        return lines_until_next(timed)
-    return make_lines((0.0, item.duration_s or 0.0, text) for _, text in texts)
+        sung = lines_until_next(timed)
+    else:
+        sung = make_lines((0.0, item.duration_s or 0.0, words) for _, words in texts)
+    return [TextTrack(lines=tuple(sung))] if sung else ()
 
 
 def _is_text(stream: Json) -> bool:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from adapters.media_servers import plex_parsers as parsers
 from adapters.media_servers import plex_webhooks as webhooks
 from adapters.media_servers.artwork import POSTER_WIDTH
-from adapters.media_servers.fetching import fetch_picture, fetch_transcript
+from adapters.media_servers.fetching import fetch_picture, fetch_track
 from adapters.media_servers.paging import merge
 from adapters.media_servers.paths import locate
 from adapters.media_servers.plex_api import FINDINGS, PlexApi, PlexSettings
@@ -31,7 +31,7 @@ from service.domain import (
     MediaLocation,
     Order,
     RemoteStream,
-    TranscriptLine,
+    TextTrack,
 )
 from service.errors import (
     ConfigurationError,
@@ -146,10 +146,14 @@ class PlexServer:
                 return picture
         return b""
 
-    async def read_transcript(self, ref: ItemRef) -> Sequence[TranscriptLine]:
-        part = parsers.primary_part(await self._api.get_item(ref))
-        path = parsers.transcript_path(part or {})
-        return await fetch_transcript(self._api.http, path) if path else ()
+    async def read_texts(
+        self,
+        ref: ItemRef,
+        *,
+        only_beside: bool = False,  # noqa: ARG002  Plex hands out nothing else
+    ) -> Sequence[TextTrack]:
+        part = parsers.primary_part(await self._api.get_item(ref)) or {}
+        return await fetch_track(self._api.http, *parsers.transcript_path(part))
 
     async def read_tags(self, ref: ItemRef) -> Sequence[str]:
         return parsers.labels(await self._api.get_item(ref))

@@ -224,8 +224,8 @@ def artwork_keys(metadata: Json) -> list[str]:
     return list(dict.fromkeys(key for key in keys if _ARTWORK_KEY.fullmatch(key)))
 
 
-def transcript_path(part: Json) -> str:
-    """Where the best text subtitles are on their own server; empty without any.
+def transcript_path(part: Json) -> tuple[str, str]:
+    """Where the best text subtitles are on their own server, and their language; empty without.
 
     In the language of the sound, whole rather than forced, selected before others. Only files
     beside the film have an address; tracks inside it do not.
@@ -240,7 +240,7 @@ def transcript_path(part: Json) -> str:
         and _STREAM_KEY.fullmatch(text(stream.get("key")))
     ]
     best = min(tracks, key=lambda track: _rank(track, spoken), default={})
-    return text(best.get("key"))
+    return text(best.get("key")), text(best.get("languageCode"))
 
 
 def _rank(track: Json, language: object) -> tuple[bool, bool, bool]:

@@ -17,14 +17,18 @@ LESSER_NAMES = frozenset({"forced", "sdh", "cc", "hi", "commentary", "signs", "s
 """Words in a track's name: a few lines only, or more than what is said."""
 
 _ALIASES = """
-ara:ar bel:be ben:bn bul:bg cat:ca ces:cs,cze dan:da deu:de,ger ell:el,gre eng:en est:et
-eus:eu,baq fas:fa,per fin:fi fra:fr,fre gle:ga glg:gl heb:he,iw hin:hi hrv:hr,scr hun:hu
-hye:hy,arm ind:id,in isl:is,ice ita:it jpn:ja,jp kat:ka,geo kaz:kk kor:ko lav:lv lit:lt mal:ml
-mkd:mk,mac mon:mn msa:ms,may nld:nl,dut nor:no,nob,nb,nno,nn pol:pl por:pt,pob,pb ron:ro,rum,mo
-rus:ru slk:sk,slo slv:sl spa:es,esp sqi:sq,alb srp:sr,scc swe:sv tam:ta tel:te tgl:tl,fil tha:th
-tur:tr ukr:uk urd:ur vie:vi zho:zh,chi,cn,chs,cht,zht,cmn,yue
+ara:ar,arabic bel:be ben:bn bul:bg cat:ca ces:cs,cze,czech dan:da,danish deu:de,ger,german,deutsch
+ell:el,gre,greek eng:en,english est:et eus:eu,baq fas:fa,per fin:fi,finnish
+fra:fr,fre,french,francais gle:ga glg:gl heb:he,iw,hebrew hin:hi hrv:hr,scr hun:hu,hungarian
+hye:hy,arm ind:id,in isl:is,ice ita:it,italian,italiano jpn:ja,jp,japanese kat:ka,geo kaz:kk
+kor:ko,korean lav:lv lit:lt mal:ml mkd:mk,mac mon:mn msa:ms,may nld:nl,dut,dutch
+nor:no,nob,nb,nno,nn,norwegian pol:pl,polish por:pt,pob,pb,portuguese,brazilian ron:ro,rum,mo
+rus:ru,russian slk:sk,slo slv:sl spa:es,esp,spanish,espanol,latino,castellano sqi:sq,alb
+srp:sr,scc swe:sv,swedish tam:ta tel:te tgl:tl,fil tha:th tur:tr,turkish ukr:uk urd:ur vie:vi
+zho:zh,chi,cn,chs,cht,zht,cmn,yue,chinese,simplified,traditional
 """
-"""ISO 639-3 codes, and the others that the same language goes by (639-1, 639-2/B, habits)."""
+"""ISO 639-3 codes, and what else the same language goes by: 639-1, 639-2/B, and the words that
+releases write into the names of files."""
 _CODES = {
     alias: code
     for entry in _ALIASES.split()
@@ -41,9 +45,9 @@ def language_of(tag: str) -> str:
     return "" if first in {"und", "mul", "zxx"} else _CODES.get(first, first)
 
 
-def is_known(tag: str) -> bool:
-    """Whether a word is the name of a language, as in a file's name."""
-    return tag.strip().lower().replace("_", "-").partition("-")[0] in _CODES
+def name_of_language(part: str) -> str:
+    """The code (ISO 639-3) of a language that a part of a file's name stands for; else empty."""
+    return _CODES.get(part.lower().partition("-")[0], "")
 
 
 def is_lesser(name: str) -> bool:

@@ -373,7 +373,7 @@ async def test_an_item_without_artwork_and_words_has_none(world):
     if isinstance(world.server, PosterSource):
         assert await world.server.read_poster(item.ref) == b""
     if isinstance(world.server, TranscriptSource):
-        assert list(await world.server.read_transcript(item.ref)) == []
+        assert list(await world.server.read_texts(item.ref)) == []
 
 
 async def test_a_library_that_is_away_is_asked_again_later(world):

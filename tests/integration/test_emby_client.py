@@ -112,7 +112,7 @@ async def test_the_key_is_in_no_address(connect, stand_in, film, ref):
     await server.check()
     await server.edit_tags(ref, add=["ai:sea"], remove=[])
     await server.read_poster(ref)
-    await server.read_transcript(ref)
+    await server.read_texts(ref)
     await server.who_plays()
     [item async for item in server.list_items()]
 
@@ -434,9 +434,10 @@ async def test_the_best_text_track_is_the_transcript(connect, stand_in, film, re
         {"Type": "Subtitle", "Index": 5, "Codec": "ass", "Language": "eng"},
     ]
 
-    lines = await connect().read_transcript(ref)
+    (track,) = await connect().read_texts(ref)
 
-    assert lines == (TranscriptLine(start_s=1.0, end_s=2.5, text="The tide is out."),)
+    assert track.language == "eng"
+    assert track.lines == (TranscriptLine(start_s=1.0, end_s=2.5, text="The tide is out."),)
     assert stand_in.requests[-1].endswith("/Subtitles/5/Stream.srt")
 
 
@@ -446,9 +447,9 @@ async def test_lyrics_are_a_transcript_too(connect, stand_in):
     stand_in.items.append(song)
     stand_in.subtitles = "[00:02.00]They cry\n[00:04.50]over the bay\n"
 
-    lines = await connect().read_transcript(ref_of(song))
+    (track,) = await connect().read_texts(ref_of(song))
 
-    assert [(line.start_s, line.text) for line in lines] == [
+    assert [(line.start_s, line.text) for line in track.lines] == [
         (2.0, "They cry"),
         (4.5, "over the bay"),
     ]
@@ -457,7 +458,13 @@ async def test_lyrics_are_a_transcript_too(connect, stand_in):
 async def test_without_text_tracks_there_is_no_transcript(connect, film, ref):
     film.streams = [{"Type": "Subtitle", "Index": 2, "Codec": "dvdsub"}]
 
-    assert await connect().read_transcript(ref) == ()
+    assert await connect().read_texts(ref) == ()
+
+
+async def test_what_was_read_within_a_film_is_not_extracted_once_more(connect, film, ref):
+    film.streams = [{"Type": "Subtitle", "Index": 2, "Codec": "srt", "IsExternal": False}]
+
+    assert await connect().read_texts(ref, only_beside=True) == ()
 
 
 # Tags -------------------------------------------------------------------------------------------

@@ -56,6 +56,11 @@ async def refs_by_title(server):
     return {item.title: item.ref async for item in server.list_items()}
 
 
+async def said(server, ref):
+    """Language and first line of what is beside a file."""
+    return [(track.language, track.lines[0].text) for track in await server.read_texts(ref)]
+
+
 class Watch:
     """What a watch has told so far."""
 
@@ -362,13 +367,46 @@ async def test_subtitles_beside_a_file_are_its_words(library, tmp_path):
     put(library, "Harbour (2019) 2.srt", SRT % b"Of another film")
     server = server_of(library)
     ref = await only_ref(server)
-    assert [line.text for line in await server.read_transcript(ref)] == ["Sign"]
+    assert await said(server, ref) == [("eng", "Sign")]
 
     put(library, "Harbour (2019).en.srt", SRT % b"They wait.")
-    assert [line.text for line in await server.read_transcript(ref)] == ["They wait."]
+    assert await said(server, ref) == [("eng", "They wait.")]
 
     (library / "Harbour (2019).srt").symlink_to(put(tmp_path, "s.srt", SRT % b"Secret"))
-    assert [line.text for line in await server.read_transcript(ref)] == ["They wait."]
+    assert await said(server, ref) == [("eng", "They wait.")]
+
+
+async def test_each_language_beside_a_file_is_read_in_its_own_writing(library):
+    put(library, "Harbour.mkv")
+    put(library, "Harbour.pt-BR.srt", SRT % b"Eles esperam.")
+    put(library, "Harbour.rus.srt", SRT % "Ждём".encode("cp1251"))
+    put(library, "Harbour.de.ass", b"Dialogue: 0,0:00:01.00,0:00:02.00,,,0,0,0,,{\\i1}Wir warten.")
+    server = server_of(library)
+
+    assert sorted(await said(server, await only_ref(server))) == [
+        ("deu", "Wir warten."),
+        ("por", "Eles esperam."),
+        ("rus", "Ждём"),
+    ]
+
+
+async def test_subtitles_in_a_folder_of_their_own_are_of_the_film_beside_it(library):
+    put(library, "Harbour/Harbour.mkv")
+    put(library, "Harbour/Subs/2_English.srt", SRT % b"They wait.")
+    put(library, "Show/One.mkv")
+    put(library, "Show/Two.mkv")
+    put(library, "Show/Subs/2_English.srt", SRT % b"Of either")
+    put(library, "Show/Subs/Two/2_English.srt", SRT % b"Of the second")
+    server = server_of(library)
+
+    refs = await refs_by_title(server)
+
+    found = {title: await said(server, ref) for title, ref in refs.items()}
+    assert found == {
+        "Harbour": [("eng", "They wait.")],
+        "One": [],
+        "Two": [("eng", "Of the second")],
+    }
 
 
 async def test_lyrics_beside_a_song_are_its_words(library):
@@ -376,9 +414,9 @@ async def test_lyrics_beside_a_song_are_its_words(library):
     put(library, "Gulls.lrc", b"[00:01.00]Salt\n[00:03.00]Wind\n")
     server = server_of(library)
 
-    found = await server.read_transcript(await only_ref(server))
+    (found,) = await server.read_texts(await only_ref(server))
 
-    assert [(line.start_s, line.text) for line in found] == [(1.0, "Salt"), (3.0, "Wind")]
+    assert [(line.start_s, line.text) for line in found.lines] == [(1.0, "Salt"), (3.0, "Wind")]
 
 
 # Watching ---------------------------------------------------------------------------------------

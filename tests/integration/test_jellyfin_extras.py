@@ -17,7 +17,7 @@ from PIL import Image
 from adapters.media_servers.artwork import MAX_POSTER_BYTES
 from adapters.media_servers.jellyfin import JellyfinServer, JellyfinSettings
 from adapters.media_servers.paging import PAGE_SIZE
-from service.domain import ItemRef, LocalFile, Order, RemoteStream, Severity
+from service.domain import ItemRef, LocalFile, Order, RemoteStream, Severity, TranscriptLine
 from service.errors import (
     ConfigurationError,
     MoodreelError,
@@ -293,24 +293,40 @@ async def test_a_films_words_are_its_best_subtitles(connect, stand_in, film, ver
         StandInSubtitle(text="WEBVTT\n\n00:01.0 --> 00:02.0\nSie warten.\n", language="ger"),
     ]
 
-    said = await connect().read_transcript(ref_of(film))
-    wanted = await connect(subtitle_language="ger").read_transcript(ref_of(film))
+    said = await connect().read_texts(ref_of(film))
+    wanted = await connect(subtitle_language="ger").read_texts(ref_of(film))
 
-    assert [(line.start_s, line.end_s, line.text) for line in said] == [(1.0, 2.0, "They wait.")]
-    assert [line.text for line in wanted] == ["Sie warten."]
+    assert [(track.language, track.lines[0].text) for track in said] == [
+        ("eng", "They wait."),
+        ("ger", "Sie warten."),
+    ]
+    assert said[0].lines == (TranscriptLine(start_s=1.0, end_s=2.0, text="They wait."),)
+    assert wanted[0].language == "ger"
+
+
+async def test_what_was_read_within_a_film_is_not_extracted_once_more(connect, stand_in, film):
+    film.subtitles = [
+        StandInSubtitle(text=VTT, is_external=False),
+        StandInSubtitle(text="WEBVTT\n\n00:01.0 --> 00:02.0\nSie warten.\n", language="ger"),
+    ]
+
+    (said,) = await connect().read_texts(ref_of(film), only_beside=True)
+
+    assert said.lines[0].text == "Sie warten."
+    assert sum("/Subtitles/" in str(request) for request in stand_in.requests) == 1
 
 
 async def test_a_film_without_text_has_no_words(connect, film):
     film.subtitles = [StandInSubtitle(text="", is_text=False)]
 
-    assert await connect().read_transcript(ref_of(film)) == ()
+    assert await connect().read_texts(ref_of(film)) == ()
 
 
 async def test_subtitles_that_cannot_be_had_at_present_are_asked_for_later(connect, film):
     film.subtitles = [StandInSubtitle(text=VTT, is_broken=True)]
 
     with pytest.raises(TransientError):
-        await connect().read_transcript(ref_of(film))
+        await connect().read_texts(ref_of(film))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -323,9 +339,9 @@ async def test_a_songs_words_are_its_lyrics(connect, stand_in, version):
     )
     stand_in.items.append(song)
 
-    found = await connect().read_transcript(ref_of(song))
+    found = await connect().read_texts(ref_of(song))
 
-    sung = [(line.start_s, line.end_s, line.text) for line in found]
+    sung = [(line.start_s, line.end_s, line.text) for track in found for line in track.lines]
     assert sung == ([] if version.startswith("10.8") else [(1.0, 3.0, "Salt"), (3.0, 8.0, "Wind")])
 
 
@@ -333,7 +349,8 @@ async def test_lyrics_without_times_count_for_the_whole_song(connect, stand_in):
     song = StandInItem(name="Gulls", type="Audio", duration_s=90, lyrics=[{"Text": "Salt"}])
     stand_in.items.append(song)
 
-    (line,) = await connect().read_transcript(ref_of(song))
+    (track,) = await connect().read_texts(ref_of(song))
+    (line,) = track.lines
 
     assert (line.start_s, line.end_s, line.text) == (0.0, 90.0, "Salt")
 
@@ -379,7 +396,7 @@ async def test_whatever_jellyfin_answers_is_an_answer_or_an_error_of_ours(
         anext(server.list_group(ref), None),
         server.who_plays(),
         server.read_poster(ref),
-        server.read_transcript(ref),
+        server.read_texts(ref),
         server.read_tags(ref),
         server.edit_tags(ref, add=["ai:sea"], remove=["x"]),
         server.check(),

@@ -140,7 +140,7 @@ async def test_the_token_is_in_no_address(connect, stand_in, film, ref):
     await server.check()
     await server.edit_tags(ref, add=["ai:sea"], remove=[])
     await server.read_poster(ref)
-    await server.read_transcript(ref)
+    await server.read_texts(ref)
     await server.who_plays()
     [item async for item in server.list_items()]
 
@@ -515,14 +515,15 @@ async def test_the_best_text_track_is_the_transcript(connect, stand_in, film, re
         {**text, "key": "http://10.0.0.1/"},
     ]
 
-    lines = await connect().read_transcript(ref)
+    (track,) = await connect().read_texts(ref)
 
-    assert lines == (TranscriptLine(start_s=1.0, end_s=2.5, text="The tide is out."),)
+    assert track.language == "eng"
+    assert track.lines == (TranscriptLine(start_s=1.0, end_s=2.5, text="The tide is out."),)
     assert stand_in.requests[-1] == "GET /library/streams/5"
 
 
 async def test_without_text_tracks_there_is_no_transcript(connect, ref):
-    assert await connect().read_transcript(ref) == ()
+    assert await connect().read_texts(ref) == ()
 
 
 # Labels -----------------------------------------------------------------------------------------

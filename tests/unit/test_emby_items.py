@@ -189,7 +189,7 @@ def test_an_item_belongs_to_the_nearest_library_by_whole_folders():
 def test_a_track_with_an_odd_index_gets_into_no_address(index):
     streams = [{"Type": "Subtitle", "Codec": "srt", "Index": index}]
 
-    assert transcript_path(dto(MediaSources=[source(MediaStreams=streams)])) == ""
+    assert transcript_path(dto(MediaSources=[source(MediaStreams=streams)])) == ("", "")
 
 
 JSON = st.recursive(
