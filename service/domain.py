@@ -745,6 +745,9 @@ class Announcement:
     """The news is that this went wrong; of the analysis only the item is known."""
     trigger: str = ""
     """The news is that this matches a standing query of that name."""
+    feedback_url: str = field(default="", repr=False)
+    """Where people may say what is right in it, for those who read a card: whoever knows it may.
+    Empty for a group."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,6 +42,7 @@ class Announcer:
         channels: Who is told, by name.
         servers: Media servers by name, for their artwork.
         namespace: The namespace of published events.
+        feedback_url: Where people may judge an item; None: nowhere.
         triggers: Standing queries: what was removed is told no more.
         collector: Adds what matches to collections.
         clock: The time, with its zone.
@@ -55,6 +56,7 @@ class Announcer:
         channels: Mapping[str, Channel],
         servers: Mapping[str, MediaServer],
         namespace: str,
+        feedback_url: Callable[[MediaItem], str] | None = None,
         triggers: TriggerBook | None = None,
         collector: Collector | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -64,6 +66,7 @@ class Announcer:
         self._channels = channels
         self._servers = servers
         self._namespace = namespace
+        self._feedback_url = feedback_url
         self._triggers = triggers
         self._collector = collector
         self._clock = clock
@@ -219,7 +222,14 @@ class Announcer:
             analysis=first,
             members=tuple(members) if len(members) > 1 else (),
             poster=await self._poster(first.item) if channel.takes_posters else b"",
+            feedback_url=self._link(members, channel),
         )
+
+    def _link(self, members: Sequence[Analysis], channel: Channel) -> str:
+        """For one item, and for people: programs recognise what is repeated, and read no page."""
+        if self._feedback_url is None or channel.is_repeatable or len(members) > 1:
+            return ""
+        return self._feedback_url(members[0].item)
 
     async def _poster(self, item: MediaItem) -> bytes:
         """The artwork, if it is to be had at once: nobody is kept waiting for a picture."""

@@ -15,6 +15,7 @@ from service.ports import JobQueue, Store, WebhookSender
 from service.web.access import AccessLogger, name_requests, note_reason, protocol_logger
 from service.web.arrivals import Arrivals
 from service.web.counting import counted
+from service.web.guests import Guests
 from service.web.monitor import Monitor
 from service.web.operations import PREFIX
 from service.web.protocol import LINE_BYTES, Runner
@@ -43,6 +44,7 @@ def create_app(
     limits: Limits = Limits(),  # noqa: B008  frozen
     monitor: Monitor | None = None,
     api: web.Application | None = None,
+    guests: Guests | None = None,
 ) -> web.Application:
     """Put the routes together.
 
@@ -55,6 +57,7 @@ def create_app(
         limits: How much and how long a sender may take.
         monitor: What is answered to monitors; None: nobody watches.
         api: What is below ``/api``; None: nothing.
+        guests: What cards' links lead to; None: there are none.
 
     Raises:
         ConfigurationError: The token is empty.
@@ -82,6 +85,7 @@ def create_app(
             web.put("/webhooks", receive_any),  # Sonarr and Radarr offer both methods
             web.put("/webhooks/{name}", receive),
             *(monitor.routes() if monitor else ()),
+            *(guests.routes() if guests else ()),
         ]
     )
     if api is not None:

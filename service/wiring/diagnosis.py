@@ -26,6 +26,7 @@ from service.vocabulary import load_vocabulary
 from service.web.session import ApiSettings
 from service.wiring.borrowing import open_analysis_shelf, open_borrowed
 from service.wiring.database import start_embedded
+from service.wiring.guests import check_links
 from service.wiring.house import open_servers, tag_keepers
 from service.wiring.surroundings import (
     check_data_dir,
@@ -124,7 +125,7 @@ async def _check_service(settings: ServiceSettings) -> Sequence[Finding]:
 
 
 async def _check_api(settings: ServiceSettings, base: str) -> Sequence[Finding]:
-    return [tell_key(settings, ApiSettings.read(), base)]
+    return [tell_key(settings, ApiSettings.read(), base), *check_links(settings)]
 
 
 async def _check_servers(stack: AsyncExitStack) -> Sequence[Finding]:

@@ -45,6 +45,7 @@ from service.wiring.borrowing import open_analysis_shelf
 from service.wiring.database import open_database
 from service.wiring.examiner import open_examiner, open_shelf
 from service.wiring.finding import open_finder
+from service.wiring.guests import open_guests, open_links
 from service.wiring.matching import Matching, open_matching
 from service.wiring.pruning import Pruner, prune_forever, pruner_of
 from service.wiring.watching import open_monitor
@@ -98,6 +99,7 @@ class Moodreel:
                 feedback=self.matching.feedback,
                 servers=self.servers,
             ),
+            guests=open_guests(open_links(self.settings), self.matching.feedback, self.store),
         )
         async with serve(app, host=self.settings.host, port=self.settings.port) as port:
             on_ready(port)
@@ -166,12 +168,14 @@ async def open_moodreel(
         begin_at_zero(PUBLICATIONS, (*channels, COLLECTIONS), PUBLICATION_OUTCOMES)
         for channel in channels.values():
             stack.push_async_callback(channel.aclose)
+        links = open_links(settings)
         announcer = Announcer(
             store=store,
             queue=queue,
             channels=channels,
             servers=servers,
             namespace=settings.namespace,
+            feedback_url=links.address if links else None,
             triggers=DatabaseTriggers(store.transport),
             collector=Collector(collection_keepers(servers), store),
         )
