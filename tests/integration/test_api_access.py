@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import re
+import sys
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from yarl import URL
 
 from service.configuration import check_names
@@ -281,3 +284,23 @@ async def test_the_key_stands_in_no_log_line(api, caplog):
 
     assert KEY not in caplog.text
     assert KEY not in " ".join(str(record.__dict__) for record in caplog.records)
+
+
+def test_keys_and_cookies_are_compared_in_a_time_that_tells_nothing():
+    """``==`` ends at the first letter that differs, and tells who measures how many are right."""
+    keeper = Keeper(KEY)
+    forged = make_mocked_request("GET", "/", headers={"Cookie": f"{COOKIE}=1.2.3.4"})
+    shown = make_mocked_request("GET", "/", headers={"X-API-Key": KEY[:-1]})
+    for ask in (
+        lambda: keeper.knows("wrong"),
+        lambda: keeper.knows_key(shown),
+        lambda: keeper.has_session(forged),
+    ):
+        called = []
+        sys.setprofile(lambda _, event, what: called.append(what) if event == "c_call" else None)  # noqa: B023  asked at once
+        try:
+            is_let_in = ask()
+        finally:
+            sys.setprofile(None)
+        assert hmac.compare_digest in called
+        assert not is_let_in

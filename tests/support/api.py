@@ -145,11 +145,14 @@ class FakeStore:
 
 
 class FakeIndex:
-    """Two scenes of the film; and one of the song, without a picture."""
+    """Two scenes of each film; and one of the song, without a picture."""
+
+    def __init__(self):
+        self.films = [FILM]
 
     async def load_cards(self, scenes):
-        film = [SceneKey(ref=FILM, position=position) for position in (0, 1)]
-        cards = {scene: card_of(scene, 2.5 + 10 * scene.position) for scene in film}
+        shown = [SceneKey(ref=ref, position=position) for ref in self.films for position in (0, 1)]
+        cards = {scene: card_of(scene, 2.5 + 10 * scene.position) for scene in shown}
         song = SceneKey(ref=SONG, position=0)
         cards[song] = card_of(song, None)
         return {scene: cards[scene] for scene in scenes if scene in cards}
