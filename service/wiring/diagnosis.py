@@ -10,7 +10,8 @@ from typing import Protocol, runtime_checkable
 from adapters.captioners.qwen_audio import open_captioner
 from adapters.captioners.vision_chat import open_picture_captioner
 from adapters.database.settings import DatabaseSettings
-from adapters.database.store import open_store
+from adapters.database.store import DatabaseStore, open_store
+from adapters.database.triggers import DatabaseTriggers
 from adapters.media_servers import MEDIA_SERVERS
 from adapters.models.hardware import describe_providers
 from adapters.models.settings import ModelSettings
@@ -20,14 +21,14 @@ from publisher import open_channels
 from service.domain import Finding, Severity
 from service.errors import MoodreelError, TransientError
 from service.failures import find_failures
-from service.ports import MediaServer, Store, Watcher
+from service.ports import MediaServer, Watcher
 from service.settings import DetectionSettings, ServiceSettings, prepare_data_dir, webhook_token
 from service.vocabulary import load_vocabulary
 from service.web.session import ApiSettings
 from service.wiring.borrowing import open_analysis_shelf, open_borrowed
 from service.wiring.database import start_embedded
-from service.wiring.guests import check_links
 from service.wiring.house import open_servers, tag_keepers
+from service.wiring.standing import judge_collections, judge_triggers, name_models
 from service.wiring.surroundings import (
     check_data_dir,
     check_host,
@@ -89,6 +90,7 @@ async def diagnose(
         "postgres": lambda _: _check_postgres(settings),
         "database": lambda stack: _check_database(stack, settings),
         "channels": lambda stack: _check_channels(stack, settings),
+        "triggers": lambda stack: _check_triggers(stack, settings),
     }
     findings: list[Finding] = []
     for subject, check in checks.items():
@@ -125,7 +127,7 @@ async def _check_service(settings: ServiceSettings) -> Sequence[Finding]:
 
 
 async def _check_api(settings: ServiceSettings, base: str) -> Sequence[Finding]:
-    return [tell_key(settings, ApiSettings.read(), base), *check_links(settings)]
+    return [tell_key(settings, ApiSettings.read(), base)]
 
 
 async def _check_servers(stack: AsyncExitStack) -> Sequence[Finding]:
@@ -217,7 +219,9 @@ def _server_check(name: str, settings: ServiceSettings, base: str, *, fix: bool)
     return check
 
 
-async def _open_store(stack: AsyncExitStack, settings: ServiceSettings) -> tuple[Store, str]:
+async def _open_store(
+    stack: AsyncExitStack, settings: ServiceSettings
+) -> tuple[DatabaseStore, str]:
     """The store as it is: what is the operator's own is looked at, not migrated; and the address
     of the queue's database.
     """
@@ -261,3 +265,21 @@ async def _check_channels(stack: AsyncExitStack, settings: ServiceSettings) -> S
         stack.push_async_callback(channel.aclose)
         findings += await channel.check()
     return findings
+
+
+async def _check_triggers(stack: AsyncExitStack, settings: ServiceSettings) -> Sequence[Finding]:
+    """Standing queries; nothing where none is kept, or the database is away, which tells itself."""
+    try:
+        store, _ = await _open_store(stack, settings)
+        triggers = await DatabaseTriggers(store.transport).list_triggers()
+    except MoodreelError:
+        return []
+    if not triggers:
+        return []
+    channels = open_channels(store)
+    for channel in channels.values():
+        stack.push_async_callback(channel.aclose)
+    return [
+        *judge_triggers(triggers, name_models(ModelSettings.read()), channels),
+        *await judge_collections(triggers, _open_sound_servers(stack)),
+    ]

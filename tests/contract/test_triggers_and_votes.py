@@ -18,7 +18,8 @@ FULL = Trigger(
     sense=SearchChannel.AUDIO,
     threshold=0.31,
     model="clap",
-    channel="discord-kids",
+    channel="",
+    collection="By the sea",
     cool_down_s=60.0,
     kinds=(MediaKind.MOVIE, MediaKind.SONG),
 )
@@ -49,6 +50,7 @@ async def test_triggers_come_back_as_they_were_and_by_name(store):
     assert dogs == Trigger(name="dogs", text="a dog")
     assert storms.text == "ein Sturm, \ufffdüberall"
     assert (storms.like, storms.sense, storms.kinds) == (FULL.like, FULL.sense, FULL.kinds)
+    assert (storms.channel, storms.collection) == ("", "By the sea")
     assert (storms.threshold, storms.model, storms.cool_down_s) == (0.31, "clap", 60.0)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.cli.triggers import _read_duration, _read_place, _read_sense
+from service.cli.triggers import _read_channel, _read_duration, _read_place, _read_sense
 from service.domain import ItemRef
 from service.errors import ConfigurationError
 from service.query import SearchChannel
@@ -39,3 +39,11 @@ def test_senses_have_plain_names():
     assert _read_sense("sound") is SearchChannel.AUDIO
     with pytest.raises(ConfigurationError):
         _read_sense("smell")
+
+
+@pytest.mark.parametrize(
+    ("channel", "collection", "told"),
+    [(None, "", "discord"), (None, "Dogs", ""), ("discord", "Dogs", "discord"), ("", "Dogs", "")],
+)
+def test_who_adds_to_a_collection_tells_a_channel_only_if_asked_to(channel, collection, told):
+    assert _read_channel(channel, collection) == told

@@ -167,3 +167,26 @@ def test_what_cannot_be_kept_is_refused(wrong):
     check_trigger(DOGS, ["discord"])
     with pytest.raises(ConfigurationError):
         check_trigger(wrong, ["discord"])
+
+
+@pytest.mark.parametrize("name", ["Dogs", "D", "Hunde & Söhne, 2", "犬", "Vol. 2 (new)"])
+def test_a_collection_needs_no_channel(name):
+    check_trigger(Trigger(name="dogs", text="a dog", channel="", collection=name), [], ["plex"])
+
+
+@pytest.mark.parametrize("name", ["a/b", "What?", "Dogs.", "two  blanks", "a\nb", "x" * 81, "a "])
+def test_a_collection_of_whose_name_no_folder_can_be_made_is_refused(name):
+    wrong = Trigger(name="dogs", text="a dog", channel="", collection=name)
+    with pytest.raises(ConfigurationError, match="collection cannot be called"):
+        check_trigger(wrong, [], ["jellyfin"])
+
+
+def test_who_has_only_folders_is_told_that_they_have_no_collections():
+    wanted = Trigger(name="dogs", text="a dog", channel="", collection="Dogs")
+    with pytest.raises(ConfigurationError, match="plain folders have none"):
+        check_trigger(wanted, ["discord"], [])
+
+
+def test_a_trigger_tells_somebody_or_adds_to_a_collection():
+    with pytest.raises(ConfigurationError, match="channel to tell, or a collection"):
+        check_trigger(Trigger(name="dogs", text="a dog", channel=""), ["discord"])
