@@ -115,6 +115,9 @@ EARLIER = [
     "20261120191000",
     "20261120192000",
     "20261120193000",
+    "20261120194000",
+    "20261120195000",
+    "20261120197000",
 ]
 """Every schema that data may be in; see test_schema_history.py for all that may be in each."""
 
