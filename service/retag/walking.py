@@ -18,6 +18,7 @@ from service.domain import (
     ItemRef,
 )
 from service.errors import MissingModelError, PermanentError, StaleTokenError
+from service.feedback import Feedback
 from service.ports import Encoder, ModelShelf, SceneIndex, SoundEncoder, Store
 from service.query import SceneKey, VectorKind
 from service.retag.amending import Difference, amend, compare
@@ -75,6 +76,7 @@ class Retagger:
         vocabulary: Today's.
         former: Vocabularies that analyses may have been made with.
         pool: A bounded pool for CPU work.
+        feedback: What people say of tags: a word that they do not want comes in no other way.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Retagger:
         vocabulary: Vocabulary,
         former: Sequence[Vocabulary],
         pool: Executor,
+        feedback: Feedback | None = None,
     ) -> None:
         self._store = store
         self._index = index
@@ -93,6 +96,7 @@ class Retagger:
         self._vocabulary = vocabulary
         self._former = {short(words): words for words in former}
         self._pool = pool
+        self._feedback = feedback
         self._concepts: dict[tuple[str, str], Concepts] = {}
 
     async def count(self, selection: Selection) -> int:
@@ -132,6 +136,9 @@ class Retagger:
         known = self._former.get(made.words)
         before = await self._terms(known, encoder, sound_encoder) if known else None
         told = await self._compute(_amended, stored, today, before)
+        if self._feedback is not None:
+            learnt = await self._feedback.apply(told)
+            told = replace(learnt, highlights=stored.highlights)
         analysis = replace(told, pipeline=made.in_words(self._vocabulary))
         tags, moods = compare(stored.tags, told.tags), compare(stored.moods, told.moods)
         pairs = zip(stored.scenes, told.scenes, strict=True)

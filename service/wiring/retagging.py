@@ -79,5 +79,6 @@ async def open_retagging(
             vocabulary=today,
             former=known,
             pool=pool,
+            feedback=moodreel.matching.feedback,
         )
         yield Retagging(retagger=retagger, moodreel=moodreel)

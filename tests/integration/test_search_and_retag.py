@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from service.domain import AnalyzeJob
+from adapters.models.settings import ModelSettings
+from adapters.models.shelf import Shelf
+from service.domain import AnalyzeJob, ItemRef
+from service.query import SceneKey, VectorKind, VoteSubject
+from service.retag.walking import Retagger
+from service.vocabulary import load_vocabulary
 from tests.support.cli import invoke
 from tests.support.media import BLUE, GREEN, RED, SceneSpec, write_film
 from tests.support.models import colour_model
@@ -130,6 +139,103 @@ class TestRetag:
         assert "rose" in [tag.label for tag in (await library.moodreel.store.load(ref)).tags]
         [card] = library.discord.messages.values()
         assert "rose" in str(card)
+
+    async def test_what_people_reject_does_not_come_by_new_words(self, library, words):
+        ref = (await library.refs())["Film"]
+        moodreel, feedback = library.moodreel, library.moodreel.matching.feedback
+        models = ModelSettings(visual_model=library.settings["MOODREEL_VISUAL_MODEL"])
+        with ThreadPoolExecutor(1) as pool:
+            retagger = Retagger(
+                store=moodreel.store,
+                index=moodreel.index,
+                shelf=Shelf(models),
+                vocabulary=load_vocabulary(Path(words)),
+                former=(),
+                pool=pool,
+                feedback=feedback,
+            )
+            retold = await retagger.look(ref)
+            assert retold is not None
+            told = (await retagger.write(retold)).analysis
+            assert told is not None
+            weakest = min(told.tags, key=lambda tag: tag.score)
+            assert weakest.score < 0.5
+            for voter in "abcdef":
+                await feedback.vote(
+                    ref, VoteSubject.TAG, weakest.label, is_right=False, voter=voter
+                )
+            retold = await retagger.look(ref)
+        again = retold.analysis if retold is not None else None
+        assert again is not None
+        assert weakest.label not in [tag.label for tag in again.tags]
+        assert weakest.label not in [label for scene in again.scenes for label in scene.tags]
+        assert again.highlights == told.highlights
+
+    async def test_a_retag_that_is_killed_leaves_each_item_in_old_words_or_in_new(
+        self, library, words
+    ):
+        store = library.moodreel.store
+        first = (await library.refs())["Film"]
+        copies = await copy_item(library, first, 12)
+        old, highlights = await words_of(store, first), (await store.load(first)).highlights
+
+        done = await kill_after(library, words, 4)
+        states = [await words_of(store, ref) for ref in copies]
+        new = next(state for state in states if state != old)
+        assert 2 <= len([state for state in states if state == new]) <= 12
+        assert all(state in (old, new) for state in states)
+        assert done >= 4
+
+        left = states.count(old) + (await words_of(store, first) == old) + 1  # and Meadow, at most
+        finished = await lines(library, "retag", "--yes", MOODREEL_VOCABULARY_DIR=words)
+        assert finished[-1]["totals"]["changed"] in (left, left - 1)
+        assert {await words_of(store, ref) for ref in copies} == {new}
+        assert (await store.load(copies[0])).highlights == highlights
+
+
+async def copy_item(house, ref, count):
+    """Items with the same analysis and the same vectors."""
+    moodreel = house.moodreel
+    analysis = await moodreel.store.load(ref)
+    whole = [SceneKey(ref=ref, position=-1)]
+    vectors = await moodreel.index.load_vectors(whole, VectorKind.SCENE, analysis.embedding_model)
+    scenes = tuple(
+        replace(scene, embedding=vectors[SceneKey(ref=ref, position=at)])
+        for at, scene in enumerate(analysis.scenes)
+    )
+    refs = [ItemRef(server=ref.server, item_id=f"copy {number}") for number in range(count)]
+    for copy in refs:
+        item = replace(analysis.item, ref=copy)
+        token = await moodreel.store.begin(item)
+        await moodreel.store.save(replace(analysis, item=item, scenes=scenes), token)
+    return refs
+
+
+async def words_of(store, ref):
+    """All of an item that depends on words."""
+    analysis = await store.load(ref)
+    return (
+        analysis.pipeline,
+        tuple((tag.label, tag.score) for tag in analysis.tags),
+        tuple((mood.label, mood.score) for mood in analysis.moods),
+        tuple(scene.tags for scene in analysis.scenes),
+    )
+
+
+async def kill_after(house, words, count):
+    """Start a retag and kill it as soon as it says that so many items are written."""
+    command = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "service.cli", "retag", "--yes", "--json"),
+        env=house.settings | {"MOODREEL_VOCABULARY_DIR": words, "PYTHONUNBUFFERED": "1"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert command.stdout is not None
+    for _ in range(count):
+        assert await command.stdout.readline()
+    command.kill()
+    told = len((await command.stdout.read()).splitlines())
+    assert await command.wait() == -signal.SIGKILL
+    return count + told
 
 
 class TestSearch:
