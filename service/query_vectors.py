@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
@@ -51,6 +51,8 @@ class QueryVectors:
         reader: Decodes sounds, in a process of its own.
         pool: A bounded pool for CPU work.
         remote: Another machine's picture model, for texts.
+        is_current: Whether scenes have vectors of a model that can be compared now: of two models,
+            one takes over from the other.
         providers: Who is asked for a text's vector among pictures, in order.
         text_timeout_s: For all vectors of a query's words.
     """
@@ -66,8 +68,10 @@ class QueryVectors:
         remote: TextEncoder | None = None,
         providers: Sequence[str] = (LOCAL, REMOTE),
         text_timeout_s: float = 1.5,
+        is_current: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
         self._index = index
+        self._is_current = is_current
         self._vocabulary = vocabulary
         self._remote = remote
         self._providers = providers
@@ -177,7 +181,11 @@ class QueryVectors:
         return None
 
     async def _encoder(self, sense: QuerySense, provider: str) -> TextEncoder | None:
-        return self._remote if provider == REMOTE else await sense.open()
+        if provider != REMOTE:
+            return await sense.open()
+        if self._remote is None or self._is_current is None:
+            return self._remote
+        return self._remote if await self._is_current(self._remote.name) else None
 
     def _settle(self, asked: Asked, sense: QuerySense, model: str, vector: Float32) -> None:
         flat_range = sense.flat_range()

@@ -15,7 +15,7 @@ from adapters.models.providers import choose_providers
 from adapters.models.sessions import SessionOptions
 from adapters.models.settings import OFF, ModelSettings
 from adapters.models.spec import JointSpec, Model, Spec
-from service.errors import MissingModelError
+from service.errors import ConfigurationError, MissingModelError
 
 
 class State(StrEnum):
@@ -95,6 +95,19 @@ def find(settings: ModelSettings, name: str) -> Model:
     """
     located = locate_model(settings, name)
     return located if isinstance(located, Model) else read_directory(located)
+
+
+def name_of(settings: ModelSettings, name: str) -> str:
+    """What the vectors of a model are called that a setting names, perhaps by its directory.
+
+    Empty for none. Of a directory that is not there, its own name.
+    """
+    if name == OFF:
+        return ""
+    try:
+        return find(settings, name).name
+    except (MissingModelError, ConfigurationError):
+        return Path(name).name
 
 
 def list_models(settings: ModelSettings) -> Sequence[Listing]:

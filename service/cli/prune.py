@@ -10,7 +10,7 @@ from rich.markup import escape
 from service.cli.console import command, out, print_json, shown
 from service.cli.logs import configure_logging
 from service.settings import ServiceSettings
-from service.wiring.pruning import Holdings, Pruned, check_unused, open_pruner
+from service.wiring.pruning import Holdings, Pruned, open_pruner
 
 WORDS = {
     "findings": "deleted items' scenes, vectors and tags",
@@ -46,9 +46,7 @@ async def prune(
     """Delete what is not needed any more. The service does so once a day, without the options."""
     settings = ServiceSettings.read()
     configure_logging(settings.model_copy(update={"log_level": "WARNING"}))
-    if model:
-        check_unused(model)
-    async with open_pruner(settings) as pruner:
+    async with open_pruner(settings, dropping=model) as pruner:
         pruned = await pruner.prune(dry_run=dry_run)
         if forget_deleted:
             pruned.append(await pruner.forget_deleted(dry_run=dry_run))

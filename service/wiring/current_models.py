@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from adapters.database.vector_indexes import CurrentModel, VectorIndexes
+from adapters.models.inventory import hears_with_its_eyes, name_of
 from adapters.models.settings import OFF, ModelSettings
 from service.domain import Finding
 from service.errors import ConfigurationError, MissingModelError
@@ -24,12 +26,22 @@ OpenShelf = Callable[[ModelSettings], ModelShelf]
 
 
 def wanted_models(models: ModelSettings) -> dict[VectorKind, str]:
-    """The configured models, by the kind of vectors that they make."""
+    """The configured models, by the kind of vectors that they make; empty: turned off."""
+    seen = name_of(models, models.visual_model)
     return {
-        VectorKind.SCENE: models.visual_model,
-        VectorKind.KEYFRAME: models.visual_model,
-        VectorKind.SOUND: models.sound_text_model,
+        VectorKind.SCENE: seen,
+        VectorKind.KEYFRAME: seen,
+        VectorKind.SOUND: seen
+        if _hears_with_its_eyes(models)
+        else name_of(models, models.sound_text_model),
     }
+
+
+def _hears_with_its_eyes(models: ModelSettings) -> bool:
+    try:
+        return hears_with_its_eyes(models)
+    except ConfigurationError:  # of a name that nobody knows, which the shelf tells
+        return False
 
 
 class CurrentShelf:
@@ -55,6 +67,7 @@ class CurrentShelf:
         self._settings = settings
         self._indexes = indexes
         self._open_shelf = open_shelf
+        self._wanted = wanted_models(settings)
         self._clock = clock
         self._current: Mapping[VectorKind, CurrentModel] = {}
         self._looked_at: float | None = None
@@ -80,6 +93,21 @@ class CurrentShelf:
             self._go_without(key, error)
         return await self._shelf.open_sound_encoder()
 
+    async def is_current(self, model: str) -> bool:
+        """Whether searches compare with the vectors of this picture model now.
+
+        Another machine may have the successor only: its vectors would find what that one has seen.
+        """
+        key = await self._current_key(VectorKind.SCENE, "visual_model")
+        former = self._formers.get(key, self._shelf)
+        if former is self._shelf:
+            return True
+        try:
+            return (await former.open_encoder()).name == model
+        except MissingModelError as error:
+            self._go_without(key, error)
+            return True
+
     async def open_tagger(self) -> SoundTagger:
         return await self._shelf.open_tagger()
 
@@ -101,24 +129,32 @@ class CurrentShelf:
         """Of the model to search by: among the former ones, unless it is the configured one."""
         now = self._clock()
         if self._looked_at is None or now - self._looked_at > LOOK_EVERY_S:
-            self._current = await self._indexes.current_models(wanted_models(self._settings))
+            self._wanted = wanted_models(self._settings)
+            self._current = await self._indexes.current_models(self._wanted)
             self._looked_at = now
-        current, wanted = self._current.get(kind), getattr(self._settings, setting)
+        current, wanted = self._current.get(kind), self._wanted[kind]
         # A joint picture model hears as well, by its own name.
         if (
             current is None
-            or wanted == OFF
-            or current.model in (wanted, self._settings.visual_model)
+            or getattr(self._settings, setting) == OFF
+            or current.model in (wanted, self._wanted[VectorKind.SCENE])
         ):
             return kind, wanted
         key = kind, current.model
         if key not in self._formers:
             try:
-                settings = self._settings.model_copy(update={setting: current.model})
-                self._formers[key] = self._open_shelf(settings)
+                self._formers[key] = self._open_shelf(self._settings_of(setting, current.model))
             except ConfigurationError as error:  # of a name that nobody knows any more
                 self._go_without(key, error)
         return key
+
+    def _settings_of(self, setting: str, former: str) -> ModelSettings:
+        """A former model's: a name, or a directory beside the present one. It is not fetched."""
+        present = Path(getattr(self._settings, setting)).expanduser()
+        beside = present.parent / former
+        if len(present.parts) > 1 and beside.is_dir():
+            former = str(beside)
+        return self._settings.model_copy(update={setting: former, "download": False})
 
     def _go_without(self, key: Key, error: Exception) -> None:
         self._formers[key] = self._shelf

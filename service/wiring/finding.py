@@ -47,21 +47,22 @@ def open_finder(
         ConfigurationError: A setting of search, or of another machine's model, is wrong.
     """
     settings = SearchSettings.read()
-    shelf = CurrentShelf(shelf, ModelSettings.read(), VectorIndexes(transport), Shelf)
-    stack.push_async_callback(shelf.aclose)
+    current = CurrentShelf(shelf, ModelSettings.read(), VectorIndexes(transport), Shelf)
+    stack.push_async_callback(current.aclose)
     index = DatabaseIndex(transport)
     pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="search")
     stack.callback(pool.shutdown, wait=False, cancel_futures=True)
     words = DetectionSettings.read().vocabulary_dir
     vectors = QueryVectors(
         index=index,
-        shelf=shelf,
+        shelf=current,
         vocabulary=load_vocabulary(words),
         reader=ProcessReader(ReaderSettings.read()),
         pool=pool,
         remote=open_remote_encoder(stack, ModelSettings.read()),
         providers=(REMOTE, LOCAL) if settings.rerank_provider == REMOTE else (LOCAL, REMOTE),
         text_timeout_s=settings.text_timeout_s,
+        is_current=current.is_current,
     )
     finder = Finder(
         index=index,

@@ -11,7 +11,18 @@ from adapters.database.vector_indexes import CurrentModel, VectorIndexes
 from adapters.models.settings import ModelSettings
 from service.errors import ConfigurationError, MissingModelError
 from service.query import VectorKind
-from service.wiring.current_models import LOOK_EVERY_S, CurrentShelf
+from service.wiring.current_models import LOOK_EVERY_S, CurrentShelf, wanted_models
+from tests.support.models import colour_model
+
+
+class Named(str):
+    """A model that is nothing but its name."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        return str(self)
 
 
 class House:
@@ -50,7 +61,7 @@ class House:
         async def see():
             if settings.visual_model in self.missing:
                 raise MissingModelError(settings.visual_model, "not here")
-            return settings.visual_model
+            return Named(settings.visual_model)
 
         async def hear():
             return settings.sound_text_model
@@ -93,6 +104,43 @@ async def test_a_model_that_nobody_knows_any_more_holds_nothing_up(house):
     house.says(VectorKind.SCENE, "a directory of long ago")
     house.unknown = {"a directory of long ago"}
     assert await house.shelf.open_encoder() == "new"
+
+
+async def test_a_directory_is_known_by_its_model_s_name(tmp_path):
+    models = ModelSettings(
+        visual_model=str(colour_model(tmp_path / "eyes")), sound_text_model="none"
+    )
+    assert wanted_models(models) == {
+        VectorKind.SCENE: "eyes",
+        VectorKind.KEYFRAME: "eyes",
+        VectorKind.SOUND: "",
+    }
+
+
+async def test_a_former_directory_is_found_beside_the_present_one(tmp_path):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "old").mkdir()
+    house = House(visual_model=str(tmp_path / "new"))
+    house.says(VectorKind.SCENE, "new")
+    assert (await house.shelf.open_encoder()).name == str(tmp_path / "new")
+    house.says(VectorKind.SCENE, "old")
+    house.now += LOOK_EVERY_S + 1
+    assert (await house.shelf.open_encoder()).name == str(tmp_path / "old")
+
+
+async def test_another_machine_s_model_is_asked_once_it_is_the_current_one(house):
+    house.says(VectorKind.SCENE, "old")
+    assert not await house.shelf.is_current("new")
+    assert await house.shelf.is_current("old")
+    house.says(VectorKind.SCENE, "new")
+    house.now += LOOK_EVERY_S + 1
+    assert await house.shelf.is_current("new")
+
+
+async def test_where_the_former_model_is_gone_another_machine_s_successor_will_do(house):
+    house.says(VectorKind.SCENE, "old")
+    house.missing = {"old"}
+    assert await house.shelf.is_current("new")
 
 
 async def test_an_owner_who_turned_pictures_off_is_not_given_the_former_model():
