@@ -47,20 +47,20 @@ def answer_page(request: web.Request, statuses: Sequence[ItemStatus], after: str
 
 def answer_bytes(request: web.Request, body: bytes, *, counted: bytes = b"") -> web.Response:
     """Likewise, of what is JSON already; what is ``counted`` makes its ETag, a weak one."""
-    tag = hashlib.sha256(counted or body).hexdigest()[:32]
+    tag = ETag(value=hashlib.sha256(counted or body).hexdigest()[:32], is_weak=bool(counted))
     if found := unchanged(request, tag, ASK_AGAIN):
         return found
     response = web.Response(
         body=body, content_type="application/json", headers={"Cache-Control": ASK_AGAIN}
     )
-    response.etag = ETag(value=tag, is_weak=bool(counted))
+    response.etag = tag
     return response
 
 
-def unchanged(request: web.Request, tag: str, cache_control: str) -> web.Response | None:
+def unchanged(request: web.Request, tag: ETag, cache_control: str) -> web.Response | None:
     """304 where the client has what this tag names."""
     known = request.if_none_match or ()
-    if not any(each.value in {tag, ETAG_ANY} for each in known):
+    if not any(each.value in {tag.value, ETAG_ANY} for each in known):
         return None
     response = web.Response(status=304, headers={"Cache-Control": cache_control})
     response.etag = tag

@@ -11,7 +11,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Protocol
 
-from aiohttp import web
+from aiohttp import ETag, web
 from aiohttp.typedefs import Handler
 
 from service.domain import ItemRef, ItemState, ItemStatus
@@ -212,7 +212,7 @@ class Api:
             subject = await self._thumbnails.find(scene)
         except NotFoundError as error:
             raise web.HTTPNotFound(text=str(error)) from error
-        tag = f"{subject.tag}-{width}"
+        tag = ETag(value=f"{subject.tag}-{width}")
         if found := answers.unchanged(request, tag, PICTURE_CACHE):
             return found
         try:
