@@ -11,7 +11,15 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 
 from publisher.findings import describe, top_moods
-from publisher.layout import TITLE_LIMIT, CardLayout, Colours, Look, default_look
+from publisher.layout import (
+    FIELD_COUNT_LIMIT,
+    TITLE_LIMIT,
+    VALUE_LIMIT,
+    CardLayout,
+    Colours,
+    Look,
+    default_look,
+)
 from publisher.links import public_url
 from publisher.payload import format_timestamp
 from publisher.template import Values
@@ -29,6 +37,8 @@ POSTER = "poster.jpg"
 MOOD_CURVE = "moods.png"
 """Names of the pictures that travel with a card."""
 
+NO_NAME = "\u200b"
+"""Of a field: Discord wants one, and shows nothing of this."""
 _NEUTRAL = 0.15
 """Below this distance from the circumplex's middle a mood has no colour of its own."""
 
@@ -52,6 +62,8 @@ def build_card(
     footer = layout.footer.fill(values, FOOTER_LIMIT, is_markdown=False)
     description = layout.description.fill(values, layout.description_limit)
     room = TOTAL_LIMIT - sum(map(units, (title, author, footer, description)))
+    link = _link(announcement.feedback_url, look.words.feedback, room)
+    fields = list(_fields(layout, values, room - sum(map(_size, link))))
     url = public_url(announcement.analysis.item.url)
     card: Json = {
         "author": {"name": author} if author else {},
@@ -59,13 +71,25 @@ def build_card(
         "url": url,
         "color": _colour(top_moods(analyses), look.layout.colours),
         "description": description,
-        "fields": list(_fields(layout, values, room)),
+        "fields": [*fields, *link][:FIELD_COUNT_LIMIT],
         "thumbnail": {"url": f"attachment://{POSTER}"} if POSTER in pictures else {},
         "image": {"url": f"attachment://{MOOD_CURVE}"} if MOOD_CURVE in pictures else {},
         "footer": {"text": footer} if footer else {},
         "timestamp": format_timestamp(announcement.created_at),
     }
     return {key: value for key, value in card.items() if value not in ("", {}, [])}
+
+
+def _link(url: str, words: str, room: int) -> Sequence[Json]:
+    """One line below all else, or none: what is shortened is no link."""
+    shown = public_url(url).replace("(", "%28").replace(")", "%29")
+    field: Json = {"name": NO_NAME, "value": f"[{words}]({shown})", "inline": False}
+    fits = units(field["value"]) <= VALUE_LIMIT and _size(field) <= room
+    return [field] if shown and fits else []
+
+
+def _size(field: Json) -> int:
+    return units(field["name"]) + units(field["value"])
 
 
 def _fields(layout: CardLayout, values: Values, room: int) -> Iterator[Json]:

@@ -41,6 +41,7 @@ class Words(BaseModel):
     contents: str
     flashing: str
     sudden_loudness: str
+    feedback: str
 
 
 def count(text: str, number: int) -> str:
