@@ -30,6 +30,7 @@ from service.errors import BadPayloadError, ConfigurationError, TransientError
 from service.ports import JobQueue
 from service.web.app import create_app, serve
 from service.web.commits import Commits
+from service.web.protocol import LINE_BYTES
 from service.web.webhooks import Limits
 from tests.support.webhooks import SENDERS, as_parts, read_bodies, spoil
 
@@ -550,7 +551,7 @@ async def test_the_access_log_holds_no_token(service, caplog):
         "POST /webhooks/plex?token={} HTTP/9.9.9\r\n\r\n",
         "POST http://[x?token={} HTTP/1.1\r\nHost: x\r\n\r\n",
         "POST / HTTP/1.1\r\nX-Moodreel-Token: {}\0\r\n\r\n",
-        "POST /?token={}" + "a" * 9000 + " HTTP/1.1\r\nHost: x\r\n\r\n",
+        "POST /?token={}" + "a" * LINE_BYTES + " HTTP/1.1\r\nHost: x\r\n\r\n",
     ],
     ids=["version", "address", "header", "length"],
 )
