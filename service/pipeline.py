@@ -239,7 +239,7 @@ class Pipeline:
         """Keep what is said, beside and within the medium. Nothing depends on it."""
         try:
             beside = await self._ask_for_texts(item.ref, inside)
-        except TransientError as error:
+        except MoodreelError as error:  # what is found so far is saved
             logger.warning(
                 "no transcript", extra={"action": "transcript_missed", "error": str(error)}
             )
