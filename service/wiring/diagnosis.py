@@ -27,7 +27,9 @@ from service.vocabulary import load_vocabulary
 from service.web.session import ApiSettings
 from service.wiring.borrowing import open_analysis_shelf, open_borrowed
 from service.wiring.database import start_embedded
+from service.wiring.guests import check_links
 from service.wiring.house import open_servers, tag_keepers
+from service.wiring.search_diagnosis import check_searches
 from service.wiring.standing import judge_collections, judge_triggers, name_models
 from service.wiring.surroundings import (
     check_data_dir,
@@ -127,7 +129,7 @@ async def _check_service(settings: ServiceSettings) -> Sequence[Finding]:
 
 
 async def _check_api(settings: ServiceSettings, base: str) -> Sequence[Finding]:
-    return [tell_key(settings, ApiSettings.read(), base)]
+    return [tell_key(settings, ApiSettings.read(), base), *check_links(settings)]
 
 
 async def _check_servers(stack: AsyncExitStack) -> Sequence[Finding]:
@@ -251,7 +253,8 @@ async def _check_database(stack: AsyncExitStack, settings: ServiceSettings) -> S
     queue = await ProcrastinateQueue.open(dsn)
     stack.push_async_callback(queue.aclose)
     failures = await find_failures(queue, store)
-    return [*findings, judge_queue(await queue.counts(), len(failures.open))]
+    findings.append(judge_queue(await queue.counts(), len(failures.open)))
+    return [*findings, *await check_searches(store)]
 
 
 async def _check_channels(stack: AsyncExitStack, settings: ServiceSettings) -> Sequence[Finding]:

@@ -47,6 +47,8 @@ class SpaceStatus:
     is_current: bool
     """Whether searches compare with this model's vectors now."""
     why: str
+    is_settled: bool = True
+    """False where `moodreel index build` would make searches faster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,7 @@ class IndexCare:
                 and (current[space.kind].model, current[space.kind].dimension)
                 == (space.model, space.dimension),
                 why=_why(space, self._settings),
+                is_settled=_is_settled(space, self._settings),
             )
             for space in await self._indexes.spaces()
         ]
