@@ -118,22 +118,38 @@ def judge(hits: Sequence[Fused], balances: Mapping[ItemRef, int]) -> tuple[Fused
         hits: The best first.
         balances: By item, how many votes more were for it than against it, for the same query.
     """
-    lifted = [_lift(hit, balances.get(hit.scene.ref, 0)) for hit in hits]
-    kept = [hit for hit in lifted if balances.get(hit.scene.ref, 0) >= 0]
-    rejected = [hit for hit in lifted if balances.get(hit.scene.ref, 0) < 0]
-    kept.sort(key=lambda hit: -hit.score)  # stable: equals stay as they were
-    best = max((hit.score for hit in rejected), default=0.0)
+    kept: list[Fused] = []
+    rejected: list[tuple[Fused, int]] = []
+    for hit in hits:
+        balance = balances.get(hit.scene.ref, 0)
+        if balance < 0:
+            rejected.append((hit, balance))
+        else:
+            lifted = _lift(hit, balance)
+            kept.insert(_place(lifted, hit.score, kept), lifted)
+    best = max((hit.score for hit, _ in rejected), default=0.0)
+    floor = min((hit.score for hit in kept), default=best)
     # In proportion to what they were, and below the least of the others.
-    scale = min(1.0, kept[-1].score / (2 * best)) if kept and best > 0.0 else 1.0
-    return (*kept, *(_lower(hit, balances[hit.scene.ref], scale) for hit in rejected))
+    scale = min(1.0, floor / (2 * best)) if kept and best > 0.0 else 1.0
+    return (*kept, *(_move(hit, balance, hit.score * (scale - 1.0)) for hit, balance in rejected))
+
+
+def _place(lifted: Fused, base: float, above: Sequence[Fused]) -> int:
+    """How far up confirmations bring a hit: past what has less, and not past what stood there for
+    another reason than its score, as what is quoted does.
+    """
+    place = len(above)
+    while place and _base(above[place - 1]) >= base and above[place - 1].score < lifted.score:
+        place -= 1
+    return place
+
+
+def _base(hit: Fused) -> float:
+    return hit.score - (hit.parts[VOTES].share if VOTES in hit.parts else 0.0)
 
 
 def _lift(hit: Fused, balance: int) -> Fused:
     return _move(hit, balance, LIFT * balance / (balance + LIFT_PRIOR)) if balance > 0 else hit
-
-
-def _lower(hit: Fused, balance: int, scale: float) -> Fused:
-    return _move(hit, balance, hit.score * (scale - 1.0))
 
 
 def _move(hit: Fused, balance: int, share: float) -> Fused:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain import ItemRef, MediaItem, MediaKind
+from service.settings import ServiceSettings
 from service.web.links import (
     LIFE_S,
     BadLinkError,
@@ -17,6 +18,7 @@ from service.web.links import (
     Links,
     reaches_people,
 )
+from service.wiring.guests import check_links, open_links
 
 NOW = 1_800_000_000.0
 KEY = "the-key-of-the-tests"
@@ -120,3 +122,36 @@ def test_a_guest_has_one_name_for_an_item_and_another_for_the_next():
 )
 def test_names_of_one_network_reach_nobody_else(url, expected):
     assert reaches_people(url) is expected
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted", "told"),
+    [
+        ("", "true", []),
+        ("https://films.example.org/", "true", ["lead to https://films.example.org/feedback"]),
+        ("https://films.example.org", "false", ["MOODREEL_FEEDBACK_LINKS is off"]),
+        ("http://moodreel:8686", "true", ["nobody outside of this network knows the name"]),
+    ],
+)
+def test_the_doctor_says_whether_cards_ask_and_only_then_they_do(
+    url, wanted, told, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("MOODREEL_FEEDBACK_LINKS", wanted)
+    monkeypatch.setenv("MOODREEL_DATA_DIR", str(tmp_path))
+    settings = ServiceSettings.read().model_copy(update={"public_url": url})
+    messages = [finding.message for finding in check_links(settings)]
+    assert len(messages) == len(told)
+    assert all(part in message for part, message in zip(told, messages, strict=True))
+    assert (open_links(settings) is not None) == any("lead to" in part for part in told)
+
+
+def test_machines_that_share_the_key_know_each_others_links(monkeypatch, tmp_path):
+    monkeypatch.setenv("MOODREEL_API_KEY", "a-key-that-they-share")
+    monkeypatch.setenv("MOODREEL_PUBLIC_URL", BASE)
+    made = []
+    for name in ("one", "other"):
+        monkeypatch.setenv("MOODREEL_DATA_DIR", str(tmp_path / name))
+        links = open_links(ServiceSettings.read())
+        assert links is not None
+        made.append(links)
+    assert made[1].read(made[0].sign(make_item())).is_for(make_item())

@@ -147,6 +147,13 @@ def test_confirmations_lift_within_a_bound():
     assert judge([first, second], {}) == (first, second)
 
 
+def test_a_lift_brings_nothing_past_what_stands_there_for_another_reason():
+    first, second, third = make_hits(3)
+    quoted = replace(third, is_exact=True)
+    judged = judge([quoted, first, second], {second.scene.ref: 10_000})
+    assert judged[0] is quoted
+
+
 def test_a_query_is_judged_in_any_spelling():
     assert result_label(" A  Dög, on the BEACH!") == result_label("a dog on the beach")
     assert result_label("?!") == ""
