@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
 from adapters.database.embedded import EmbeddedPostgres
+from tests.support.backups import fill, prepare
 from tests.support.postgres import FAST, copy_cluster, fresh_database, reachable_directory
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -53,6 +55,38 @@ def data_dir(used_cluster: Path) -> Iterator[Path]:
         (directory / "postgres").mkdir(mode=0o711)
         copy_cluster(used_cluster, directory / "postgres")
         yield directory
+
+
+@pytest.fixture(scope="session")
+def prepared(postgres: str) -> Iterator[str]:
+    """A database with all tables, to be copied: making them takes 0.4 s of processor time."""
+    with fresh_database(postgres) as dsn:
+        prepare(dsn)
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def filled(postgres: str) -> Iterator[str]:
+    """A database with something in every table, to be copied."""
+    with fresh_database(postgres) as dsn:
+        fill(dsn)
+        yield dsn
+
+
+@pytest.fixture
+def prepared_dsn(postgres: str, prepared: str) -> Iterator[str]:
+    """A fresh database with all tables, installed now."""
+    with fresh_database(postgres, like=prepared) as dsn:
+        with psycopg.connect(dsn) as admin:
+            admin.execute("update moodreel.installation set installed_at = now()")
+        yield dsn
+
+
+@pytest.fixture
+def filled_dsn(postgres: str, filled: str) -> Iterator[str]:
+    """A fresh database with something in every table."""
+    with fresh_database(postgres, like=filled) as dsn:
+        yield dsn
 
 
 @pytest.fixture

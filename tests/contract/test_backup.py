@@ -92,86 +92,80 @@ def results_but_tokens(dsn):
     return results(digests(dsn)) | {"public.media_items": items}
 
 
-def test_everything_comes_back(full, backup, database_dsn):
+def test_everything_comes_back(full, backup, prepared_dsn):
     before = digests(full)
     assert [name for name, (count, _) in before.items() if not count] == []
-    prepare(database_dsn)
-    restored = load(database_dsn, backup)
-    assert results(digests(database_dsn)) == results(before)
+    restored = load(prepared_dsn, backup)
+    assert results(digests(prepared_dsn)) == results(before)
     assert restored.counts == {name: count for name, (count, _) in before.items()}
     assert restored.replaced == {}
-    assert ask(database_dsn, "select installed_at from moodreel.installation") == ask(
+    assert ask(prepared_dsn, "select installed_at from moodreel.installation") == ask(
         full, "select installed_at from moodreel.installation"
     )
 
 
-def test_jobs_that_wait_are_as_they_were_and_those_that_ran_wait(full, backup, database_dsn):
-    prepare(database_dsn)
-    restored = load(database_dsn, backup)
+def test_jobs_that_wait_are_as_they_were_and_those_that_ran_wait(full, backup, prepared_dsn):
+    restored = load(prepared_dsn, backup)
     query = f"select id, attempts, args, lock, priority, scheduled_at from {JOBS} order by id"
-    assert ask(database_dsn, query) == ask(full, query)
+    assert ask(prepared_dsn, query) == ask(full, query)
     states = f"select args->>'item_id', status::text from {JOBS} order by id"
     assert ask(full, states)[:2] == [("runs", "doing"), ("twin", "doing")]
-    found = ask(database_dsn, states)
+    found = ask(prepared_dsn, states)
     assert found[0] == ("runs", "todo")
     # Its twin waits: the service's rescue puts the two together, as after a worker's death.
     assert found[1] == ("twin", "doing")
     assert found[2:] == [("twin", "todo"), ("waits", "todo"), ("waits", "todo")]
     assert restored.requeued == 1
-    assert ask(database_dsn, f"select count(*) from {JOBS} where worker_id is not null") == [(0,)]
+    assert ask(prepared_dsn, f"select count(*) from {JOBS} where worker_id is not null") == [(0,)]
 
 
-def test_new_rows_get_numbers_that_were_never_given_out(full, backup, database_dsn):
+def test_new_rows_get_numbers_that_were_never_given_out(full, backup, prepared_dsn):
     with psycopg.connect(full, autocommit=True) as admin:
         query = "select last_value from media_items_id_seq"
         [(last,)] = admin.execute(query).fetchall()
-    prepare(database_dsn)
-    load(database_dsn, backup)
-    with psycopg.connect(database_dsn) as admin:
+    load(prepared_dsn, backup)
+    with psycopg.connect(prepared_dsn) as admin:
         [(number,)] = admin.execute(
             "insert into media_items (server, item_id) values ('s', 'new') returning id"
         ).fetchall()
     assert number == last + 1
 
 
-def test_a_worker_that_slept_through_a_restore_has_lost_what_it_was_at(backup, database_dsn):
+def test_a_worker_that_slept_through_a_restore_has_lost_what_it_was_at(backup, prepared_dsn):
     """It was suspended, or out of reach, when its database was put back to an earlier state."""
-    prepare(database_dsn)
-    load(database_dsn, backup)
+    load(prepared_dsn, backup)
     item = make_item("3")
-    late = begin(database_dsn, item)
-    assert load(database_dsn, backup, may_replace=True).replaced
+    late = begin(prepared_dsn, item)
+    assert load(prepared_dsn, backup, may_replace=True).replaced
     with pytest.raises(StaleTokenError):
-        save(database_dsn, item, late)
-    present = begin(database_dsn, item)
+        save(prepared_dsn, item, late)
+    present = begin(prepared_dsn, item)
     assert present > late
     with pytest.raises(StaleTokenError):
-        save(database_dsn, item, late)
-    save(database_dsn, item, present)
+        save(prepared_dsn, item, late)
+    save(prepared_dsn, item, present)
 
 
-def test_a_job_that_somebody_was_at_begins_another_run_after_a_restore(backup, database_dsn):
+def test_a_job_that_somebody_was_at_begins_another_run_after_a_restore(backup, prepared_dsn):
     """The word of whoever slept through it would end the run of who has the job since."""
-    prepare(database_dsn)
-    load(database_dsn, backup)
+    load(prepared_dsn, backup)
     attempts = f"select id, attempts, status::text from {JOBS} order by id"
-    [*others, (taken, before, _)] = ask(database_dsn, attempts)
-    with psycopg.connect(database_dsn) as admin:
+    [*others, (taken, before, _)] = ask(prepared_dsn, attempts)
+    with psycopg.connect(prepared_dsn) as admin:
         admin.execute("set search_path = procrastinate, pg_catalog")
         admin.execute(f"update {JOBS} set status = 'doing' where id = %s", [taken])
-    load(database_dsn, backup, may_replace=True)
-    found = {number: count for number, count, _ in ask(database_dsn, attempts)}
+    load(prepared_dsn, backup, may_replace=True)
+    found = {number: count for number, count, _ in ask(prepared_dsn, attempts)}
     assert found[taken] == before + 1
     assert all(found[number] == count for number, count, state in others if state == "todo")
 
 
-def test_numbers_that_were_given_out_since_a_backup_are_not_given_to_others(backup, database_dsn):
+def test_numbers_that_were_given_out_since_a_backup_are_not_given_to_others(backup, prepared_dsn):
     """A worker that slept through the restore settles its job by the number."""
-    prepare(database_dsn)
-    load(database_dsn, backup)
-    before = take_numbers(database_dsn, 5)
-    load(database_dsn, backup, may_replace=True)
-    assert take_numbers(database_dsn, 1) == [number + 1 for number in before]
+    load(prepared_dsn, backup)
+    before = take_numbers(prepared_dsn, 5)
+    load(prepared_dsn, backup, may_replace=True)
+    assert take_numbers(prepared_dsn, 1) == [number + 1 for number in before]
 
 
 def test_a_database_that_has_something_is_left_alone_unless_told(full, backup, database_dsn):
@@ -292,14 +286,13 @@ def test_an_older_backup_needs_no_superuser(hosted, postgres, tmp_path):
     assert load(hosted, tmp_path / "old.zip").counts["public.media_items"] == 1
 
 
-def test_what_others_keep_beside_us_is_neither_saved_nor_touched(backup, database_dsn):
-    prepare(database_dsn)
-    with psycopg.connect(database_dsn) as admin:
+def test_what_others_keep_beside_us_is_neither_saved_nor_touched(backup, prepared_dsn):
+    with psycopg.connect(prepared_dsn) as admin:
         admin.execute("create table public.theirs as select 42 as answer")
         admin.execute("create view public.report as select title from media_items")
-    load(database_dsn, backup)
-    assert ask(database_dsn, "select answer from theirs") == [(42,)]
-    assert len(ask(database_dsn, "select * from report")) == 3
+    load(prepared_dsn, backup)
+    assert ask(prepared_dsn, "select answer from theirs") == [(42,)]
+    assert len(ask(prepared_dsn, "select * from report")) == 3
     names = {name.removeprefix("tables/") for name in zipfile.ZipFile(backup).namelist()}
     assert names == {
         *(table.full_name for table in (*tables.RESULTS, *tables.QUEUE)),
@@ -322,22 +315,20 @@ def test_what_others_built_upon_our_tables_is_not_dropped_with_them(
         assert ask(target, "select * from report") == []
 
 
-def test_a_restore_waits_for_no_service_that_works_there(backup, database_dsn):
-    prepare(database_dsn)
+def test_a_restore_waits_for_no_service_that_works_there(backup, prepared_dsn):
     with (
-        psycopg.connect(database_dsn, application_name="moodreel-store"),
+        psycopg.connect(prepared_dsn, application_name="moodreel-store"),
         pytest.raises(ConfigurationError, match="stop it"),
     ):
-        load(database_dsn, backup)
+        load(prepared_dsn, backup)
 
 
-def test_a_restore_waits_for_no_worker_whose_results_are_elsewhere(backup, database_dsn):
+def test_a_restore_waits_for_no_worker_whose_results_are_elsewhere(backup, prepared_dsn):
     """The queue is here, and results go through the API of a Supabase project."""
-    prepare(database_dsn)
 
     async def restore_beside_a_queue():
-        async with opened(database_dsn):
-            await asyncio.to_thread(load, database_dsn, backup)
+        async with opened(prepared_dsn):
+            await asyncio.to_thread(load, prepared_dsn, backup)
 
     with pytest.raises(ConfigurationError, match="stop it"):
         asyncio.run(restore_beside_a_queue())

@@ -68,7 +68,7 @@ def models() -> dict[str, str]:
 
 
 @pytest.fixture
-async def house(tmp_path, database_dsn, monkeypatch, models) -> AsyncIterator[House]:
+async def house(tmp_path, prepared_dsn, monkeypatch, models) -> AsyncIterator[House]:
     """A house of one library, open."""
     library = tmp_path / "library"
     library.mkdir()
@@ -77,7 +77,7 @@ async def house(tmp_path, database_dsn, monkeypatch, models) -> AsyncIterator[Ho
         told = without_models(library, discord_url=discord_url, receiver_url=receiver_url)
         settings = environment(
             tmp_path / "data",
-            DATABASE_URL=database_dsn,
+            DATABASE_URL=prepared_dsn,
             MOODREEL_SETTLE_S="0",
             **(told | models),
         )

@@ -12,7 +12,7 @@ from subprocess import PIPE
 
 import pytest
 
-from tests.support.backups import digests, fill, prepare
+from tests.support.backups import digests, prepare
 from tests.support.cli import invoke, invoke_json
 from tests.support.postgres import ROOT, fresh_database
 from tests.support.service import environment
@@ -21,10 +21,9 @@ FULL = Path("/dev/full")
 
 
 @pytest.fixture
-def env(database_dsn, tmp_path):
+def env(filled_dsn, tmp_path):
     """A house whose database has something."""
-    fill(database_dsn)
-    settings = {"DATABASE_URL": database_dsn, "MOODREEL_MODELS_DIR": str(tmp_path / "models")}
+    settings = {"DATABASE_URL": filled_dsn, "MOODREEL_MODELS_DIR": str(tmp_path / "models")}
     data_dir = tmp_path / "data"
     data_dir.mkdir()
     (data_dir / "webhook-token").write_text("a-token")

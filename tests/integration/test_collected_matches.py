@@ -110,11 +110,11 @@ async def test_plain_folders_have_no_collections_and_doubts_say_so(house, desk, 
 
 
 async def test_two_triggers_and_many_films_at_once_make_one_collection(
-    house, desk, jellyfin, database_dsn
+    house, desk, jellyfin, prepared_dsn
 ):
     await desk.add(Trigger(name="two", text="harbour", channel="", collection="By the sea"))
     refs = [await arrive(house, jellyfin, f"Harbour {number}") for number in range(3)]
-    async with opened(database_dsn, QUICK) as queue:
+    async with opened(prepared_dsn, QUICK) as queue:
         worker, stop = Worker(house.moodreel.pipeline), asyncio.Event()
         working = asyncio.create_task(queue.work(worker.perform, concurrency=4, stop=stop))
         await counts_become(queue, waiting=0, running=0)

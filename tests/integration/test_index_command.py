@@ -13,16 +13,14 @@ from adapters.database.vector_building import Outcome
 from adapters.database.vector_indexes import VectorSettings
 from service.errors import ConfigurationError
 from service.wiring.indexing import IndexCare
-from tests.support.backups import fill
 from tests.support.cli import invoke, invoke_json
 from tests.support.service import environment
 
 
 @pytest.fixture
-def env(database_dsn, tmp_path):
+def env(filled_dsn, tmp_path):
     """A database with something, and some 1,200 vectors besides."""
-    fill(database_dsn)
-    with psycopg.connect(database_dsn, autocommit=True) as admin:
+    with psycopg.connect(filled_dsn, autocommit=True) as admin:
         admin.execute("set search_path = public, extensions")
         admin.execute("delete from scene_embeddings")
         admin.execute(
@@ -37,7 +35,7 @@ def env(database_dsn, tmp_path):
             "from generate_series(1, 8))::real[]::halfvec) "
             "from media_scenes where position >= 1000"
         )
-    return environment(tmp_path, DATABASE_URL=database_dsn, MOODREEL_VISUAL_MODEL="clip-vit-b-32")
+    return environment(tmp_path, DATABASE_URL=filled_dsn, MOODREEL_VISUAL_MODEL="clip-vit-b-32")
 
 
 def test_what_is_built_is_shown_and_checked(env):

@@ -17,7 +17,7 @@ from typing import Self, TypeVar
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from adapters.database.embedded import EmbeddedPostgres
 from service.errors import MoodreelError
@@ -59,11 +59,19 @@ def copy_cluster(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def fresh_database(dsn: str) -> Iterator[str]:
-    """An empty database in a running cluster, dropped afterwards; yields its connection string."""
+def fresh_database(dsn: str, *, like: str | None = None) -> Iterator[str]:
+    """A new database in a running cluster, dropped afterwards; yields its connection string.
+
+    Args:
+        dsn: Of the cluster.
+        like: The connection string of a database in it that nobody is connected to: what is in
+            there will be in the new one. Empty otherwise.
+    """
     name = f"test_{uuid.uuid4().hex}"
+    source = str(conninfo_to_dict(like)["dbname"]) if like else "template0"
+    create = sql.SQL("create database {} template {}")
     with psycopg.connect(dsn, autocommit=True) as admin:
-        admin.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
+        admin.execute(create.format(sql.Identifier(name), sql.Identifier(source)))
         try:
             yield make_conninfo(dsn, dbname=name)
         finally:
