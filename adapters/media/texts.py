@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from pathlib import Path
 
 import av.error
 from av.container import InputContainer
@@ -17,6 +18,7 @@ from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 
 from adapters.media.decode import Tick, stream_time_s
+from adapters.media.id3 import TimedLyrics, read_timed_lyrics
 from adapters.media.sound import pick_audio
 from adapters.media.source import open_source
 from adapters.media.wire import Source
@@ -28,6 +30,7 @@ from service.subtitles import (
     decode_text,
     is_lesser,
     language_of,
+    lines_until_next,
     make_lines,
     parse_dialogue,
     parse_lyrics,
@@ -69,15 +72,18 @@ class TextTap:
     """Takes the packets of text streams out of a reading of a medium.
 
     Args:
+        source: What is read.
         languages: Wanted besides that of the sound, the best first; any where none is named.
     """
 
-    def __init__(self, languages: Sequence[str] = ()) -> None:
+    def __init__(self, source: Source, languages: Sequence[str] = ()) -> None:
         self.is_attached = False
+        self._source = source
         self._languages = tuple(languages)
         self._spoken = ""
         self._cues: dict[int, Cues] = {}
         self._lyrics: list[tuple[str, str]] = []
+        self._timed_lyrics: list[TimedLyrics] = []
         self._bytes_left = MOST_BYTES
 
     def attach(self, container: InputContainer) -> list[Stream]:
@@ -92,6 +98,8 @@ class TextTap:
         self._cues = {s.index: Cues(track, _codec(s)) for s, track in chosen}
         tags = (container.metadata, *(stream.metadata for stream in container.streams.audio))
         self._lyrics = [*dict.fromkeys(chain.from_iterable(map(_lyrics_of, tags)))]
+        if container.format.name == "mp3" and self._source.path:
+            self._timed_lyrics = [*read_timed_lyrics(Path(self._source.path))]
         return [stream for stream, _ in chosen]
 
     def take(self, container: InputContainer, packet: Packet[Stream]) -> bool:
@@ -119,7 +127,9 @@ class TextTap:
             replace(cues.track, lines=tuple(make_lines(_timed(cues.rows))))
             for cues in self._cues.values()
         ]
-        for language, text in self._lyrics:
+        for language, starts in self._timed_lyrics:
+            tracks.append(TextTrack(lines=tuple(lines_until_next(starts)), language=language))
+        for language, text in sorted(self._lyrics, key=lambda each: not _STAMP.search(each[1])):
             if _STAMP.search(text):
                 lines = parse_lyrics(text)
             else:

@@ -255,7 +255,7 @@ class Worker:
         # Who only looks at a picture does not wait until its parsers are there.
         from adapters.media.texts import TextTap  # noqa: PLC0415
 
-        return TextTap(medium.languages)
+        return TextTap(medium.source, medium.languages)
 
 
 def _plan(request: Json) -> SamplePlan:

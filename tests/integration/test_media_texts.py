@@ -174,5 +174,26 @@ async def test_lyrics_of_id3_are_lines(tmp_path):
     assert (track.language, track.lines[0].text) == ("eng", "Salz und Wind")
 
 
+async def test_lyrics_of_id3_with_times_have_them_and_stand_for_those_without(tmp_path):
+    plain = write_song(tmp_path / "plain.mp3", [SceneSpec(duration_s=4, sound="tone")])
+    head, end = b"\x01deu\x02\x01" + b"\xff\xfe\0\0", b"\0\0"
+    body = head + b"".join(
+        f"\ufeff{text}".encode("utf-16-le") + end + at_ms.to_bytes(4, "big")
+        for at_ms, text in ((1_000, "Salz"), (2_500, "und Wind"))
+    )
+    words = b"\x03deu\x00Salz\nund Wind"
+    frames = b"".join(
+        name + len(each).to_bytes(4, "big") + b"\0\0" + each
+        for name, each in ((b"USLT", words), (b"SYLT", body))
+    )
+    path = tmp_path / "song.mp3"
+    head = b"ID3\x03\0\0" + bytes((0, 0, len(frames) >> 7, len(frames) & 0x7F))
+    path.write_bytes(head + frames + plain.read_bytes())
+
+    (track,) = await _texts(path)
+
+    assert [(line.start_s, line.text) for line in track.lines] == [(1.0, "Salz"), (2.5, "und Wind")]
+
+
 def _song(path: Path, tags: dict[str, str]) -> Path:
     return write_song(path, [SceneSpec(duration_s=4, sound="tone")], tags=tags)

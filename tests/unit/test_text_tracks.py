@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.media.id3 import read_timed_lyrics
 from adapters.media.texts import DIALOGUE_FIELDS, _lyrics_of, _text_of
 from adapters.media.tracks import read_tracks
 from adapters.media.wire import ProtocolError
@@ -143,6 +144,17 @@ def test_of_substation_all_commas_belong_to_the_text():
     fields = b"0," * (DIALOGUE_FIELDS - 1)
 
     assert _text_of(fields[:-1] + b",Well, yes, so.", "ass", "") == "Well, yes, so."
+
+
+@given(st.binary(max_size=300), st.sampled_from([3, 4]), st.booleans())
+def test_a_tag_of_anything_is_lyrics_or_none(tmp_path_factory, data, version, is_whole):
+    body = b"SYLT" + len(data).to_bytes(4, "big") + b"\0\0" + data if is_whole else data
+    path = tmp_path_factory.getbasetemp() / "wild.mp3"
+    path.write_bytes(b"ID3" + bytes((version, 0, 0, 0, 0, len(body) >> 7, len(body) & 0x7F)) + body)
+
+    for language, lines in read_timed_lyrics(path):
+        assert len(language) <= 3
+        assert all(time_s >= 0 and isinstance(words, str) for time_s, words in lines)
 
 
 @pytest.mark.parametrize(
