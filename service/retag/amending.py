@@ -7,7 +7,8 @@ answers differ: what a new word has nothing to do with stays as it was found.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -120,17 +121,21 @@ def _scenes(stored: Analysis, told: Told, former: Told | None) -> Iterable[Scene
         for scene, tags in zip(stored.scenes, told.scene_tags, strict=True):
             yield replace(scene, tags=tags[:SCENE_TAGS])
         return
+    words = told.words
+    reworded = {label for label, word in words.items() if word != former.words.get(label)}
     rows = zip(stored.scenes, told.scene_tags, former.scene_tags, strict=True)
     for scene, new, old in rows:
-        yield replace(scene, tags=_moved(scene.tags, new, old, told, former)[:SCENE_TAGS])
+        yield replace(scene, tags=_moved(scene.tags, new, old, words, reworded)[:SCENE_TAGS])
 
 
 def _moved(
-    before: Sequence[str], new: Sequence[str], old: Sequence[str], told: Told, former: Told
+    before: Sequence[str],
+    new: Sequence[str],
+    old: Sequence[str],
+    words: Container[str],
+    reworded: AbstractSet[str],
 ) -> tuple[str, ...]:
     """Labels without those that went with the words' change, and those that came by it in front."""
-    words = told.words
-    reworded = {label for label, word in words.items() if word != former.words.get(label)}
     gone = (set(old) | reworded) - set(new)
     came = [label for label in new if label not in before and (label not in old)]
     stay = [label for label in before if label in words and label not in gone]

@@ -58,9 +58,8 @@ class Told:
     felt: Felt | None
     """None where there is neither picture nor sound."""
 
-    @property
-    def words(self) -> Mapping[str, TagWord]:
-        return {word.label: word for word in self.terms.vocabulary.tags}
+    words: Mapping[str, TagWord]
+    """The vocabulary's, by label."""
 
 
 def tell(stored: Analysis, terms: Terms) -> Told:
@@ -89,6 +88,7 @@ def tell(stored: Analysis, terms: Terms) -> Told:
         scene_tags=_tag_scenes(stored, terms, pictures, sounds),
         heard=tuple(tag.label for tag in merge_tags(heard, listened)),
         felt=_feel(stored, terms, pictures, sounds),
+        words={word.label: word for word in terms.vocabulary.tags},
     )
 
 
