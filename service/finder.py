@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from service.errors import MoodreelError
 from service.metrics import SEARCH_STEP, SEARCHES
-from service.ports import SceneIndex
+from service.ports import SceneIndex, VoteBook
 from service.query import (
     TEXT_CHANNELS,
     VECTOR_CHANNELS,
@@ -24,6 +24,7 @@ from service.query import (
     SearchMode,
 )
 from service.query_vectors import Asked, QueryVectors
+from service.search.feedback import judge, result_label
 from service.search.fusion import WHOLE_ITEM, Fused, fuse, keep_exact
 from service.search.rerank import rerank_hits
 from service.settings import SearchSettings
@@ -69,6 +70,7 @@ class Finder:
         settings: Weights, modes, and how to rerank.
         route: Says what the words of a query ask for.
         fold: Folds a text as the index folded its own.
+        votes: What people said of results; None: nobody asks.
     """
 
     def __init__(
@@ -79,12 +81,14 @@ class Finder:
         settings: SearchSettings,
         route: Callable[[str], Route],
         fold: Callable[[str], str],
+        votes: VoteBook | None = None,
     ) -> None:
         self._index = index
         self._vectors = vectors
         self._settings = settings
         self._route = route
         self._fold = fold
+        self._votes = votes
 
     async def find(self, query: Query) -> SearchAnswer:
         """Answer a query. What cannot be used is named in the answer, and the rest is searched.
@@ -110,6 +114,19 @@ class Finder:
             degraded=degraded,
             seconds=dict(search.seconds),
         )
+
+    async def _judge(
+        self, text: str, hits: tuple[Fused, ...], lose: Callable[[str, str], None]
+    ) -> tuple[Fused, ...]:
+        """In the order that votes on results of the same words give; all of them stay."""
+        label = result_label(text)
+        if self._votes is None or not hits or not label:
+            return hits
+        try:
+            return judge(hits, await self._votes.weigh_results(label))
+        except MoodreelError as error:
+            lose("votes", str(error))
+            return hits
 
     async def aclose(self) -> None:
         """Let go of vectors that are still being made."""
@@ -156,6 +173,7 @@ class Finder:
             found = await self._index.look_up(lookup)
         hits = await self._order(search, found, lookup.limit)
         kept = keep_exact(hits, max(1, search.query.limit))
+        kept = await self._judge(search.query.text, kept, search.asked.lose)
         with search.timed("cards"):
             cards = await self._index.load_cards([hit.scene for hit in kept]) if kept else {}
         return tuple(_show(hit, cards[hit.scene]) for hit in kept if hit.scene in cards)

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from functools import cache, partial
 from pathlib import Path
 
+from adapters.database.feedback import DatabaseVotes
 from adapters.database.index import DatabaseIndex
 from adapters.database.transports import Transport
 from adapters.database.vector_indexes import VectorIndexes
@@ -70,6 +71,7 @@ def open_finder(
         settings=settings,
         route=_router(words),
         fold=fold,
+        votes=DatabaseVotes(transport),
     )
     stack.push_async_callback(finder.aclose)
     return finder
