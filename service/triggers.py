@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.domain import ItemRef
-from service.errors import ConfigurationError
+from service.errors import ConfigurationError, MoodreelError, TransientError
 from service.folding import fold
 from service.ports import SceneIndex, TriggerBook
 from service.query import (
@@ -105,32 +105,57 @@ class Triggers:
         self._book = book
         self._index = index
         self._vectors = vectors
+        self._told: set[tuple[str, str, str]] = set()
 
     async def find_matching(self, ref: ItemRef) -> Sequence[Trigger]:
-        """The triggers that an analysed item answers."""
+        """The triggers that an analysed item answers. One that cannot be compared stops no other.
+
+        Raises:
+            TransientError: To be asked again: a match that is missed is missed for good.
+        """
         return [
             trigger
             for trigger in await self._book.list_triggers()
-            if (match := await self.compare(trigger, ref)) and match.passes(trigger)
+            if (match := await self._compare_alone(trigger, ref)) and match.passes(trigger)
         ]
 
     async def compare(self, trigger: Trigger, ref: ItemRef) -> Match | None:
         """How one item answers a trigger; None: not at all."""
         vector = await self._vector(trigger)
-        if vector is not None and trigger.model != vector.model and trigger.threshold is not None:
-            logger.warning(
-                "a trigger is meant for another model: only its words are compared until "
-                "`moodreel triggers add` gives it a new threshold",
-                extra={
-                    "action": "trigger_outdated",
-                    "trigger": trigger.name,
-                    "meant_for": trigger.model,
-                    "model": vector.model,
-                },
-            )
+        if trigger.threshold is not None and (vector is None or trigger.model != vector.model):
+            self._warn(trigger, vector.model if vector else "")
             vector = None
         matches = await self._look_up(trigger, vector, ITEM_CANDIDATES, (ref,))
         return matches[0] if matches else None
+
+    async def _compare_alone(self, trigger: Trigger, ref: ItemRef) -> Match | None:
+        try:
+            return await self.compare(trigger, ref)
+        except TransientError:
+            raise
+        except MoodreelError:
+            logger.exception(
+                "a trigger could not be compared",
+                extra={"action": "trigger_failed", "trigger": trigger.name, "item": str(ref)},
+            )
+            return None
+
+    def _warn(self, trigger: Trigger, model: str) -> None:
+        """Say once what each new item would repeat."""
+        told = (trigger.name, trigger.model, model)
+        if told in self._told:
+            return
+        self._told.add(told)
+        logger.warning(
+            "only a trigger's words are compared: its threshold is meant for a model that is not "
+            "used now; `moodreel triggers add` gives it a new one",
+            extra={
+                "action": "trigger_outdated",
+                "trigger": trigger.name,
+                "meant_for": trigger.model,
+                "model": model or "none",
+            },
+        )
 
     async def try_out(self, trigger: Trigger) -> Trial:
         """Compare it with all that is known, whatever its threshold is."""

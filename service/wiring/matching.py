@@ -37,7 +37,11 @@ class Matching:
 
 
 def open_matching(stack: AsyncExitStack, store: DatabaseStore, shelf: ModelShelf) -> Matching:
-    """Put it together; models are loaded on demand."""
+    """Put it together; models are loaded on demand.
+
+    Vectors are not made by the finder's maker of them: while one model takes over from another,
+    searches ask for the former's, and what was analysed just now has the successor's alone.
+    """
     index, book = DatabaseIndex(store.transport), DatabaseTriggers(store.transport)
     pool = ThreadPoolExecutor(1, thread_name_prefix="triggers")
     stack.callback(pool.shutdown, wait=False, cancel_futures=True)

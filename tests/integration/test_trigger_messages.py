@@ -94,6 +94,26 @@ async def test_what_matches_after_the_cool_down_begins_another_message(house, de
     assert bells == ["Two Colours (2026)", "Two Colours Again (2026)"]
 
 
+async def test_what_is_analysed_again_long_after_is_not_told_again(house, desk):
+    await desk.add(Trigger(name="colours", text="two colours", cool_down_s=0.0))
+    ref = await arrive(house, "Two Colours")
+    for _ in range(2):
+        await house.moodreel.pipeline.analyze(AnalyzeJob(ref=ref, force=True))
+        await settle(house)
+    bells = [title for author, title in cards(house) if "colours" in author]
+    assert bells == ["Two Colours (2026)"]
+
+
+async def test_what_a_removed_trigger_matched_is_not_told_any_more(house, desk):
+    write_film(house.library / "Two Colours (2026).mp4", SCENES)
+    ref = (await house.refs())["Two Colours"]
+    await house.moodreel.pipeline.analyze(AnalyzeJob(ref=ref))
+    assert await desk.book.remove_trigger("colours")
+    await settle(house)
+    assert [author for author, _ in cards(house) if "colours" in author] == []
+    assert len(house.discord.messages) == 1, "as news it is told all the same"
+
+
 async def test_nobody_is_told_of_history(house, desk):
     await arrive(house, "Two Colours", announce=False)
     assert not house.discord.messages

@@ -6,6 +6,7 @@ is in it already changes nothing; an unknown collection or item is a bad request
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -46,6 +47,11 @@ class BoxSetShelf:
         self.box_sets: list[BoxSet] = []
         self.creations: list[str] = []
         """Names with which one was created, each time."""
+        self.arrived = asyncio.Event()
+        """Set when a creation is asked for."""
+        self.resumed = asyncio.Event()
+        """Clear it and creations wait until it is set again, whether or not the asker does."""
+        self.resumed.set()
         self._spell = spell
         self._make_id = make_id
         self._has_item = has_item
@@ -86,6 +92,8 @@ class BoxSetShelf:
         if not query.get("name"):
             raise web.HTTPBadRequest(text="a name is needed")
         ids = self._ids(query)
+        self.arrived.set()
+        await self.resumed.wait()
         self.creations.append(query["name"])
         made = self.put(query["name"], *dict.fromkeys(ids))
         made.is_locked = query.get("isLocked") == "true"

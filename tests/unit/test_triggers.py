@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from service.domain import ItemRef, MediaKind
-from service.errors import ConfigurationError
+from service.errors import ConfigurationError, PermanentError, TransientError
 from service.query import (
     Candidate,
     QueryVector,
@@ -108,6 +108,38 @@ async def test_a_threshold_of_another_model_is_not_applied(caplog):
     triggers = make(Index(visual=[scene(0.99)]), model="siglip")
     assert not await triggers.find_matching(REF)
     assert "trigger_outdated" in [getattr(record, "action", "") for record in caplog.records]
+
+
+async def test_what_is_compared_by_words_alone_is_said_once_and_not_of_each_item(caplog):
+    triggers = make(Index(), DOGS, Trigger(name="cats", text="cat", threshold=0.2, model="siglip"))
+    for _ in range(3):
+        await triggers.find_matching(REF)
+    told = [
+        record for record in caplog.records if getattr(record, "action", "") == "trigger_outdated"
+    ]
+    assert [record.trigger for record in told] == ["cats"]
+
+
+async def test_a_trigger_that_cannot_be_compared_stops_no_other(caplog):
+    class Broken(Index):
+        async def look_up(self, lookup):
+            if lookup.terms == "broken":
+                raise PermanentError("nobody can")
+            return await super().look_up(lookup)
+
+    broken = Trigger(name="broken", text="broken")
+    found = await make(Broken(visual=[scene(0.9)]), broken, DOGS).find_matching(REF)
+    assert [trigger.name for trigger in found] == ["dogs"]
+    assert "trigger_failed" in [getattr(record, "action", "") for record in caplog.records]
+
+
+async def test_a_database_that_is_away_is_asked_again():
+    class Away(Index):
+        async def look_up(self, lookup):
+            raise TransientError("away")
+
+    with pytest.raises(TransientError):
+        await make(Away()).find_matching(REF)
 
 
 async def test_without_a_model_words_still_match():
