@@ -58,8 +58,10 @@ $(PROMTOOL): scripts/install-deb.sh $(READY)
 	sh scripts/install-deb.sh prometheus usr/bin/promtool $(VENV)/prometheus || echo "promtool could not be had: the tests of alerts and dashboards are skipped"
 	@mkdir -p $(@D) && touch $@
 
+# Three at once on two cores: tests wait for servers, queues and time limits for a sixth of their
+# time. What Python compiled is kept, or each of some hundred processes compiles it again.
 test: $(READY) $(EXPORT) $(POSTGREST) $(NATS) $(PROMTOOL) check  ## everything that must hold
-	$(BIN)/pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 compose-check: $(READY) $(POSTGREST)  ## the compose files, read by the real docker compose
 	sh scripts/compose-check.sh $(VENV)/compose-check

@@ -11,7 +11,13 @@ from hypothesis import HealthCheck, settings
 
 from adapters.database.embedded import EmbeddedPostgres
 from tests.support.backups import fill, prepare
-from tests.support.postgres import FAST, copy_cluster, fresh_database, reachable_directory
+from tests.support.postgres import (
+    FAST,
+    clear_leftovers,
+    copy_cluster,
+    fresh_database,
+    reachable_directory,
+)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -20,6 +26,12 @@ settings.register_profile(
     "busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("busy machine")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """The controller's, where there are workers."""
+    if not hasattr(session.config, "workerinput"):
+        clear_leftovers()
 
 
 @pytest.fixture(scope="session")

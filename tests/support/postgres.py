@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self, TypeVar
 
+import psutil
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -29,6 +30,7 @@ FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """Server parameters for clusters that nobody will miss."""
 
 
+PREFIX = "moodreel-test-"
 MEMORY = Path("/dev/shm")
 ENOUGH_BYTES = 2 * 1024**3
 """A cluster has 50 MB, a database 8 MB, and the server lets its log grow to 1 GB."""
@@ -45,12 +47,22 @@ def reachable_directory(*, in_memory: bool = True) -> Iterator[Path]:
     """
     has_room = in_memory and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES
     place = MEMORY if has_room else None
-    directory = Path(tempfile.mkdtemp(prefix="moodreel-test-", dir=place))
+    directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=place))
     directory.chmod(0o711)
     try:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def clear_leftovers() -> None:
+    """Remove what runs of ours left that were killed: it takes the memory that others want."""
+    for place in (MEMORY, Path(tempfile.gettempdir())):
+        for directory in place.glob(f"{PREFIX}*-*"):
+            owner = directory.name.removeprefix(PREFIX).partition("-")[0]
+            is_over = owner.isdecimal() and not psutil.pid_exists(int(owner))
+            if is_over and directory.stat().st_uid == os.getuid():
+                shutil.rmtree(directory, ignore_errors=True)
 
 
 def copy_cluster(source: Path, target: Path) -> None:
