@@ -656,6 +656,17 @@ class SceneIndex(Protocol):
     ) -> Mapping[SceneKey, Float32]:
         """Vectors of these scenes, of all scenes of an item for position -1: ``(D,)`` each."""
 
+    async def load_curves(self, filters: Filters) -> Mapping[ItemRef, Float32]:
+        """Mood curves of the items that have one: ``(64, 2)``, valence and arousal in [-1, 1].
+
+        At moments in the middle of equal parts of the item's time. Several calls, page by page.
+        """
+
+    async def find_labels(
+        self, labels: Collection[str], filters: Filters, limit: int
+    ) -> Mapping[str, Mapping[ItemRef, float]]:
+        """Items by tag or mood, with its score; of each label the surest, and at most so many."""
+
     async def recall_text(self, model: str, text: str) -> Float32 | None:
         """The vector of a text that was made before, and is young enough."""
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter
 
-from adapters.database.records import dump_ref, dump_time, dump_vectors, storable
+from adapters.database.curves import DatabaseCurves
+from adapters.database.filters import dump_filters
+from adapters.database.records import dump_ref, dump_vectors, storable
 from adapters.database.text_vectors import DatabaseTextVectors
 from service.domain import Float32, ItemRef, Json
 from service.query import (
     Candidate,
-    Filters,
     Lookup,
     QueryVector,
     SceneCard,
@@ -27,7 +27,7 @@ from service.query import (
 _CARD = TypeAdapter(SceneCard)
 
 
-class DatabaseIndex(DatabaseTextVectors):
+class DatabaseIndex(DatabaseTextVectors, DatabaseCurves):
     """The port ``SceneIndex``. Every method is one call of a SQL function.
 
     Keys of scenes travel as they are, and come back as their numbers.
@@ -86,31 +86,9 @@ def dump_keys(scenes: Sequence[SceneKey]) -> list[list[str | int]]:
     return [[*dump_ref(scene.ref).values(), scene.position] for scene in scenes]
 
 
-def dump_filters(filters: Filters) -> Json:
-    """As the database reads it: what is empty is no filter."""
-    wanted: Json = storable(
-        {
-            "servers": filters.servers,
-            "kinds": [kind.value for kind in filters.kinds],
-            "libraries": filters.libraries,
-            "items": [[ref.server, ref.item_id] for ref in filters.items],
-            "moods": filters.moods,
-            "tags": filters.tags,
-        }
-    )
-    return wanted | {
-        "added_after": _dump_moment(filters.added_after),
-        "added_before": _dump_moment(filters.added_before),
-    }
-
-
 def load_vector(text: str) -> Float32:
     """Read what pgvector writes: it comes as a text over PostgREST, too."""
     return np.array(json.loads(text), np.float32)
-
-
-def _dump_moment(moment: datetime | None) -> str | None:
-    return None if moment is None else dump_time(moment)
 
 
 def _load_candidate(row: Sequence[Any]) -> Candidate:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from adapters.database import migrate
 from adapters.database.failures import MIGRATE, SchemaError
-from adapters.database.index import dump_filters
+from adapters.database.filters import dump_filters
 from adapters.database.ledger import PAGE_SIZE, DatabaseLedger
 from adapters.database.psycopg_transport import PsycopgTransport
 from adapters.database.records import (
