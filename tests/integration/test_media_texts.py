@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import av
 import pytest
 from av.stream import Disposition
 
 from adapters.media.reader import ProcessReader
 from adapters.media.settings import ReaderSettings
+from adapters.media.texts import TextTap
+from adapters.media.wire import Source
 from service.domain import LocalFile, TextTrack
 from service.ports import TextReader
 from service.subtitles import MOST_TRACKS
 from tests.support.media import SceneSpec, write_song
-from tests.support.titled import Track, write_titled
+from tests.support.titled import Track, write_bulky, write_titled
 
 GERMAN = ((1.0, 2.0, "Guten Abend."), (3.0, 4.0, "Die Flut kommt."))
 ENGLISH = ((1.0, 2.0, "Good evening."), (3.0, 4.0, "The tide comes in."))
@@ -140,6 +143,16 @@ async def test_a_damaged_text_track_costs_lines_and_nothing_else(tmp_path):
 
     assert len(windows) == 2
     assert "Marker number 6." in {line.text for line in track.lines}
+
+
+@pytest.mark.parametrize("is_interleaved", [True, False])
+def test_over_a_network_texts_far_from_their_sound_are_not_jumped_to(tmp_path, is_interleaved):
+    path = write_bulky(tmp_path / "bulky.mov", is_interleaved=is_interleaved)
+    with av.open(str(path)) as container:
+        far_off = len(TextTap(Source(url="http://192.0.2.1/bulky.mov")).attach(container))
+        at_hand = len(TextTap(Source(path=str(path))).attach(container))
+
+    assert (far_off, at_hand) == (int(is_interleaved), 1)
 
 
 @pytest.mark.parametrize("name", ["song.flac", "song.m4a"])

@@ -82,6 +82,26 @@ def write_titled(
     return path
 
 
+def write_bulky(path: Path, *, is_interleaved: bool) -> Path:
+    """Write 30 MB of silence (``.mov``) with a line every second, there or all at the end."""
+    cues = [(float(second), second + 0.5, "Salt") for second in range(30)]
+    patience = {} if is_interleaved else {"max_interleave_delta": "1000000"}
+    with av.open(str(path), "w", options=patience) as output:
+        heard = output.add_stream("pcm_s16le", rate=500_000, layout="mono")
+        write = _add(output, Track(kind="mov_text", cues=cues))
+        if is_interleaved:  # the muxer keeps them until their time has come
+            write()
+        for second in range(30):
+            part: Packet[Stream] = Packet(bytes(1_000_000))
+            part.stream, part.time_base = heard, Fraction(1, 500_000)
+            part.pts = part.dts = second * 500_000
+            part.duration = 500_000
+            output.mux(part)
+        if not is_interleaved:
+            write()
+    return path
+
+
 def _add(output: OutputContainer, track: Track) -> Callable[[], None]:
     stream: Stream
     if track.kind == "mov_text":
