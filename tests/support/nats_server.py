@@ -87,6 +87,7 @@ class NatsServer:
         """It keeps its connections, and says nothing any more."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)  # its last thread may answer until then
 
     def go_on(self) -> None:
         assert self._process is not None
