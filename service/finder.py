@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from service.errors import MoodreelError
-from service.metrics import SEARCH_STEP, SEARCHES
+from service.looking_up import (
+    FindMeanings,
+    Found,
+    count_texts,
+    is_faint,
+    look_up,
+    without_examples,
+)
+from service.metrics import SEARCHES
 from service.ports import SceneIndex, VoteBook
 from service.query import (
     TEXT_CHANNELS,
-    VECTOR_CHANNELS,
-    Candidate,
     Hit,
     Lookup,
     Query,
@@ -23,42 +27,19 @@ from service.query import (
     SearchChannel,
     SearchMode,
 )
-from service.query_vectors import Asked, QueryVectors
+from service.query_vectors import QueryVectors
 from service.search.feedback import judge, result_label
-from service.search.fusion import WHOLE_ITEM, Fused, fuse, keep_exact
+from service.search.fusion import Fused, fuse, keep_exact
 from service.search.rerank import rerank_hits
+from service.search.shapes import Shape, parse_shape
 from service.settings import SearchSettings
+from service.shape_search import find_by_shape, prefer_shape
+from service.underway import Search
 
 CANDIDATES = 200
 """Of a channel (Heimdex' K); reranking asks for as many as its pool takes."""
 TEXT_LIMIT = 1000
 """Letters of a query that count; a text tower reads some 77 words."""
-
-Found = Mapping[SearchChannel, Sequence[Candidate]]
-
-
-@dataclass(slots=True, kw_only=True)
-class _Search:
-    """One query on its way."""
-
-    query: Query
-    terms: str
-    """Its text as the index folds texts."""
-    route: Route
-    mode: SearchMode
-    is_auto: bool
-    weights: Mapping[SearchChannel, float]
-    asked: Asked = field(default_factory=Asked)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
-        began_at = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[step] = time.perf_counter() - began_at
-            SEARCH_STEP.labels(step).observe(self.seconds[step])
 
 
 class Finder:
@@ -71,6 +52,8 @@ class Finder:
         route: Says what the words of a query ask for.
         fold: Folds a text as the index folded its own.
         votes: What people said of results; None: nobody asks.
+        meanings: Says which tags and moods words mean beside those that are called so.
+        shapes: Understands the course of a mood.
     """
 
     def __init__(
@@ -82,6 +65,8 @@ class Finder:
         route: Callable[[str], Route],
         fold: Callable[[str], str],
         votes: VoteBook | None = None,
+        meanings: FindMeanings = lambda _text: (),
+        shapes: Callable[[str], Shape | None] = parse_shape,
     ) -> None:
         self._index = index
         self._vectors = vectors
@@ -89,6 +74,8 @@ class Finder:
         self._route = route
         self._fold = fold
         self._votes = votes
+        self._meanings = meanings
+        self._shapes = shapes
 
     async def find(self, query: Query) -> SearchAnswer:
         """Answer a query. What cannot be used is named in the answer, and the rest is searched.
@@ -132,7 +119,7 @@ class Finder:
         """Let go of vectors that are still being made."""
         await self._vectors.aclose()
 
-    def _plan(self, query: Query) -> _Search:
+    def _plan(self, query: Query) -> Search:
         text = query.text.strip()[:TEXT_LIMIT]
         route = self._route(text)
         wished = query.mode if query.mode is not SearchMode.AUTO else self._settings.visual_mode
@@ -143,12 +130,13 @@ class Finder:
                 channel: weight * route.weights.get(channel, 1.0)
                 for channel, weight in weights.items()
             }
-        return _Search(
+        return Search(
             query=replace(query, text=text),
             terms=self._fold(text),
             route=route,
             mode=self._choose_mode(query, text, wished, route),
             is_auto=is_auto,
+            shape=None if query.examples or route.quotes else self._shapes(text),
             weights={**weights, **query.weights},
         )
 
@@ -161,31 +149,72 @@ class Finder:
             return SearchMode.RECALL if is_auto else SearchMode.SKIP
         return mode
 
-    async def _search(self, search: _Search) -> tuple[Hit, ...]:
+    async def _search(self, search: Search) -> tuple[Hit, ...]:
         with search.timed("vectors"):
-            search.asked = await self._vectors.ask(search.query, _vector_channels(search))
+            search.asked = await self._vectors.ask(search.query, search.vector_channels())
         if SearchChannel.VISUAL not in search.asked.vectors:
             search.mode = SearchMode.SKIP
         lookup = self._lookup(search)
         if not lookup.channels:
             return ()
         with search.timed("look_up"):
-            found = await self._index.look_up(lookup)
+            found = await self._find(search, lookup)
         hits = await self._order(search, found, lookup.limit)
+        if search.shape is not None:
+            hits = await self._follow_shape(search, search.shape, hits)
+        if search.route.quotes:
+            hits = sorted(hits, key=lambda hit: not hit.is_exact)
         kept = keep_exact(hits, max(1, search.query.limit))
         kept = await self._judge(search.query.text, kept, search.asked.lose)
         with search.timed("cards"):
             cards = await self._index.load_cards([hit.scene for hit in kept]) if kept else {}
         return tuple(_show(hit, cards[hit.scene]) for hit in kept if hit.scene in cards)
 
-    def _lookup(self, search: _Search) -> Lookup:
+    async def _find(self, search: Search, lookup: Lookup) -> Found:
+        quoted = " ".join(self._fold(quote) for quote in search.route.quotes)
+        found = await look_up(
+            self._index, lookup, search.query.text, meanings=self._meanings, quoted=quoted
+        )
+        if search.may_be_seen() and is_faint(found):
+            return {**found, **await self._look(search, lookup)}
+        return found
+
+    async def _look(self, search: Search, lookup: Lookup) -> Found:
+        """What is seen, where words that seemed to be said are nowhere: so seldom that most queries
+        of the kind are spared the model's time.
+        """
+        seen = await self._vectors.ask(search.query, (SearchChannel.VISUAL,))
+        search.asked.degraded += seen.degraded
+        if not seen.vectors:
+            return {}
+        search.mode = SearchMode.RECALL
+        search.asked.vectors |= seen.vectors
+        search.asked.flat_ranges |= seen.flat_ranges
+        channels = (SearchChannel.VISUAL,)
+        return await self._index.look_up(
+            replace(lookup, terms="", channels=channels, vectors=seen.vectors)
+        )
+
+    async def _follow_shape(
+        self, search: Search, shape: Shape, hits: Sequence[Fused]
+    ) -> Sequence[Fused]:
+        """A course alone finds items by their curves, behind what is called so word for word."""
+        filters = search.query.filters
+        with search.timed("curves"):
+            if shape.rest:
+                return await prefer_shape(self._index, shape, filters, hits)
+            limit = max(1, search.query.limit)
+            named = [hit for hit in hits if hit.is_exact]
+            return [*named, *await find_by_shape(self._index, shape, filters, limit)]
+
+    def _lookup(self, search: Search) -> Lookup:
         """All channels at once. Who has the router decide has pictures searched in any case: they
         stand in where words find too little to rerank.
         """
         vectors = dict(search.asked.vectors)
         if search.mode is SearchMode.RERANK and not search.is_auto:
             vectors.pop(SearchChannel.VISUAL, None)
-        texts = [channel for channel in TEXT_CHANNELS if _is_read(search, channel)]
+        texts = [channel for channel in TEXT_CHANNELS if search.reads(channel)]
         limit = max(CANDIDATES, search.query.limit)
         if search.mode is SearchMode.RERANK:
             limit = max(limit, self._settings.rerank_pool_size)
@@ -197,15 +226,15 @@ class Finder:
             limit=limit,
         )
 
-    async def _order(self, search: _Search, found: Found, cut_at: int) -> Sequence[Fused]:
+    async def _order(self, search: Search, found: Found, cut_at: int) -> Sequence[Fused]:
         if search.mode is SearchMode.RERANK and search.is_auto:
-            if _count_texts(found) < search.query.limit:
+            if count_texts(found) < search.query.limit:
                 search.mode = SearchMode.RECALL
             else:
                 found = {one: found[one] for one in found if one is not SearchChannel.VISUAL}
         is_reranked = search.mode is SearchMode.RERANK
         hits = fuse(
-            _without_examples(found, search.query),
+            without_examples(found, search.query),
             search.weights,
             flat_ranges=search.asked.flat_ranges,
             cut_at=cut_at,
@@ -216,7 +245,7 @@ class Finder:
         with search.timed("rerank"):
             return await self._rerank(search, hits)
 
-    async def _rerank(self, search: _Search, hits: Sequence[Fused]) -> Sequence[Fused]:
+    async def _rerank(self, search: Search, hits: Sequence[Fused]) -> Sequence[Fused]:
         settings, channel = self._settings, SearchChannel.VISUAL
         pool, rest = hits[: settings.rerank_pool_size], hits[settings.rerank_pool_size :]
         if len(pool) < 2:  # noqa: PLR2004  there is no order of one
@@ -234,42 +263,6 @@ class Finder:
         weight = settings.rerank_clip_weight
         # The pool keeps its own range of scores, so that the rest stays below it.
         return (*rerank_hits(pool, cosines, weight=weight, flat_range=flat_range), *rest)
-
-
-def _vector_channels(search: _Search) -> Collection[SearchChannel]:
-    wanted = {channel for channel in VECTOR_CHANNELS if search.weights.get(channel, 0.0) > 0.0}
-    if search.mode is SearchMode.RERANK:
-        wanted.add(SearchChannel.VISUAL)  # whose weight there is that of reranking
-    elif search.mode is SearchMode.SKIP:
-        wanted.discard(SearchChannel.VISUAL)
-    return wanted
-
-
-def _is_read(search: _Search, channel: SearchChannel) -> bool:
-    """Whether a text channel is asked. Beside examples, words say in which direction to look, and
-    are looked for in texts only where somebody says so.
-    """
-    if not search.terms or search.weights.get(channel, 0.0) <= 0.0:
-        return False
-    is_direction = bool(search.query.examples) and search.mode is not SearchMode.RERANK
-    return not is_direction or channel in search.query.weights
-
-
-def _count_texts(found: Found) -> int:
-    """Scenes and items in whose texts something was found."""
-    return len({one.scene for channel in TEXT_CHANNELS for one in found.get(channel, ())})
-
-
-def _without_examples(found: Found, query: Query) -> Found:
-    """All but what others shall be like."""
-    examples = {example.scene for example in query.examples if example.scene is not None}
-    if not examples:
-        return found
-    items = {scene.ref for scene in examples if scene.position == WHOLE_ITEM}
-    return {
-        channel: [one for one in rows if one.scene not in examples and one.scene.ref not in items]
-        for channel, rows in found.items()
-    }
 
 
 def _show(hit: Fused, card: SceneCard) -> Hit:

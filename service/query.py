@@ -180,6 +180,8 @@ class Route:
     """Signals of something that is said."""
     weights: Mapping[SearchChannel, float] = field(default_factory=dict)
     """Factors on the weights of channels; those that are absent stay as they are."""
+    quotes: tuple[str, ...] = ()
+    """What stands between quotation marks: it is meant word for word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +203,8 @@ class Hit:
     card: SceneCard
     score: float
     parts: Mapping[str, Part]
-    """By channel; ``exact`` is for the whole query word for word, ``clip`` what reranking added."""
+    """By channel; ``exact`` is for the whole query word for word, ``clip`` what reranking added,
+    ``shape`` for a mood that goes as asked, ``votes`` for what people said of it."""
     snippet: str = ""
     start_s: float | None = None
     """Where the line that was found begins, which is within its scene."""

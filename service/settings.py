@@ -216,7 +216,7 @@ class SearchSettings(Configuration):
         description="How much it counts that words are in titles, overviews and captions.",
     )
     lexical_weight: float = Field(
-        default=0.20,
+        default=0.40,
         alias="WEIGHT_LEXICAL",
         ge=0.0,
         description="How much it counts that words are among names, tags and moods.",

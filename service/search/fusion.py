@@ -6,7 +6,8 @@ ranks need no measurement. Two things that plain ranks get wrong are put right:
 
 - Every scene has a vector, so that being in a vector channel's list says nothing, while being in a
   text channel's list says that words were found. A vector channel's share therefore falls with
-  the cosine, too: to a half where it is a model's usual spread below the best.
+  the cosine, too: to a half where it is a model's usual spread below the best. A text's falls with
+  the share of the query that is in it: whoever has but its "the" has found little.
 - Whoever typed a line word for word means that line: see ``EXACT_BONUS`` and ``keep_exact``.
 """
 
@@ -186,6 +187,8 @@ def _rank(
         share = weight * (RRF_K + 1) / (RRF_K + rank)
         if channel in VECTOR_CHANNELS:
             share /= 1.0 + (highest - candidate.score) / spread
+        elif not candidate.is_exact:
+            share *= min(1.0, max(0.0, candidate.score))
         yield key, candidate, Part(score=candidate.score, rank=rank, share=share)
 
 

@@ -57,9 +57,10 @@ PICTURE, SPEECH, SOUND = SearchChannel.VISUAL, SearchChannel.TRANSCRIPT, SearchC
 QUOTED = {SPEECH: 2.0, SearchChannel.LEXICAL: 1.5, PICTURE: 0.5, SOUND: 0.5}
 """Who quotes remembers words; titles and names are quoted, too. Factors here and below are ours."""
 SAID = {SPEECH: 1.5}
-LOOKED_FOR = {PICTURE: 1.5, SPEECH: 0.75}
+LOOKED_FOR = {PICTURE: 1.2, SPEECH: 0.75}
 """A transcript seldom names what is seen, and where it does it is seldom on screen."""
-LISTENED_FOR = {SOUND: 2.0}
+LISTENED_FOR = {SOUND: 2.0, SearchChannel.LEXICAL: 2.0, PICTURE: 0.4}
+"""What was heard has vectors of sounds, and is tagged by its classes; a picture seldom shows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ def route(text: str, lexicon: Lexicon | None = None) -> Route:
         visual=visual,
         speech=speech,
         weights=_weigh(mode, speech, evidence),
+        quotes=evidence.quotes,
     )
 
 

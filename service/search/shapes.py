@@ -1,4 +1,4 @@
-"""Understands the course of a mood in words, and compares stored mood curves with it."""
+"""Understands the course of a mood in words: "calm start, tense end"."""
 
 from __future__ import annotations
 
@@ -6,13 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import combinations
-from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from service.domain import MoodPoint
 from service.search.inflection import inflect, plain_letters
 from service.vocabulary import MoodWord, load_vocabulary
 from service.vocabulary.shapes import MoodPart, ShapeWord, load_shape_words
@@ -21,18 +15,6 @@ TOKEN = re.compile(r"[^\W_]+|[,;.:/>→+-]")
 MARKS = frozenset(",;.:/")
 ARROWS = frozenset(">→")
 LETTERS_READ = 400
-GRID = 64
-"""Moments at which a curve is read: stored ones have at most 240."""
-NARROWING = 0.5
-"""How much of the difference that words name a curve must show: curves are means over seconds and
-over witnesses, and stay well inside the circumplex that words span."""
-CONTRAST_SHARE = 0.6
-"""Of the score, where two parts shall differ: a shape is a change first, and a level second."""
-TOLERANCE = 1.0
-"""Distance on one axis, half of its length, at which a level does not fit at all."""
-Axis = Literal["valence", "arousal"]
-AXES: tuple[Axis, ...] = ("valence", "arousal")
-Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +26,6 @@ class Shape:
     rest: tuple[str, ...] = ()
     """Words of the query that say nothing about the course: with many of them it is about something
     else ("the end of the happy factory")."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShapeMatch:
-    """How well a curve goes so."""
-
-    score: float
-    reasons: tuple[str, ...]
-    """What was asked of each part, and what the curve is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,49 +104,6 @@ def parse_shape(text: str, phrases: Phrases | None = None) -> Shape | None:
     return Shape(parts=tuple(ordered), rest=tuple(rest))
 
 
-def score_shape(
-    curve: Sequence[MoodPoint], shape: Shape, duration_s: float | None = None
-) -> ShapeMatch:
-    """Say how well a curve fits, in [0, 1].
-
-    The level of each part counts by its distance from what is asked; the differences between parts
-    count by their direction, up to half of the difference that the words name. Without any of them
-    nothing fits, however near the levels are.
-
-    Args:
-        curve: In order of time; one without points fits nothing.
-        shape: From ``parse_shape``.
-        duration_s: Of the item; None: the curve's last moment ends it.
-    """
-    if not curve:
-        return ShapeMatch(score=0.0, reasons=("no mood curve is stored",))
-    grid = _resample(curve, duration_s)
-    pairs = {
-        axis: [
-            (_mean(grid[axis], part), wanted)
-            for part in shape.parts
-            if (wanted := _of(part, axis)) is not None
-        ]
-        for axis in AXES
-    }
-    levels = [
-        max(0.0, 1.0 - _shortfall(mean, wanted) / TOLERANCE)
-        for axis in AXES
-        for mean, wanted in pairs[axis]
-    ]
-    contrasts = [
-        min(1.0, max(0.0, (other - mean) / (NARROWING * (wanted_other - wanted))))
-        for axis in AXES
-        for (mean, wanted), (other, wanted_other) in combinations(pairs[axis], 2)
-        if wanted != wanted_other
-    ]
-    score = sum(levels) / len(levels)
-    if contrasts:
-        contrast = sum(contrasts) / len(contrasts)
-        score = contrast * (CONTRAST_SHARE + (1.0 - CONTRAST_SHARE) * score)
-    return ShapeMatch(score=score, reasons=tuple(_explain(shape, grid)))
-
-
 def _forms(language: str, meaning: str, text: str) -> Iterator[tuple[str, ...]]:
     for form in text.split("/"):
         first, *further = [plain_letters(word) for word in TOKEN.findall(form)] or [""]
@@ -250,36 +180,3 @@ def _average(values: Sequence[float | None]) -> float | None:
 
 def _overlap(part: MoodPart, other: MoodPart) -> bool:
     return part.start < other.end and other.start < part.end
-
-
-def _of(part: MoodPart, axis: Axis) -> float | None:
-    return part.valence if axis == "valence" else part.arousal
-
-
-def _shortfall(mean: float, wanted: float) -> float:
-    """Distance from what is asked; more of it is no fault."""
-    if wanted == 0.0:
-        return abs(mean)
-    return max(0.0, wanted - mean) if wanted > 0.0 else max(0.0, mean - wanted)
-
-
-def _resample(curve: Sequence[MoodPoint], duration_s: float | None) -> dict[Axis, Float64]:
-    times = np.array([point.time_s for point in curve], np.float64)
-    end = max(duration_s or 0.0, float(times[-1]))
-    moments = (np.arange(GRID) + 0.5) / GRID * end
-    return {axis: np.interp(moments, times, [getattr(p, axis) for p in curve]) for axis in AXES}
-
-
-def _mean(values: Float64, part: MoodPart) -> float:
-    first = int(part.start * GRID)
-    return float(values[first : max(first + 1, round(part.end * GRID))].mean())
-
-
-def _explain(shape: Shape, grid: Mapping[Axis, Float64]) -> Iterator[str]:
-    for part in shape.parts:
-        for axis in AXES:
-            if (wanted := _of(part, axis)) is not None:
-                yield (
-                    f"{part.start:.0%} to {part.end:.0%}: {axis} {_mean(grid[axis], part):+.2f}"
-                    f" (asked {wanted:+.2f})"
-                )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import cache, partial
@@ -22,9 +22,13 @@ from service.ports import ModelShelf
 from service.query import Route
 from service.query_vectors import LOCAL, REMOTE, QueryVectors
 from service.search.lexicon import compile_lexicon
+from service.search.meanings import Meanings, Meant, compile_meanings
 from service.search.router import route
+from service.search.shapes import Shape, compile_shapes, parse_shape
 from service.settings import DetectionSettings, SearchSettings
 from service.vocabulary import load_signals, load_vocabulary
+from service.vocabulary.meanings import load_meanings
+from service.vocabulary.shapes import load_shape_words
 from service.wiring.borrowing import open_remote_encoder
 from service.wiring.current_models import CurrentShelf
 
@@ -72,6 +76,8 @@ def open_finder(
         route=_router(words),
         fold=fold,
         votes=DatabaseVotes(transport),
+        meanings=_meanings(words),
+        shapes=_shapes(words),
     )
     stack.push_async_callback(finder.aclose)
     return finder
@@ -84,3 +90,24 @@ def _router(words: Path | None) -> Callable[[str], Route]:
     signals = load_signals(words)  # what is wrong in them is said at the start
     lexicon = cache(partial(compile_lexicon, signals))
     return lambda text: route(text, lexicon=lexicon())
+
+
+def _meanings(words: Path | None) -> Callable[[str], Sequence[Meant]]:
+    """What words mean, compiled when somebody searches."""
+
+    @cache
+    def compiled() -> Meanings:
+        return compile_meanings(load_vocabulary(words), load_meanings(words), load_signals(words))
+
+    if words is not None:
+        load_meanings(words)  # what is wrong in them is said at the start
+    return lambda text: compiled().find(text)
+
+
+def _shapes(words: Path | None) -> Callable[[str], Shape | None]:
+    """Understands the course of a mood, in the user's words too."""
+    if words is None:
+        return parse_shape
+    listed = load_shape_words(words)
+    phrases = cache(partial(compile_shapes, listed, load_vocabulary(words).moods))
+    return lambda text: parse_shape(text, phrases())

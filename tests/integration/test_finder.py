@@ -19,10 +19,13 @@ from service.errors import MissingModelError, TransientError, UnreadableMediaErr
 from service.finder import Finder
 from service.folding import fold
 from service.metrics import CACHE, SEARCHES
-from service.query import Example, Query, Route, SearchChannel, SearchMode
+from service.query import Example, Filters, Query, Route, SearchChannel, SearchMode
 from service.query_vectors import QueryVectors
+from service.search.meanings import compile_meanings
+from service.search.router import route
 from service.settings import SearchSettings
-from service.vocabulary import load_vocabulary
+from service.vocabulary import load_signals, load_vocabulary
+from service.vocabulary.meanings import load_meanings
 from tests.support.searching import (
     SOUNDS,
     KnownEncoder,
@@ -40,6 +43,7 @@ SEEN = {
     RAIN: direction("rain"),
 }
 VOCABULARY = load_vocabulary(None)
+MEANINGS = compile_meanings(VOCABULARY, load_meanings(), load_signals())
 
 
 def route_to(mode=SearchMode.RECALL, weights=None):
@@ -49,7 +53,7 @@ def route_to(mode=SearchMode.RECALL, weights=None):
 @asynccontextmanager
 async def finder_of(
     index, pictures=None, sounds=None, *, remote=None, route=None, providers=("clip", "remote"),
-    **settings,
+    meanings=lambda _text: (), **settings,
 ):  # fmt: skip
     chosen = SearchSettings(**settings)
     with ThreadPoolExecutor(2) as pool:
@@ -64,7 +68,12 @@ async def finder_of(
             text_timeout_s=chosen.text_timeout_s,
         )
         finder = Finder(
-            index=index, vectors=vectors, settings=chosen, route=route or route_to(), fold=fold
+            index=index,
+            vectors=vectors,
+            settings=chosen,
+            route=route or route_to(),
+            fold=fold,
+            meanings=meanings,
         )
         yield finder
         await finder.aclose()
@@ -330,3 +339,129 @@ async def test_searches_are_counted_by_mode_and_outcome():
     assert counted("recall", "found") == before[0] + 2
     assert counted("skip", "degraded") == before[1] + 1
     assert CACHE.labels("queries", "hit")._value.get() == hits + 1
+
+
+def course(*levels):
+    """A curve of equally long, level stretches of (valence, arousal): ``(64, 2)``."""
+    return np.repeat(np.array(levels, np.float32), 64 // len(levels), axis=0)
+
+
+CALM, TENSE = (0.4, -0.5), (-0.4, 0.5)
+CURVES = {
+    CAT.ref: course(TENSE, CALM),
+    BEACH.ref: course(CALM, TENSE),
+    RAIN.ref: course(CALM, CALM),
+}
+
+
+async def test_a_course_of_the_mood_finds_whole_items_that_go_so():
+    index = KnownIndex(seen=SEEN, curves=CURVES)
+    async with finder_of(index, KnownEncoder()) as finder:
+        answer = await finder.find(Query(text="calm start, tense end"))
+    [hit] = answer.hits
+    assert (hit.card.scene.ref, hit.card.scene.position) == (BEACH.ref, -1)
+    assert set(hit.parts) == {"shape"}
+    assert "asked" in hit.snippet
+    assert answer.mode is SearchMode.SKIP
+
+
+async def test_what_is_called_like_a_course_comes_before_what_goes_so():
+    texts = {SearchChannel.LEXICAL: {NIGHT_CAT: "Calm start, tense end", RAIN: "A calm one"}}
+    index = KnownIndex(texts=texts, curves=CURVES)
+    async with finder_of(index, None) as finder:
+        answer = await finder.find(Query(text="calm start, tense end"))
+    assert names(answer) == ["night cat", "beach"]
+
+
+async def test_filters_hold_for_courses():
+    index = KnownIndex(curves=CURVES)
+    async with finder_of(index, None) as finder:
+        answer = await finder.find(
+            Query(text="calm start, tense end", filters=Filters(items=(CAT.ref, RAIN.ref)))
+        )
+    assert answer.hits == ()
+
+
+async def test_words_beside_a_course_find_and_the_course_orders():
+    texts = {SearchChannel.LEXICAL: {CAT: "dog", BEACH: "dog", RAIN: "cow"}}
+    index = KnownIndex(texts=texts, curves=CURVES)
+    async with finder_of(index, None) as finder:
+        answer = await finder.find(Query(text="dog calm start, tense end"))
+        plain = await finder.find(Query(text="dog"))
+    assert sorted(names(plain)) == ["beach", "cat"]
+    assert names(answer) == ["beach", "cat"]
+    assert answer.hits[0].parts["shape"].share > 0.0
+    assert answer.hits[0].score == pytest.approx(
+        sum(part.share for part in answer.hits[0].parts.values())
+    )
+
+
+async def test_words_find_what_is_tagged_so_under_another_name():
+    index = KnownIndex(seen=SEEN, labels={"dog": {RAIN.ref: 0.9}})
+    async with finder_of(index, None, meanings=MEANINGS.find) as finder:
+        answer = await finder.find(Query(text="Hunde"))
+    assert names(answer) == ["rain"]
+    assert set(answer.hits[0].parts) == {"lexical"}
+
+
+async def test_what_seemed_to_be_said_and_is_nowhere_is_looked_for_in_pictures():
+    index = KnownIndex(seen=SEEN)
+    encoder = KnownEncoder()
+    async with finder_of(index, encoder, route=route_to(SearchMode.SKIP)) as finder:
+        answer = await finder.find(Query(text="cat"))
+    assert answer.mode is SearchMode.RECALL
+    assert names(answer)[0] == "cat"
+    assert [SearchChannel.VISUAL in lookup.channels for lookup in index.lookups] == [False, True]
+
+
+async def test_what_is_said_costs_no_picture_vector():
+    index = KnownIndex(texts={SearchChannel.TRANSCRIPT: {RAIN: "a cat"}}, seen=SEEN)
+    encoder = KnownEncoder()
+    async with finder_of(index, encoder, route=route_to(SearchMode.SKIP)) as finder:
+        answer = await finder.find(Query(text="cat"))
+        told = await finder.find(Query(text="beach", mode=SearchMode.SKIP))
+    assert (answer.mode, names(answer)) == (SearchMode.SKIP, ["rain"])
+    assert told.hits == ()  # whoever says so means it
+    assert encoder.texts == []
+
+
+async def test_what_is_quoted_among_other_words_comes_first():
+    texts = {
+        SearchChannel.TRANSCRIPT: {CAT: "we miss the last ferry", RAIN: "who miss that ferry man"},
+        SearchChannel.LEXICAL: {BEACH: "a man in search of the ferry", RAIN: "man search"},
+    }
+    index = KnownIndex(texts=texts, seen=SEEN)
+    asked = 'the man in search of "the last ferry"'
+    async with finder_of(index, None, route=route) as finder:
+        answer = await finder.find(Query(text=asked))
+    assert names(answer)[0] == "cat"
+    assert "exact" in answer.hits[0].parts
+
+
+ODD = [
+    "",
+    " \t",
+    "the of a",
+    "x" * 10_000,
+    "car " * 5_000,
+    "\U0001f389\U0001f389",
+    "\u05e9\u05dc\u05d5\u05dd \u202eabc",
+    "\x00",
+    "\x00 cat",
+    "\ud800",
+    "cat \udfff",
+    '"',
+    '""',
+    "-",
+    "' \u201e \u201c",
+    "calm start, tense end " * 200,
+]
+
+
+@pytest.mark.parametrize("text", ODD, ids=lambda text: ascii(text[:12]))
+@pytest.mark.parametrize("mode", SearchMode)
+async def test_whatever_is_typed_is_answered(text, mode):
+    index = KnownIndex(seen=SEEN, curves=CURVES)
+    async with finder_of(index, KnownEncoder(), route=route, meanings=MEANINGS.find) as finder:
+        answer = await finder.find(Query(text=text, mode=mode))
+    assert isinstance(answer.hits, tuple)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from service.ports import SoundTagger
 from service.query import (
     TEXT_CHANNELS,
     Candidate,
+    Filters,
     Lookup,
     QueryVector,
     SceneCard,
@@ -105,9 +106,13 @@ class KnownIndex:
         texts: Mapping[SearchChannel, Mapping[SceneKey, str]] | None = None,
         seen: Mapping[SceneKey, Float32] | None = None,
         heard: Mapping[SceneKey, Float32] | None = None,
+        curves: Mapping[ItemRef, Float32] | None = None,
+        labels: Mapping[str, Mapping[ItemRef, float]] | None = None,
     ) -> None:
         self.texts = texts or {}
         self.vectors = {VectorKind.SCENE: dict(seen or {}), VectorKind.SOUND: dict(heard or {})}
+        self.curves = curves or {}
+        self.labels = labels or {}
         self.kept: dict[tuple[str, str], Float32] = {}
         self.lookups: list[Lookup] = []
         self.scored: list[int] = []
@@ -168,6 +173,15 @@ class KnownIndex:
             for wanted in scenes
             if wanted == key or (wanted.position == -1 and wanted.ref == key.ref)
         }
+
+    async def load_curves(self, filters: Filters) -> Mapping[ItemRef, Float32]:
+        wanted = filters.items
+        return {ref: curve for ref, curve in self.curves.items() if not wanted or ref in wanted}
+
+    async def find_labels(
+        self, labels: Collection[str], filters: Filters, limit: int
+    ) -> Mapping[str, Mapping[ItemRef, float]]:
+        return {label: self.labels.get(label, {}) for label in labels}
 
     async def recall_text(self, model: str, text: str) -> Float32 | None:
         return self.kept.get((model, text))

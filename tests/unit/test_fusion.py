@@ -34,12 +34,20 @@ def test_shares_are_weighted_reciprocal_ranks():
         {TRANSCRIPT: found(("a", 9), ("b", 5)), LEXICAL: found(("b", 0.7))},
         {TRANSCRIPT: 3.0, LEXICAL: 1.0},
     )
-    # Weights are 3/4 and 1/4; the second of a list gets 61/62 of its channel's.
+    # Weights are 3/4 and 1/4; the second of a list gets 61/62 of its channel's, and who has 0.7
+    # of the query that much of it.
     assert names(hits) == ["b", "a"]
-    assert hits[0].score == pytest.approx(0.75 * 61 / 62 + 0.25)
+    assert hits[0].score == pytest.approx(0.75 * 61 / 62 + 0.25 * 0.7)
     assert hits[1].score == pytest.approx(0.75)
     assert hits[0].parts["transcript"].rank == 2
-    assert hits[0].parts["lexical"].share == pytest.approx(0.25)
+    assert hits[0].parts["lexical"].share == pytest.approx(0.25 * 0.7)
+
+
+def test_who_has_but_small_words_of_a_query_is_behind_what_is_seen():
+    hits = fuse(
+        {TRANSCRIPT: found(("said", 0.15)), VISUAL: found(("seen", 0.35), ("other", 0.1))}, WEIGHTS
+    )
+    assert names(hits)[0] == "seen"
 
 
 def test_a_cosine_a_usual_spread_below_the_best_counts_half():
@@ -126,7 +134,7 @@ def test_of_several_lines_of_a_scene_the_best_counts_and_is_shown():
     ]
     [hit] = fuse({TRANSCRIPT: lines}, WEIGHTS)
     assert (hit.snippet, hit.start_s, hit.end_s) == ("strong", 9.0, 11.0)
-    assert hit.score == pytest.approx(1.0)
+    assert hit.score == pytest.approx(0.9)
 
 
 def test_the_best_exact_hit_takes_the_last_place_where_none_would_be_shown():
@@ -183,5 +191,5 @@ def test_scores_are_the_sums_of_their_parts_and_each_scene_is_there_once(channel
     assert len({hit.scene for hit in hits}) == len(hits)
     for hit in hits:
         assert hit.score == pytest.approx(sum(part.share for part in hit.parts.values()))
-        assert 0.0 < hit.score <= 1.0 + 1e-9
+        assert 0.0 <= hit.score <= 1.0 + 1e-9
     assert list(hits) == sorted(hits, key=lambda hit: (-round(hit.score, 9), hit.scene))

@@ -285,3 +285,15 @@ def test_a_file_that_cannot_be_understood_is_named(tmp_path, content, message) -
     (tmp_path / "search" / "en.yaml").write_text(content)
     with pytest.raises(ConfigurationError, match=message):
         load_signals(tmp_path)
+
+
+def test_what_is_quoted_is_told_as_it_was_written():
+    assert route('he talks about "the Last Ferry"').quotes == ("the Last Ferry",)
+    assert route("the last ferry").quotes == ()
+
+
+def test_what_is_heard_is_looked_for_among_tags_and_hardly_in_pictures():
+    weights = route("the sound of rain").weights
+    assert weights[SearchChannel.AUDIO] > 1.0
+    assert weights[SearchChannel.LEXICAL] > 1.0
+    assert weights[SearchChannel.VISUAL] < 1.0

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from service.domain import MoodPoint
 from service.errors import ConfigurationError
-from service.search.shapes import compile_shapes, parse_shape, score_shape
+from service.search.courses import score_shape
+from service.search.shapes import compile_shapes, parse_shape
 from service.vocabulary.shapes import load_shape_words
 
 
