@@ -22,9 +22,11 @@ FULL = {
     "title": "${title}" + "x" * 240,
     "description": "${title}" + "y" * 990,
     "description_limit": 4096,
-    "fields": [{"name": "n" * 40, "value": "z" * 900}] * 25,
+    "fields": [{"name": "n" * 40, "value": "z" * 150}] * 25,
     "footer": "${title}" + "x" * 250,
 }
+MANY = FULL | {"fields": [{"name": "n", "value": "z"}] * 25}
+"""As many characters, and as many fields, as Discord takes."""
 
 
 def links_of(card):
@@ -65,7 +67,7 @@ def test_without_an_address_nothing_is_asked():
     max_examples=25,
     phases=(Phase.explicit, Phase.generate),  # to shrink one takes minutes
 )
-@given(announcements, st.integers(0, 1100), st.sampled_from([None, FULL]))
+@given(announcements, st.integers(0, 1100), st.sampled_from([None, FULL, MANY]))
 def test_with_the_question_every_limit_holds_and_the_address_is_whole(news, length, section):
     layout = layout_of(section) if section else default_look().layout
     url = URL + "B" * length
@@ -75,6 +77,15 @@ def test_with_the_question_every_limit_holds_and_the_address_is_whole(news, leng
     assert not find_message_problems(message, is_edit=True)
     assert len(links_of(card)) <= 1
     assert all(field["value"].endswith(f"({url})") for field in links_of(card))
+
+
+def test_where_a_layout_leaves_no_room_nothing_is_asked_and_a_whole_link_goes_before_a_field():
+    look = Look(layout=layout_of(MANY), words=read_words("en"))
+    assert links_of(build_card(replace(make_announcement(), feedback_url=URL), look)) == []
+    look = Look(layout=layout_of(FULL), words=read_words("en"))
+    card = build_card(replace(make_announcement(), feedback_url=URL), look)
+    assert len(links_of(card)) == 1
+    assert not find_embed_problems(card)
 
 
 @pytest.mark.parametrize(
