@@ -127,15 +127,19 @@ begin
   -- Where all are frequent, to be in a row and to be there is asked of the index at once: it takes
   -- long. Not of a phrase that may go on: that is more than its words.
   read.is_joined := common = size and size > 2 and length(asked[cardinality(asked)]) > 1;
-  -- All of them, then all but the most frequent, then half of these, the rarer one. Then one of the
+  -- All of them, then all but the most frequent, then the rarest with any other. Then one of the
   -- rarest, as many as are in so many rows together: first as they stand.
   read.steps := case when read.is_joined then '{}' else array[read.phrase] end || array(
     select (
       select string_agg(case when f then e else l end::text, ' & ')::tsquery
       from unnest(read.exact[:s], read.loose[:s], among_all[:s]) as w (e, l, f))
-    from (select distinct s from unnest(array[size, size - common,
-      (case common when size then size else size - common end + 1) / 2]) as sizes (s) where s > 1
+    from (select distinct s from unnest(array[size, size - common]) as sizes (s) where s > 1
     ) chosen order by s desc)
+    || array(
+      select case when among_all[1] then read.exact[1] else read.loose[1] end
+        && string_agg(case when f then e else l end::text, ' | ')::tsquery
+      from unnest(read.exact[2:], read.loose[2:], among_all[2:]) as w (e, l, f) where size > 2
+      having size > 2)
     || (select string_agg(e::text, ' | ')::tsquery from unnest(read.exact[:taken]) e)
     || case when common < size then array[(
       select string_agg(l::text, ' | ')::tsquery from unnest(read.loose[:taken]) l)] end;
@@ -174,7 +178,8 @@ language sql stable as $$
       case when place = 1 and asked.is_joined then format(
         'order by ts_match_vq(t.words, %L::tsquery) desc, t.media_item_id, t.position ',
         asked.phrase) end,
-      case when asked.is_rare and place >= cardinality(asked.steps) - 1
+      -- All that have a rare word as it stands: which is best, only rating them tells.
+      case when asked.is_rare and place = cardinality(asked.steps) - 1
         then greatest(1000, amount) else amount end
     ), ', ' order by place)
   from unnest(asked.steps, asked.scanned) with ordinality as l (step, scanned, place)
