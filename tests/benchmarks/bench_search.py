@@ -1,16 +1,18 @@
-"""How long a search of 100,000 scenes takes, alone and at 50 a second while a film is analysed."""
+"""How long a search of 100,000 scenes takes, alone and at 50 a second while a film is analysed.
+
+The library is made up (``tests.support.large_library``): 1,000 films, 100,000 scenes with two
+vectors, a caption and labels each, 400,000 spoken lines, words as frequent as a language's are.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,33 +32,44 @@ from service.errors import MissingModelError
 from service.finder import Finder
 from service.folding import fold
 from service.ports import ModelShelf
-from service.query import Query, QueryVector, SceneKey, SearchMode, VectorKind
+from service.query import (
+    Filters,
+    Lookup,
+    Query,
+    QueryVector,
+    SceneKey,
+    SearchChannel,
+    SearchMode,
+    VectorKind,
+)
 from service.query_vectors import QueryVectors
 from service.search.router import route
 from service.settings import SearchSettings
 from service.vocabulary import load_vocabulary
-from tests.support.large_library import DIMENSION, SCENES_PER_FILM, WORDS, Library, fill_library
-from tests.support.media import write_film
-from tests.support.postgres import ROOT, fresh_database, reachable_directory
-from tests.support.scenes import PICTURES, SceneSpec
+from tests.benchmarks.search_baselines import cold_texts, full_ranking, plain_search
+from tests.benchmarks.search_load import hold
+from tests.support.api import ServedApi
+from tests.support.large_library import DIMENSION, SCENES_PER_FILM, Library, fill_library
+from tests.support.large_texts import Lexicon
+from tests.support.postgres import fresh_database, reachable_directory
 from tests.support.stores import MODEL
 
-QUERIES = 100
+QUERIES = 60
+"""Of each kind of words."""
 POOL = 500
 """Of reranking."""
-A_SECOND = 50
-FOR_S = 60.0
-FILM = tuple(
-    SceneSpec(duration_s=4.0, picture=picture, sound="tone", frequency_hz=200.0 * (number + 1))
-    for number, picture in enumerate(2 * sorted(PICTURES))
-)
-PLAIN = (
-    "select media_item_id, position, 1 - (embedding <=> %s::halfvec) as score "
-    "from scene_embeddings where model = %s and kind = 'scene' "
-    "order by embedding <=> %s::halfvec limit 200"
-)
-
+NEIGHBOURS = 10
+TENTH = "A tenth"
+"""The library of every tenth film."""
+WORDS = {
+    "common words": ((0, 20), (0, 20), (0, 20)),
+    "common and rare words": ((0, 20), (500, 5000), (0, 200)),
+    "rare words": ((500, 5000), (500, 5000), (1000, 8000)),
+}
+"""From which to which rank each word of a query is."""
 Row = dict[str, Any]
+Taken = Sequence[float]
+"""Milliseconds."""
 
 
 class Words:
@@ -65,7 +78,7 @@ class Words:
     name, dimension, device = MODEL, DIMENSION, "cpu"
     calibration = Calibration(kind=ScoreKind.SOFTMAX, logit_scale=100.0)
 
-    def __init__(self, vectors: dict[str, Float32]) -> None:
+    def __init__(self, vectors: Mapping[str, Float32]) -> None:
         self._vectors = vectors
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
@@ -95,35 +108,55 @@ def run() -> list[Row]:
             library = fill_library(dsn, kinds=("scene", "keyframe"), texts=True)
             rows = asyncio.run(_measure(dsn, library))
         server.stop()
-    return rows
+    return [*rows, *asyncio.run(cold_texts())]
 
 
 async def _measure(dsn: str, library: Library) -> list[Row]:
-    texts = _texts(QUERIES)
-    vectors = dict(zip(texts, library.queries(QUERIES), strict=True))
+    _mark_tenth(dsn)
+    texts = _texts()
+    everything = [text for drawn in texts.values() for text in drawn]
+    vectors = dict(zip(everything, library.queries(len(everything)), strict=True))
+    plain = {kind: plain_search(dsn, vectors, drawn[:6]) for kind, drawn in texts.items()}
+    mixed = plain["common and rare words"]
     transport = await PsycopgTransport.open(dsn)
+    index = DatabaseIndex(transport)
     try:
-        async with _finder(transport, vectors) as finder:
-            plain = await asyncio.to_thread(_plain_ms, dsn, library)
-            rows = _times("whole search, all compared", await _ask(finder, texts[:30]), plain)
-            indexes = VectorIndexes(transport)
-            await Builder(dsn, indexes, VectorSettings(), lambda *_: None, memory_mb=1024).run()
-            await _ask(finder, texts)  # makes the vectors of the texts, and warms up
-            rows += _times("whole search, indexed", await _ask(finder, texts), plain)
-            rerank = [Query(text=text, mode=SearchMode.RERANK) for text in texts]
-            rows += _times("whole search, reranked", await _ask_all(finder, rerank), plain)
-            rows += _times("score a pool of 500", await _score(transport, library), plain)
-            rows += await _hold(finder, texts)
+        async with _finder(index, vectors) as finder:
+            await _ask(finder, everything)  # makes the vectors of the texts, and warms up
+            rows = _times("whole, all vectors compared", await _ask(finder, everything[::6]), mixed)
+            builder = Builder(
+                dsn, VectorIndexes(transport), VectorSettings(), lambda *_: None, memory_mb=1024
+            )
+            await builder.run()
+            await _ask(finder, everything)
+            for kind, drawn in texts.items():
+                rows += _times(f"whole, {kind}", await _ask(finder, drawn), plain[kind])
+            for mode in SearchMode:
+                taken = await _ask(finder, everything[::3], Query(mode=mode))
+                rows += _times(f"whole, {mode}", taken, mixed)
+            filters = Filters(libraries=(TENTH,))
+            taken = await _ask(finder, everything[::3], Query(filters=filters))
+            rows += _times("whole, a tenth of the films", taken, mixed)
+            rows += await _recall(index, library)
+            rows += await _served(finder, everything[::3], mixed)
+            rows += _times(f"score a pool of {POOL}", await _score(index, library), mixed)
+            rows += _times("cards of 20 hits", await _cards(index), mixed)
+            rows += await _quality(dsn, index, texts)
+            rows += await hold(finder, everything)
     finally:
         await transport.aclose()
     return rows
 
 
+def _mark_tenth(dsn: str) -> None:
+    with psycopg.connect(dsn) as admin:
+        admin.execute(
+            "update media_items set library = %s where item_id::integer %% 10 = 0", [TENTH]
+        )
+
+
 @asynccontextmanager
-async def _finder(
-    transport: PsycopgTransport, vectors: dict[str, Float32]
-) -> AsyncIterator[Finder]:
-    index = DatabaseIndex(transport)
+async def _finder(index: DatabaseIndex, vectors: Mapping[str, Float32]) -> AsyncIterator[Finder]:
     with ThreadPoolExecutor(2) as pool:
         asked = QueryVectors(
             index=index,
@@ -132,125 +165,122 @@ async def _finder(
             reader=ProcessReader(ReaderSettings()),
             pool=pool,
         )
-        settings = SearchSettings(visual_mode=SearchMode.RECALL)
-        finder = Finder(index=index, vectors=asked, settings=settings, route=route, fold=fold)
+        finder = Finder(
+            index=index, vectors=asked, settings=SearchSettings(), route=route, fold=fold
+        )
         try:
             yield finder
         finally:
             await finder.aclose()
 
 
-def _texts(count: int) -> list[str]:
-    """Different questions of three words."""
+def _texts() -> dict[str, list[str]]:
+    """Different questions of three words, by kind."""
     random = np.random.default_rng(3)
-    drawn = {
-        " ".join(f"w{n}" for n in random.integers(20, WORDS // 2, 3)) for _ in range(2 * count)
+    words = Lexicon().words
+    return {
+        kind: [" ".join(words[random.integers(*of)] for of in ranks) for _ in range(QUERIES)]
+        for kind, ranks in WORDS.items()
     }
-    return sorted(drawn)[:count]
 
 
-def _plain_ms(dsn: str, library: Library) -> list[float]:
-    """The visual channel alone as one writes it first."""
+async def _ask(finder: Finder, texts: Sequence[str], like: Query | None = None) -> Taken:
+    like = like or Query(mode=SearchMode.RECALL)
+
+    async def find(text: str) -> None:
+        await finder.find(replace(like, text=text))
+
+    return await _time(find, texts)
+
+
+async def _time(work: Callable[[Any], Awaitable[object]], over: Sequence[Any]) -> Taken:
     taken = []
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("set search_path = public, extensions")
-        for vector in library.queries(30):
-            text = str(vector.tolist())
-            began_at = time.perf_counter()
-            connection.execute(PLAIN, [text, MODEL, text]).fetchall()
-            taken.append((time.perf_counter() - began_at) * 1e3)
-    return taken
-
-
-async def _ask(finder: Finder, texts: Sequence[str]) -> list[float]:
-    return await _ask_all(finder, [Query(text=text) for text in texts])
-
-
-async def _ask_all(finder: Finder, queries: Sequence[Query]) -> list[float]:
-    taken = []
-    for query in queries:
+    for one in over:
         began_at = time.perf_counter()
-        answer = await finder.find(query)
+        await work(one)
         taken.append((time.perf_counter() - began_at) * 1e3)
-        assert answer.hits
     return taken
 
 
-async def _score(transport: PsycopgTransport, library: Library) -> list[float]:
+async def _recall(index: DatabaseIndex, library: Library) -> list[Row]:
+    """Of the ten nearest scenes of a tenth of the films, by either vector, compared by NumPy."""
+    scenes = np.arange(len(library.vectors)) // SCENES_PER_FILM % 10 == 9
+    shares = []
+    for asked in library.queries(QUERIES):
+        vector = QueryVector(model=MODEL, kind=VectorKind.SCENE, values=asked)
+        lookup = Lookup(
+            vectors={SearchChannel.VISUAL: vector},
+            channels=(SearchChannel.VISUAL,),
+            filters=Filters(libraries=(TENTH,)),
+        )
+        found = (await index.look_up(lookup))[SearchChannel.VISUAL][:NEIGHBOURS]
+        cosines = np.max([stored @ asked for stored in library.by_kind], axis=0)
+        best = np.argsort(-np.where(scenes, cosines, -2.0))[:NEIGHBOURS]
+        truth = {_key(int(n)) for n in best}
+        shares.append(len(truth & {one.scene for one in found}) / NEIGHBOURS)
+    name = f"a tenth of the films, recall@{NEIGHBOURS} beside comparing all"
+    return [{"name": name, "value": float(np.mean(shares)), "unit": ""}]
+
+
+async def _served(finder: Finder, texts: Sequence[str], plain: Taken) -> list[Row]:
+    """The same through HTTP, on loopback."""
+    with tempfile.TemporaryDirectory() as directory:
+        async with ServedApi(Path(directory), finder=finder).serving() as api:
+
+            async def get(text: str) -> None:
+                status, answer, _ = await api.get("/api/v1/search", params={"q": text})
+                assert (status, bool(answer["hits"])) == (200, True)
+
+            return _times("whole, auto, through the API", await _time(get, texts), plain)
+
+
+async def _score(index: DatabaseIndex, library: Library) -> Taken:
     random = np.random.default_rng(7)
-    index = DatabaseIndex(transport)
-    taken = []
-    for vector in library.queries(40):
+
+    async def score(vector: Float32) -> None:
         drawn = random.choice(len(library.vectors), POOL, replace=False)
-        scenes = [
-            SceneKey(
-                ref=ItemRef(server="folder", item_id=str(1 + n // SCENES_PER_FILM)),
-                position=int(n % SCENES_PER_FILM),
-            )
-            for n in drawn
-        ]
         asked = QueryVector(model=MODEL, kind=VectorKind.SCENE, values=vector)
-        began_at = time.perf_counter()
-        assert len(await index.score_scenes(asked, scenes)) == POOL
-        taken.append((time.perf_counter() - began_at) * 1e3)
-    return taken
+        assert len(await index.score_scenes(asked, [_key(int(n)) for n in drawn])) == POOL
+
+    return await _time(score, list(library.queries(QUERIES)))
 
 
-async def _hold(finder: Finder, texts: Sequence[str]) -> list[Row]:
-    """So many searches a second, each begun at its time whether the others are done or not."""
-    taken: list[float] = []
-    errors: list[BaseException] = []
+async def _cards(index: DatabaseIndex) -> Taken:
+    random = np.random.default_rng(8)
+    drawn = random.integers(100_000, size=(QUERIES, 20))
+    return await _time(index.load_cards, [[_key(int(n)) for n in numbers] for numbers in drawn])
 
-    async def search(text: str) -> None:
-        began_at = time.perf_counter()
-        try:
-            await finder.find(Query(text=text))
-        except Exception as error:  # noqa: BLE001  whatever it is, it is counted
-            errors.append(error)
-        taken.append((time.perf_counter() - began_at) * 1e3)
 
-    with _film_that_is_analysed():
-        began_at = time.perf_counter()
-        async with asyncio.TaskGroup() as group:
-            for number in range(int(A_SECOND * FOR_S)):
-                await asyncio.sleep(began_at + number / A_SECOND - time.perf_counter())
-                group.create_task(search(texts[number % len(texts)]))
-        lasted_s = time.perf_counter() - began_at
-    name = f"{A_SECOND} searches a second for {FOR_S:g} s beside an analysis"
-    rows = [
-        {"name": f"{name}, p{share}", "value": float(np.percentile(taken, share)), "unit": "ms"}
-        for share in (50, 95, 99)
-    ]
-    rows.append({"name": f"{name}, errors", "value": len(errors), "unit": f"of {len(taken)}"})
-    rows.append({"name": "done a second", "value": len(taken) / lasted_s, "unit": ""})
+def _key(number: int) -> SceneKey:
+    film, position = divmod(number, SCENES_PER_FILM)
+    return SceneKey(ref=ItemRef(server="folder", item_id=str(film + 1)), position=position)
+
+
+async def _quality(dsn: str, index: DatabaseIndex, texts: Mapping[str, Sequence[str]]) -> list[Row]:
+    """What a search that rates so many lines at most finds, beside one that rates all."""
+    rows = []
+    discounts = 1 / np.log2(np.arange(NEIGHBOURS) + 2)
+    for kind, drawn in texts.items():
+        shares = []
+        for text in drawn[:15]:
+            ideal = np.array(full_ranking(dsn, fold(text), NEIGHBOURS))
+            lookup = Lookup(terms=fold(text), channels=(SearchChannel.TRANSCRIPT,))
+            found = (await index.look_up(lookup))[SearchChannel.TRANSCRIPT][:NEIGHBOURS]
+            gains = np.array([one.score for one in found])
+            if len(ideal):
+                best = ideal @ discounts[: len(ideal)]
+                shares.append(gains @ discounts[: len(gains)] / best)
+        name = f"lines, {kind}: nDCG@{NEIGHBOURS}, gain their score"
+        rows.append({"name": name, "value": float(np.mean(shares)), "unit": ""})
+        rows[-1]["baseline"] = "all lines that have a word rated: 1"
     return rows
 
 
-@contextmanager
-def _film_that_is_analysed() -> Iterator[None]:
-    """A process that analyses a film again and again, as kindly to others as the worker is."""
-    with tempfile.TemporaryDirectory() as directory:
-        film = write_film(Path(directory) / "film.mkv", FILM, size=(640, 360))
-        script = "while :; do {} -m service.cli analyze --json {} > /dev/null; done"
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", script.format(sys.executable, film)],
-            cwd=ROOT,
-            env={**os.environ, "MOODREEL_VISUAL_MODEL": "none", "MOODREEL_OFFLINE": "1"},
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            yield
-        finally:
-            os.killpg(process.pid, 9)
-            process.wait()
-
-
-def _times(name: str, taken: list[float], plain: list[float]) -> list[Row]:
+def _times(name: str, taken: Taken, plain: Taken) -> list[Row]:
     rows = []
     for share in (50, 95):
         value, base = float(np.percentile(taken, share)), float(np.percentile(plain, share))
-        baseline = f"plain SQL, vectors of one kind alone: {base:.3g} ms"
+        baseline = f"plain SQL, words and vectors: {base:.3g} ms"
         rows.append(
             {
                 "name": f"{name}, p{share}",

@@ -10,14 +10,14 @@ import numpy as np
 import psycopg
 
 from service.domain import Float32
+from tests.support.large_texts import fill_texts
 from tests.support.stores import MODEL
 
 NOISES = np.array([0.5, 1.5], np.float32)
 """How far queries are from what is stored, in its own length."""
+FRAME_NOISE = 0.5
+"""How far a best frame is from its scene; of a CLIP model their cosine is about 0.9."""
 FILMS, SCENES_PER_FILM, DIMENSION, THEMES = 1_000, 100, 512, 300
-WORDS = 5_000
-"""Words w0, w1, ..., each rarer than the one before: the first is in a quarter of all scenes, the
-hundredth in half of a hundredth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,6 +28,8 @@ class Library:
     """``(films * scenes, D)``, in order of film and scene, as they are stored: rounded."""
     ids: list[int]
     """Of the films."""
+    by_kind: tuple[Float32, ...] = ()
+    """The same of each kind, in the order in which they were asked for; that of scenes first."""
 
     def queries(self, count: int, *, seed: int = 9) -> Float32:
         """Vectors some way off stored ones, ``(count, D)``."""
@@ -52,8 +54,18 @@ def make_vectors(count: int, seed: int) -> Float32:
     return vectors
 
 
+def _near(vectors: Float32, seed: int) -> Float32:
+    """Of each scene another vector: its best frame is like the scene, and not the same."""
+    random = np.random.default_rng(seed)
+    near: Float32 = vectors + random.normal(size=vectors.shape).astype(np.float32) * np.float32(
+        FRAME_NOISE / np.sqrt(DIMENSION)
+    )
+    near /= np.linalg.norm(near, axis=1, keepdims=True)
+    return near
+
+
 def fill_library(dsn: str, *, kinds: tuple[str, ...] = ("scene",), texts: bool = False) -> Library:
-    """Put the library in; with texts, its scenes and films have words as well."""
+    """Put the library in; with texts, its scenes and films have words as well, and labels."""
     count = FILMS * SCENES_PER_FILM
     with psycopg.connect(dsn, autocommit=True) as admin:
         admin.execute("set search_path = public, extensions")
@@ -70,16 +82,13 @@ def fill_library(dsn: str, *, kinds: tuple[str, ...] = ("scene",), texts: bool =
             "from media_items",
             [MODEL],
         )
-        admin.execute(
-            "insert into media_scenes (media_item_id, position, start_s, end_s, keyframe_s, "
-            "quality, tags) select id, n, n * 60, n * 60 + 60, n * 60 + 30, 1, '{}' "
-            "from media_items, generate_series(0, %s) n",
-            [SCENES_PER_FILM - 1],
-        )
-        if texts:
-            _fill_texts(admin)
         ids = [n for (n,) in admin.execute("select id from media_items order by id").fetchall()]
-        stored = [make_vectors(count, seed) for seed in range(len(kinds))]
+        if texts:
+            fill_texts(admin, ids, SCENES_PER_FILM)
+        else:
+            _fill_scenes(admin)
+        stored = [make_vectors(count, 0)]
+        stored += [_near(stored[0], seed) for seed in range(1, len(kinds))]
         with (
             admin.cursor() as cursor,
             cursor.copy(
@@ -89,33 +98,17 @@ def fill_library(dsn: str, *, kinds: tuple[str, ...] = ("scene",), texts: bool =
         ):
             copy.write(_binary(ids, dict(zip(kinds, stored, strict=True))))
         admin.execute("vacuum analyze")
-    return Library(vectors=stored[0].astype(np.float16).astype(np.float32), ids=ids)
+    rounded = tuple(vectors.astype(np.float16).astype(np.float32) for vectors in stored)
+    return Library(vectors=rounded[0], ids=ids, by_kind=rounded)
 
 
-def _fill_texts(admin: psycopg.Connection[tuple[Any, ...]]) -> None:
-    """For each scene a line of a transcript, and five of the words for either channel."""
-    drawn = (
-        f"array_to_string(array(select 'w' || floor({WORDS} * power(random(), 3))::int "
-        "from generate_series(1, 5) where s.position is not null), ' ')"
-    )
+def _fill_scenes(admin: psycopg.Connection[Any]) -> None:
     admin.execute(
-        "insert into media_transcripts (media_item_id, position, start_s, end_s, text, words) "
-        "select m, p, a, a + 4, t, setweight(moodreel.words(t), 'A') from (select "
-        f"s.media_item_id as m, s.position as p, s.start_s + 5 as a, {drawn} as t "
-        "from media_scenes s) lines".encode(),
+        "insert into media_scenes (media_item_id, position, start_s, end_s, keyframe_s, "
+        "quality, tags) select id, n, n * 60, n * 60 + 60, n * 60 + 30, 1, '{}' "
+        "from media_items, generate_series(0, %s) n",
+        [SCENES_PER_FILM - 1],
     )
-    for channel in ("summary", "lexical"):
-        admin.execute(
-            "insert into media_texts (media_item_id, channel, position, found) "
-            f"select s.media_item_id, %s, s.position, moodreel.words({drawn}) "
-            "from media_scenes s".encode(),
-            [channel],
-        )
-        admin.execute(
-            "insert into media_texts (media_item_id, channel, position, named) "
-            "select id, %s, -1, moodreel.words('film ' || item_id) from media_items",
-            [channel],
-        )
 
 
 def _binary(ids: list[int], stored: dict[str, Float32]) -> bytes:

@@ -1,4 +1,4 @@
-"""The picture tower of CLIP ViT-B/32 with random weights: its true shape, and so its true cost."""
+"""The towers of CLIP ViT-B/32 with random weights: their true shape, and so their true cost."""
 
 from __future__ import annotations
 
@@ -34,6 +34,38 @@ def export_vit_b_32(path: Path, *, seed: int = 0) -> Path:
         input_names=["pixel_values"],
         output_names=["image_embeds"],
         dynamic_axes={"pixel_values": {0: "batch"}, "image_embeds": {0: "batch"}},
+        opset_version=17,
+        dynamo=False,
+    )
+    return path
+
+
+def export_text_tower(path: Path, *, width: int, seed: int = 0) -> Path:
+    """Write the tower of texts as ONNX: ``input_ids`` (b, L) to ``text_embeds`` (b, width).
+
+    Needs the extra ``[export]``. The defaults of transformers' ``CLIPTextConfig`` are ViT-B/32.
+    """
+    import torch
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    torch.manual_seed(seed)
+    model = CLIPTextModelWithProjection(CLIPTextConfig(projection_dim=width)).eval()
+
+    class Tower(torch.nn.Module):  # type: ignore[misc]  # torch ships no types to us
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+            return self.model(input_ids).text_embeds
+
+    torch.onnx.export(
+        Tower(),
+        (torch.ones(2, 16, dtype=torch.int64),),
+        str(path),
+        input_names=["input_ids"],
+        output_names=["text_embeds"],
+        dynamic_axes={"input_ids": {0: "batch", 1: "sequence"}, "text_embeds": {0: "batch"}},
         opset_version=17,
         dynamo=False,
     )
