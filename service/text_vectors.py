@@ -7,7 +7,7 @@ import hashlib
 import logging
 import time
 import unicodedata
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -113,8 +113,9 @@ async def _await(work: Callable[[], Awaitable[T]]) -> T:
 class TextVectors:
     """Remembers vectors of texts in memory and in the database. On the event loop only.
 
-    Equal texts that are asked for at once are encoded once. Whoever stops waiting leaves the
-    encoding to go on: the next one finds its vector.
+    Equal texts that are asked for at once are encoded once. When nobody waits any more, an encoding
+    that has begun goes on, and the next one finds its vector. One that has not is dropped, or a
+    slow model would make later texts wait for it.
 
     Args:
         index: Keeps vectors in the database.
@@ -138,9 +139,10 @@ class TextVectors:
         self._kept: OrderedDict[tuple[str, str], tuple[float, Float32]] = OrderedDict()
         self._making: Shared[Float32] = Shared(UNDERWAY_LIMIT)
         self._writing: Shared[None] = Shared()
+        self._waiting: Counter[str] = Counter()
 
     async def get(self, wording: Wording, text: str) -> Float32:
-        """The vector of a text, ``(D,)``. May be cancelled; the encoding goes on.
+        """The vector of a text, ``(D,)``. May be cancelled; an encoding that has begun goes on.
 
         Raises:
             MissingModelError: The model's files are neither here nor to be had.
@@ -151,7 +153,14 @@ class TextVectors:
         if kept is not None:
             CACHE.labels("queries", "hit").inc()
             return kept
-        return await self._making.get(f"{space} {text}", lambda: self._make(wording, space, text))
+        key = f"{space} {text}"
+        self._waiting[key] += 1
+        try:
+            return await self._making.get(key, lambda: self._make(wording, space, text))
+        finally:
+            self._waiting[key] -= 1
+            if not self._waiting[key]:
+                del self._waiting[key]
 
     async def aclose(self) -> None:
         """Let go of what is underway."""
@@ -178,10 +187,17 @@ class TextVectors:
         CACHE.labels("queries", "miss" if vector is None else "hit").inc()
         if vector is None:
             loop = asyncio.get_running_loop()
-            vector = await loop.run_in_executor(self._pool, wording.encode, text)
+            encode = partial(self._encode, wording, space, text)
+            vector = await loop.run_in_executor(self._pool, encode)
             self._writing.start(f"{space} {text}", partial(self._write, space, text, vector))
         self._keep((space, text), vector)
         return vector
+
+    def _encode(self, wording: Wording, space: str, text: str) -> Float32:
+        """CPU work. A slow model does not work off what nobody waits for any more."""
+        if f"{space} {text}" not in self._waiting:
+            raise TransientError("nobody waits for its vector any more")
+        return wording.encode(text)
 
     async def _read(self, space: str, text: str) -> Float32 | None:
         try:

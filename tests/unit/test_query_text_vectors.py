@@ -93,6 +93,24 @@ async def test_too_many_texts_at_once_are_refused_and_a_known_one_never(pool):
     await asyncio.gather(*waiting)
 
 
+async def test_a_slow_model_does_not_work_off_what_nobody_waits_for_any_more(pool):
+    encoder = WaitingEncoder()
+    vectors = TextVectors(KnownIndex(), pool)
+    asked = [
+        asyncio.create_task(vectors.get(worded(encoder), text)) for text in ("cat", "car", "red")
+    ]
+    for _ in range(10):
+        await asyncio.sleep(0)  # all three are in the pool's line
+    for impatient in asked[:2]:
+        impatient.cancel()
+    await asyncio.gather(*asked[:2], return_exceptions=True)
+    encoder.go.set()
+    assert (await asked[2]).any()
+    assert encoder.texts == ["cat", "red"]
+    assert (await vectors.get(worded(encoder), "cat")).any()
+    assert encoder.texts == ["cat", "red"], "what had begun is kept"
+
+
 async def test_of_too_many_vectors_the_longest_unused_goes(pool):
     encoder, index = KnownEncoder(), KnownIndex()
     vectors = TextVectors(index, pool, kept_count=2)
