@@ -28,6 +28,7 @@ from service.outbound import OutboundSettings
 from service.politeness import PolitenessSettings
 from service.settings import DetectionSettings, SearchSettings, ServiceSettings
 from service.web.encode_settings import EncodeSettings
+from service.web.guests import GuestSettings
 from service.web.monitor import MonitorSettings
 from service.web.session import ApiSettings
 
@@ -41,6 +42,7 @@ ALL_SETTINGS: tuple[type[Configuration], ...] = (
     EmbySettings,
     EncodeSettings,
     FolderSettings,
+    GuestSettings,
     HttpSettings,
     JellyfinSettings,
     LibrarySettings,
