@@ -122,6 +122,10 @@ class Finder:
     def _plan(self, query: Query) -> Search:
         text = query.text.strip()[:TEXT_LIMIT]
         route = self._route(text)
+        shape = None if query.examples or route.quotes else self._shapes(text)
+        if shape is not None:
+            parts = (f"mood: {part.start:.0%} to {part.end:.0%}" for part in shape.parts)
+            route = replace(route, reasons=(*route.reasons, *parts))
         wished = query.mode if query.mode is not SearchMode.AUTO else self._settings.visual_mode
         is_auto = wished is SearchMode.AUTO
         weights = self._settings.weights()
@@ -136,7 +140,7 @@ class Finder:
             route=route,
             mode=self._choose_mode(query, text, wished, route),
             is_auto=is_auto,
-            shape=None if query.examples or route.quotes else self._shapes(text),
+            shape=shape,
             weights={**weights, **query.weights},
         )
 

@@ -362,6 +362,7 @@ async def test_a_course_of_the_mood_finds_whole_items_that_go_so():
     assert (hit.card.scene.ref, hit.card.scene.position) == (BEACH.ref, -1)
     assert set(hit.parts) == {"shape"}
     assert "asked" in hit.snippet
+    assert answer.route.reasons == ("mood: 0% to 25%", "mood: 75% to 100%")
     assert answer.mode is SearchMode.SKIP
 
 
