@@ -49,7 +49,7 @@ FREQUENT = {
     "gb18030": frozenset("的一是不了在人有我他这中大来上个国到说们为子和你地出道也时年"),
     "big5": frozenset("的一是不了在人有我他這中大來上個國到說們為子和你地出道也時年"),
 }
-"""The most frequent characters of Chinese, simplified and traditional: a third of any text."""
+"""The most frequent characters of Chinese, simplified and traditional."""
 FREQUENT_SHARE = 0.1
 """What is read as Chinese by mistake has 30 of 20,000 characters no oftener than others."""
 TOGETHER = 2
