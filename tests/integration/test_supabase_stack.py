@@ -47,8 +47,8 @@ def running(command: list[str], **variables: str) -> Iterator[None]:
     try:
         yield
     finally:
-        process.kill()
-        process.wait()
+        process.terminate()  # killed, nginx would leave its workers behind
+        process.wait(30)
 
 
 @pytest.fixture(scope="module")
