@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import av
 import av.error
@@ -56,6 +56,22 @@ def origin_s(container: InputContainer) -> float:
 def stream_time_s(container: InputContainer, stream: Stream, timestamp: int) -> float:
     """A stream's timestamp as seconds from the start of the medium."""
     return float(timestamp * (stream.time_base or 0)) - origin_s(container)
+
+
+def read_packets(container: InputContainer, tick: Tick, *streams: Stream) -> Iterator[Any]:
+    """Packets until the end, or until nothing more can be read."""
+    packets = container.demux(*streams)
+    while True:
+        tick()
+        try:
+            packet = next(packets, None)
+        except MemoryError:
+            raise
+        except (av.error.FFmpegError, OSError):
+            return
+        if packet is None:
+            return
+        yield packet
 
 
 class VideoPass:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import av
 import av.error
@@ -16,7 +16,7 @@ from av.container import InputContainer
 from av.frame import Frame
 from av.stream import Disposition, Stream
 
-from adapters.media.decode import Tick, origin_s, stream_time_s
+from adapters.media.decode import Tick, origin_s, read_packets, stream_time_s
 from adapters.media.picture import HLG, PQ
 from adapters.media.sound import pick_audio
 from adapters.media.source import open_source
@@ -103,7 +103,7 @@ def _is_cover(stream: Stream) -> bool:
 
 def _first_frame(container: InputContainer, stream: Stream, tick: Tick) -> Frame | None:
     """The first frame from here on that can be decoded, or None."""
-    for packet in islice(_packets(container, tick, stream), PACKETS_TO_TRY):
+    for packet in islice(read_packets(container, tick, stream), PACKETS_TO_TRY):
         try:
             frames = packet.decode()
         except MemoryError:
@@ -118,22 +118,6 @@ def _first_frame(container: InputContainer, stream: Stream, tick: Tick) -> Frame
 def _rewind(container: InputContainer) -> None:
     with contextlib.suppress(av.error.FFmpegError, OSError):
         container.seek(0)  # where that cannot be done, decoding will tell
-
-
-def _packets(container: InputContainer, tick: Tick, *streams: Stream) -> Iterator[Any]:
-    """Packets until the end, or until nothing more can be read."""
-    packets = container.demux(*streams)
-    while True:
-        tick()
-        try:
-            packet = next(packets, None)
-        except MemoryError:
-            raise
-        except (av.error.FFmpegError, OSError):
-            return
-        if packet is None:
-            return
-        yield packet
 
 
 def _nothing(container: InputContainer) -> str:
@@ -174,7 +158,7 @@ def _last_end_s(container: InputContainer, from_s: float, tick: Tick) -> float:
         return 0.0
     streams = [s for s in (*container.streams.video, *container.streams.audio) if not _is_cover(s)]
     end_s = 0.0
-    for packet in _packets(container, tick, *streams):
+    for packet in read_packets(container, tick, *streams):
         if packet.pts is not None:
             end = packet.pts + (packet.duration or 0)
             end_s = max(end_s, stream_time_s(container, packet.stream, end))

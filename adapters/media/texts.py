@@ -12,12 +12,11 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
-import av.error
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 
-from adapters.media.decode import Tick, stream_time_s
+from adapters.media.decode import Tick, read_packets, stream_time_s
 from adapters.media.id3 import TimedLyrics, read_timed_lyrics
 from adapters.media.sound import pick_audio
 from adapters.media.source import open_source
@@ -151,17 +150,7 @@ def read_texts(source: Source, tap: TextTap, tick: Tick) -> None:
         if not chosen:
             return
         discard_others(container, chosen)
-        packets = container.demux(chosen)
-        while True:
-            tick()
-            try:
-                packet = next(packets, None)
-            except MemoryError:
-                raise
-            except (av.error.FFmpegError, OSError):
-                return
-            if packet is None:
-                return
+        for packet in read_packets(container, tick, *chosen):
             tap.take(container, packet)
 
 

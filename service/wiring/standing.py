@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 
-from adapters.models.inventory import find, hears_with_its_eyes
-from adapters.models.settings import OFF, ModelSettings
+from adapters.models.inventory import hears_with_its_eyes, name_of
+from adapters.models.settings import ModelSettings
 from service.domain import Finding, Severity
-from service.errors import MissingModelError
 from service.ports import MediaServer
 from service.query import SearchChannel, Trigger
 from service.wiring.house import collection_keepers
@@ -24,8 +22,8 @@ def name_models(models: ModelSettings) -> Mapping[SearchChannel, str]:
     """
     heard = models.visual_model if hears_with_its_eyes(models) else models.sound_text_model
     return {
-        SearchChannel.VISUAL: _name(models, models.visual_model),
-        SearchChannel.AUDIO: _name(models, heard),
+        SearchChannel.VISUAL: name_of(models, models.visual_model),
+        SearchChannel.AUDIO: name_of(models, heard),
     }
 
 
@@ -69,15 +67,6 @@ async def judge_collections(
             )
         ]
     return [await keeper.check_collections() for keeper in keepers.values()]
-
-
-def _name(models: ModelSettings, name: str) -> str:
-    if name == OFF:
-        return ""
-    try:
-        return find(models, name).name
-    except MissingModelError:  # of a directory that is not there: its own check tells
-        return Path(name).name
 
 
 def _note(message: str, fix: str) -> Finding:

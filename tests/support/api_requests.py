@@ -28,6 +28,10 @@ PLAIN = {
         {}, optional={name: values_of(each) for name, each in schema["properties"].items()}
     ),
 }
+FORMATS = {
+    "date-time": st.datetimes(timezones=st.timezones() | st.none()).map(lambda at: at.isoformat()),
+    "date": st.dates().map(str),
+}
 
 
 def values_of(schema):
@@ -38,10 +42,8 @@ def values_of(schema):
         return st.one_of(*map(values_of, schema["anyOf"]))
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
-    if schema.get("format") == "date-time":
-        return st.datetimes(timezones=st.timezones() | st.none()).map(lambda at: at.isoformat())
-    if schema.get("format") == "date":
-        return st.dates().map(str)
+    if schema.get("format") in FORMATS:
+        return FORMATS[schema["format"]]
     if "examples" in schema:
         return st.text(min_size=1).map("jellyfin/{}".format)
     return PLAIN[schema["type"]](schema)

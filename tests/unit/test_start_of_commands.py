@@ -23,7 +23,10 @@ CHANNELS = {"discord_webhook", "nats"}
 @pytest.mark.parametrize(
     ("loaded", "unwanted"),
     [
-        ("service.start, service.cli, service.cli.hardening", {"aiohttp", "httpx", "psycopg", "av"} | MODELS),
+        (
+            "service.start, service.cli, service.cli.hardening",
+            {"aiohttp", "httpx", "psycopg", "av"} | MODELS,
+        ),
         ("service.cli.backup", {"service.web.app", "adapters.media"} | MODELS | CHANNELS),
         ("service.cli.analyze", {"psycopg", "procrastinate", "service.web.app"} | CHANNELS),
         ("service.cli.run", CHANNELS | {"adapters.exports"}),
