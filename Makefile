@@ -74,7 +74,7 @@ docs: $(READY)  ## the documentation as a site, in build/docs: it needs no netwo
 
 references: $(READY)  ## write anew what the documentation shows of the code
 	for page in settings commands tooling tables metrics; do $(BIN)/python -m tests.support.$${page}_reference || exit 1; done
-	for made in discord_cards card_picture doctor_picture; do $(BIN)/python -m tests.support.$$made || exit 1; done
+	for made in discord_cards card_picture doctor_picture search_picture; do $(BIN)/python -m tests.support.$$made || exit 1; done
 
 smoke-clip: $(READY)  ## rerank a sample query with CLIP
 	$(BIN)/pytest -q tests/integration/test_smoke_clip.py

@@ -44,7 +44,7 @@ from service.senses.notes import Notes
 from service.senses.reading import read_texts
 from service.vocabulary import Vocabulary
 
-REVISION = 2
+REVISION = 3
 """Of what an analysis is: raised when the same models and words would find something else."""
 
 WITHOUT = " without "

@@ -167,12 +167,19 @@ class Finder:
         if search.shape is not None:
             hits = await self._follow_shape(search, search.shape, hits)
         if search.route.quotes:
-            hits = sorted(hits, key=lambda hit: not hit.is_exact)
+            hits = self._quote(search, hits)
         kept = keep_exact(hits, max(1, search.query.limit))
         kept = await self._judge(search.query.text, kept, search.asked.lose)
         with search.timed("cards"):
             cards = await self._index.load_cards([hit.scene for hit in kept]) if kept else {}
         return tuple(_show(hit, cards[hit.scene]) for hit in kept if hit.scene in cards)
+
+    def _quote(self, search: Search, hits: Sequence[Fused]) -> Sequence[Fused]:
+        """What has the quoted words in a row: first; alone, where nothing else is asked for."""
+        exact = [hit for hit in hits if hit.is_exact]
+        if exact and search.terms == self._fold(" ".join(search.route.quotes)):
+            return exact
+        return [*exact, *(hit for hit in hits if not hit.is_exact)]
 
     async def _find(self, search: Search, lookup: Lookup) -> Found:
         quoted = " ".join(self._fold(quote) for quote in search.route.quotes)

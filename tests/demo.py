@@ -136,6 +136,10 @@ async def show(
         check(bool(analysis.moods and analysis.tags), "tags and moods are found")
         print_analysis(console, analysis)
 
+        step('moodreel search "the sequel"')
+        hits = await show_search(settings, "the sequel")
+        check(hits[0]["title"].startswith("The Sequel"), "what is called so comes first")
+
         step("The event, signed, as an HTTP receiver got it")
         delivery = receiver.deliveries[0]
         check(delivery.is_signed, "the event is signed")
@@ -178,6 +182,13 @@ async def load(settings: Mapping[str, str], ref: ItemRef) -> Analysis:
         analysis = await moodreel.store.load(ref)
     assert analysis is not None
     return analysis
+
+
+async def show_search(settings: Mapping[str, str], query: str) -> list[dict[str, Any]]:
+    _, out, _ = await service.call("search", query, "--limit", "2", env=settings)
+    console.print(out, markup=False, highlight=False)
+    answer = await service.call_json("search", query, env=settings)
+    return list(answer["hits"])
 
 
 async def until(look: Callable[[], Awaitable[T]], what: str) -> T:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -118,7 +118,7 @@ def run() -> list[Row]:
     with reachable_directory() as directory:
         cluster = EmbeddedPostgres(directory)
         try:
-            with fresh_database(cluster.start()) as dsn, _settings():
+            with fresh_database(cluster.start()) as dsn, only_small_models():
                 scores = asyncio.run(_measure(dsn))
         finally:
             cluster.stop()
@@ -155,7 +155,7 @@ async def _measure(dsn: str) -> dict[str, dict[SearchMode, list[float]]]:
     async with AsyncExitStack() as stack:
         store = DatabaseStore(await PsycopgTransport.open(dsn))
         stack.push_async_callback(store.aclose)
-        names = await _fill(store)
+        names = await fill(store, lambda _, number: f"Tape {number}")
         finder = open_finder(stack, store.transport, open_shelf(stack, ModelSettings.read()))
         return {
             name: {
@@ -177,8 +177,12 @@ async def _score(
     return score
 
 
-async def _fill(store: DatabaseStore) -> dict[str, str]:
-    """Watch and hear everything; what each item is, by its id."""
+async def fill(store: DatabaseStore, title: Callable[[str, int], str]) -> dict[str, str]:
+    """Watch and hear everything; what each item is, by its id.
+
+    Args:
+        title: Of what it is, and the number of the item.
+    """
     paths = {SHARED / f"media/video/{name}.mp4": name for name in VIDEOS}
     for folder in sorted((SHARED / "media/audio/esc10").iterdir()):
         clips = sorted(folder.glob("*.ogg"))[:CLIPS_PER_SOUND]
@@ -187,7 +191,7 @@ async def _fill(store: DatabaseStore) -> dict[str, str]:
     async with open_file_examiner(ServiceSettings.read(), list(paths)) as examiner:
         for number, listed in enumerate(examiner.items):
             name = _name(listed, paths)
-            item = replace(listed, title=f"Tape {number}", series="", album="", artist="")
+            item = replace(listed, title=title(name, number), series="", album="", artist="")
             analysis = await examiner.examine(item)
             await store.save(analysis, await store.begin(item))
             if name in SPOKEN:
@@ -203,7 +207,7 @@ def _name(item: MediaItem, paths: Mapping[Path, str]) -> str:
 
 
 @contextmanager
-def _settings() -> Iterator[None]:
+def only_small_models() -> Iterator[None]:
     """The stand-in model and YAMNet, and no others."""
     with tempfile.TemporaryDirectory() as data:
         wanted = {

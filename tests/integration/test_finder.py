@@ -439,6 +439,16 @@ async def test_what_is_quoted_among_other_words_comes_first():
     assert "exact" in answer.hits[0].parts
 
 
+async def test_a_quote_alone_finds_what_has_it_and_else_what_is_near():
+    texts = {SearchChannel.TRANSCRIPT: {CAT: "we miss the last ferry", RAIN: "the last man"}}
+    index = KnownIndex(texts=texts, seen=SEEN)
+    async with finder_of(index, None, route=route) as finder:
+        said = await finder.find(Query(text='"the last ferry"'))
+        unsaid = await finder.find(Query(text='"the last train"'))
+    assert names(said) == ["cat"]
+    assert set(names(unsaid)) >= {"cat", "rain"}
+
+
 ODD = [
     "",
     " \t",
