@@ -82,7 +82,8 @@ async def search(
     if not query.strip() and not like:
         raise ConfigurationError("nothing is asked for: give words, or an example with --like")
     settings = ServiceSettings.read()
-    configure_logging(settings.model_copy(update={"log_level": "WARNING"}))
+    # What was missing, the answer names.
+    configure_logging(settings.model_copy(update={"log_level": "ERROR"}))
     filters = Filters(
         servers=tuple(server or ()),
         kinds=tuple(kind or ()),
