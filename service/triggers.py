@@ -158,10 +158,16 @@ class Triggers:
         )
 
     async def try_out(self, trigger: Trigger) -> Trial:
-        """Compare it with all that is known, whatever its threshold is."""
+        """Compare it with all that is known, whatever its threshold is.
+
+        But for the item of the scene that all shall be like, unless its words match: nothing is
+        nearer, which says nothing of what is usual.
+        """
         vector = await self._vector(trigger)
-        matches = await self._look_up(trigger, vector, KNOWN_CANDIDATES)
-        scores = [match.score for match in matches if match.score is not None]
+        found = await self._look_up(trigger, vector, KNOWN_CANDIDATES)
+        example = trigger.like.ref if trigger.like else None
+        matches = [match for match in found if match.is_exact or match.ref != example]
+        scores = [one.score for one in matches if one.score is not None and one.ref != example]
         return Trial(
             matches=tuple(matches),
             model=vector.model if vector else "",

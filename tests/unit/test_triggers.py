@@ -166,6 +166,16 @@ async def test_a_trial_shows_all_that_is_known_with_a_threshold_that_is_unusual(
     assert scores[-2] < trial.suggestion < scores[-1]
 
 
+async def test_a_trial_leaves_out_the_item_whose_scene_is_the_example():
+    known = [ItemRef(server="s", item_id=str(number)) for number in range(MIN_KNOWN)]
+    visual = [scene(1.0, ref=OTHER), *(scene(0.2, ref=ref) for ref in known)]
+    trigger = Trigger(name="like", like=SceneKey(ref=OTHER, position=0), model=MODEL)
+    trial = await make(Index(visual=visual), trigger).try_out(trigger)
+    assert [match.ref for match in trial.matches] == known
+    few = await make(Index(visual=visual[:MIN_KNOWN]), trigger).try_out(trigger)
+    assert few.suggestion is None
+
+
 def test_of_an_item_the_best_scene_counts_and_words_come_first():
     matches = gather_matches(
         {
