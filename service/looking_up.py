@@ -57,8 +57,12 @@ def is_faint(found: Found) -> bool:
 
 
 def count_texts(found: Found) -> int:
-    """Scenes and items in whose texts something was found."""
-    return len({one.scene for channel in TEXT_CHANNELS for one in found.get(channel, ())})
+    """Hits that texts alone make: scenes, and items of which no scene was found, for what is found
+    of a whole item goes to its best scene.
+    """
+    scenes = {one.scene for channel in TEXT_CHANNELS for one in found.get(channel, ())}
+    shown = {scene.ref for scene in scenes if scene.position != WHOLE_ITEM}
+    return sum(scene.position != WHOLE_ITEM or scene.ref not in shown for scene in scenes)
 
 
 def without_examples(found: Found, query: Query) -> Found:

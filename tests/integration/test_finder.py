@@ -138,6 +138,15 @@ async def test_where_words_find_too_little_to_rerank_pictures_stand_in():
     assert names(answer)[:2] == ["rain", "cat"]
 
 
+async def test_an_item_found_as_a_whole_and_by_a_scene_is_one_hit_of_its_words():
+    texts = {SearchChannel.LEXICAL: {RAIN: "cat", scene("rain", -1): "cat"}}
+    index = KnownIndex(texts=texts, seen=SEEN)
+    async with finder_of(index, KnownEncoder(), route=route_to(SearchMode.RERANK)) as finder:
+        answer = await finder.find(Query(text="cat", limit=2))
+    assert answer.mode is SearchMode.RECALL
+    assert names(answer) == ["rain", "cat"]
+
+
 async def test_without_a_model_words_are_searched_and_the_answer_says_why():
     index = KnownIndex(texts={SearchChannel.SUMMARY: {CAT: "Of a cat"}}, seen=SEEN)
     async with finder_of(index, None) as finder:
