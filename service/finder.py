@@ -34,10 +34,11 @@ from service.search.rerank import rerank_hits
 from service.search.shapes import Shape, parse_shape
 from service.settings import SearchSettings
 from service.shape_search import find_by_shape, prefer_shape
+from service.turns import Turns
 from service.underway import Search
 
-CANDIDATES = 200
-"""Of a channel (Heimdex' K); reranking asks for as many as its pool takes."""
+CANDIDATES = 100
+"""Of a channel; with 200 (Heimdex' K) a search takes nearly twice the processor's time."""
 TEXT_LIMIT = 1000
 """Letters of a query that count; a text tower reads some 77 words."""
 
@@ -76,13 +77,14 @@ class Finder:
         self._votes = votes
         self._meanings = meanings
         self._shapes = shapes
+        self._turns = Turns("searching the database")
 
     async def find(self, query: Query) -> SearchAnswer:
         """Answer a query. What cannot be used is named in the answer, and the rest is searched.
 
         Raises:
             UnreadableMediaError: An uploaded example cannot be decoded.
-            TransientError: The database did not answer.
+            TransientError: The database did not answer, or so many search that there was no turn.
         """
         search = self._plan(query)
         try:
@@ -161,6 +163,10 @@ class Finder:
         lookup = self._lookup(search)
         if not lookup.channels:
             return ()
+        async with self._turns.take():
+            return await self._read(search, lookup)
+
+    async def _read(self, search: Search, lookup: Lookup) -> tuple[Hit, ...]:
         with search.timed("look_up"):
             found = await self._find(search, lookup)
         hits = await self._order(search, found, lookup.limit)
@@ -187,10 +193,14 @@ class Finder:
             self._index, lookup, search.query.text, meanings=self._meanings, quoted=quoted
         )
         if search.may_be_seen() and is_faint(found):
+            return {**found, **await self._see(search, lookup)}
+        is_tried = search.mode is SearchMode.RERANK and search.is_auto
+        if is_tried and count_texts(found) < search.query.limit:
+            search.mode = SearchMode.RECALL
             return {**found, **await self._look(search, lookup)}
         return found
 
-    async def _look(self, search: Search, lookup: Lookup) -> Found:
+    async def _see(self, search: Search, lookup: Lookup) -> Found:
         """What is seen, where words that seemed to be said are nowhere: so seldom that most queries
         of the kind are spared the model's time.
         """
@@ -201,9 +211,14 @@ class Finder:
         search.mode = SearchMode.RECALL
         search.asked.vectors |= seen.vectors
         search.asked.flat_ranges |= seen.flat_ranges
-        channels = (SearchChannel.VISUAL,)
+        return await self._look(search, lookup)
+
+    async def _look(self, search: Search, lookup: Lookup) -> Found:
+        """Pictures alone, where words found too little."""
+        channel = SearchChannel.VISUAL
+        vectors = {channel: search.asked.vectors[channel]}
         return await self._index.look_up(
-            replace(lookup, terms="", channels=channels, vectors=seen.vectors)
+            replace(lookup, terms="", channels=(channel,), vectors=vectors)
         )
 
     async def _follow_shape(
@@ -219,16 +234,16 @@ class Finder:
             return [*named, *await find_by_shape(self._index, shape, filters, limit)]
 
     def _lookup(self, search: Search) -> Lookup:
-        """All channels at once. Who has the router decide has pictures searched in any case: they
-        stand in where words find too little to rerank.
-        """
+        """All channels at once; pictures not where they shall but reorder."""
         vectors = dict(search.asked.vectors)
-        if search.mode is SearchMode.RERANK and not search.is_auto:
+        if search.mode is SearchMode.RERANK:
             vectors.pop(SearchChannel.VISUAL, None)
         texts = [channel for channel in TEXT_CHANNELS if search.reads(channel)]
         limit = max(CANDIDATES, search.query.limit)
         if search.mode is SearchMode.RERANK:
-            limit = max(limit, self._settings.rerank_pool_size)
+            # Who asks for it has the pool filled by any channel alone, else they fill it together.
+            sources = max(1, len(texts)) if search.is_auto else 1
+            limit = max(limit, self._settings.rerank_pool_size // sources)
         return Lookup(
             terms=search.terms if texts else "",
             vectors=vectors,
@@ -238,11 +253,6 @@ class Finder:
         )
 
     async def _order(self, search: Search, found: Found, cut_at: int) -> Sequence[Fused]:
-        if search.mode is SearchMode.RERANK and search.is_auto:
-            if count_texts(found) < search.query.limit:
-                search.mode = SearchMode.RECALL
-            else:
-                found = {one: found[one] for one in found if one is not SearchChannel.VISUAL}
         is_reranked = search.mode is SearchMode.RERANK
         hits = fuse(
             without_examples(found, search.query),

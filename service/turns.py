@@ -1,0 +1,64 @@
+"""Turns at something that serves few at once: who comes first is served first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from service.errors import TransientError
+
+AT_ONCE = 4
+"""Searches: as many as keep two cores busy, and fewer than the database has connections for, so
+that a page is shown while many search."""
+WAIT_S, WORK_S = 5.0, 30.0
+"""For a turn, and for an answer then: nobody in a browser waits longer."""
+
+
+class Turns:
+    """A queue before a few places.
+
+    Args:
+        what: What is waited for, in the words of an error.
+        at_once: Places.
+        wait_s: For a place; who has none by then is told to come again.
+        work_s: In a place.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        at_once: int = AT_ONCE,
+        wait_s: float = WAIT_S,
+        work_s: float = WORK_S,
+    ) -> None:
+        self._what = what
+        self._wait_s = wait_s
+        self._work_s = work_s
+        self._places = asyncio.Semaphore(at_once)
+
+    @asynccontextmanager
+    async def take(self) -> AsyncIterator[None]:
+        """Work in a place, in the order of coming.
+
+        Raises:
+            TransientError: None was free in time, or the work took too long.
+        """
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await self._places.acquire()
+        except TimeoutError as error:
+            raise self._refuse(f"no turn within {self._wait_s:g} s") from error
+        try:
+            async with asyncio.timeout(self._work_s) as work:
+                yield
+        except TimeoutError as error:
+            if not work.expired():
+                raise
+            raise self._refuse(f"no answer within {self._work_s:g} s") from error
+        finally:
+            self._places.release()
+
+    def _refuse(self, reason: str) -> TransientError:
+        return TransientError(f"{self._what}: {reason}", retry_after_s=self._wait_s)
