@@ -159,6 +159,11 @@ class DatabaseStore(DatabaseLedger):
         document = dump_transcript(lines)
         await self._save_large("moodreel_save_transcript", dump_ref(ref), "lines", document)
 
+    async def refold_transcript(self, ref: ItemRef, lines: Sequence[TranscriptLine]) -> None:
+        """Fold a transcript that was read a moment ago; one that was saved since stays."""
+        owner = dump_ref(ref) | {"is_refolded": True}
+        await self._save_large("moodreel_save_transcript", owner, "lines", dump_transcript(lines))
+
     async def load_transcript(self, ref: ItemRef) -> Sequence[TranscriptLine]:
         rows = await self._transport.call("moodreel_load_transcript", dump_ref(ref))
         return load_transcript(rows)

@@ -48,9 +48,11 @@ class DatabaseTextVectors:
         self._transport = transport
         self._kept_s = DAY_S * (settings or TextVectorSettings.read()).keep_days
         self._kept_count = kept_count
+        self._has_former = True
 
     async def recall_text(self, model: str, text: str) -> Float32 | None:
         if not self._kept_s:
+            await self._forget_former()
             return None
         vector = await self._transport.call("moodreel_recall_text", self._request(model, text))
         return None if vector is None else np.array(vector, np.float32)
@@ -62,6 +64,13 @@ class DatabaseTextVectors:
                 "kept_count": self._kept_count,
             }
             await self._transport.call("moodreel_remember_text", request)
+
+    async def _forget_former(self) -> None:
+        """What was kept while it might be; once, since nothing comes after it."""
+        if self._has_former:
+            request = {"kept_s": 0.0, "kept_count": 0}
+            await self._transport.call("moodreel_remember_text", request)
+            self._has_former = False
 
     def _request(self, model: str, text: str) -> Json:
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -118,6 +118,8 @@ EARLIER = [
     "20261120194000",
     "20261120195000",
     "20261120197000",
+    "20261120198000",
+    "20261120198500",
 ]
 """Every schema that data may be in; see test_schema_history.py for all that may be in each."""
 

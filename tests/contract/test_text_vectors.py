@@ -72,7 +72,7 @@ async def test_of_too_many_the_oldest_go(forgotten, store):
     for number in range(5):
         age(forgotten, 1)
         await index.remember_text("clip", f"text {number}", VECTOR)
-    assert count(forgotten) <= 4
+    assert count(forgotten) == 3
     assert await index.recall_text("clip", "text 0") is None
     assert await index.recall_text("clip", "text 4") is not None
 
@@ -81,6 +81,13 @@ async def test_nothing_is_kept_where_nothing_may_be(forgotten, store):
     index = DatabaseIndex(store.transport, TextVectorSettings(keep_days=0))
     await index.remember_text("clip", "cat", VECTOR)
     assert await index.recall_text("clip", "cat") is None
+    assert count(forgotten) == 0
+
+
+async def test_what_was_kept_goes_once_nothing_may_be(forgotten, store):
+    await DatabaseIndex(store.transport).remember_text("clip", "cat", VECTOR)
+    index = DatabaseIndex(store.transport, TextVectorSettings(keep_days=0))
+    assert await index.recall_text("clip", "dog") is None
     assert count(forgotten) == 0
 
 

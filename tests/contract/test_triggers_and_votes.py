@@ -9,6 +9,7 @@ from adapters.database.feedback import DatabaseVotes
 from adapters.database.triggers import DatabaseTriggers
 from service.domain import ItemRef, MediaKind
 from service.query import SceneKey, SearchChannel, Trigger, Vote, VoteCount, VoteSubject
+from tests.support.stores import make_analysis, make_item
 
 REF = ItemRef(server="jellyfin", item_id="1")
 FULL = Trigger(
@@ -150,3 +151,22 @@ async def test_results_are_weighed_by_query_and_item(store):
     await book.cast_vote(make_vote("4", "a dog"))
     assert await book.weigh_results("a dog") == {REF: -2, replace(REF, item_id="2"): 1}
     assert await book.weigh_results("nobody asked this") == {}
+
+
+async def test_votes_go_along_when_an_item_gets_another_name(store):
+    book, former, named = DatabaseVotes(store.transport), make_item("1"), make_item("2")
+    await store.save(make_analysis(former), await store.begin(former))
+    for vote in (
+        make_vote(voter="owner"),
+        make_vote(voter="guest/a"),
+        make_vote("2", voter="owner", is_right=False),
+    ):
+        await book.cast_vote(vote)
+    await store.adopt(former.ref, named)
+    assert await book.list_votes(former.ref) == ()
+    assert await book.list_votes(named.ref) == (
+        make_vote("2", voter="guest/a"),
+        make_vote("2", voter="owner", is_right=False),
+    )
+    await store.adopt(named.ref, named)
+    assert len(await book.list_votes(named.ref)) == 2
