@@ -29,7 +29,7 @@ _TAG = re.compile(r"<[^<>]{0,200}>|\{\\[^{}]{0,2000}(?:\}|$)")
 _BREAK = re.compile(r"\\[Nn]|[\r\n\u2028\u2029\x0b\x0c\x85]+")
 _NOISE = re.compile(r"\[[^\[\]]{0,300}\]|【[^【】]{0,300}】|[\u2669-\u266f]")
 """What is heard and not said, as it is written for the deaf, and notes of music."""
-_ASIDE = re.compile(r"^\s*[-\u2013\u2014]?\s*[(\uff08][^()\uff08\uff09]{0,300}[)\uff09]")
+_ASIDE = re.compile(r"^\s*(?:[-\u2013\u2014]\s*)?[(\uff08][^()\uff08\uff09]{0,300}[)\uff09]")
 """Brackets at the beginning of a row name who speaks, or how; elsewhere they are said."""
 _DASH = re.compile(r"^\s*(?:[-\u2010-\u2015\u2212]+(?!\d)|>{2,3})\s*")
 """Another one speaks."""
@@ -44,11 +44,16 @@ def make_lines(cues: Iterable[tuple[float, float, str]]) -> Sequence[TranscriptL
     a line that only goes on with the one before it.
     """
     found: list[TranscriptLine] = []
+    cleaned: dict[str, str] = {}  # lyrics may give one endless line half a million times
     for start_s, end_s, raw in cues:
         if len(found) == MAX_LINES:
             break
         is_time = math.isfinite(start_s) and math.isfinite(end_s)
-        if is_time and start_s <= min(end_s, LONGEST_S) and (words := clean_text(raw)):
+        if not is_time or start_s > min(end_s, LONGEST_S):
+            continue
+        if raw not in cleaned:
+            cleaned[raw] = clean_text(raw)
+        if words := cleaned[raw]:
             found.append(TranscriptLine(start_s=start_s, end_s=end_s, text=words))
     found.sort(key=lambda line: (line.start_s, line.end_s))
     return tuple(_without_repeats(found))

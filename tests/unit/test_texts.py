@@ -214,6 +214,24 @@ def test_an_endless_line_that_comes_at_many_times_is_cut_before_it_is_cleaned():
     assert all(len(line.text) <= MAX_LINE_CHARS for line in found)
 
 
+def test_one_endless_line_at_half_a_million_times_is_cleaned_once():
+    """Cleaned for each of its times it would take hours."""
+    notes = "\u266a ".encode() * 1000
+    assert parse_text(b"[00:01]" * 500_000 + notes, ".lrc") == ()
+
+
+def test_blanks_without_end_before_a_word_are_passed_over_at_once():
+    """Looking for an aside at each two of them would take a minute."""
+    rows = (f"00:{at // 60:02}:{at % 60:02} --> 00:59:59\n{' ' * 1990}Salt\n" for at in range(1800))
+    found = parse_text("\n".join(rows).encode(), ".srt")
+    assert {line.text for line in found} == {"Salt"}
+
+
+@pytest.mark.parametrize("aside", ["(sighs)", "  ( sighs )", "- (sighs)", " \u2013   (sighs)"])
+def test_an_aside_is_not_said_wherever_its_dash_stands(aside):
+    assert clean_text(f"{aside} Salt") == "Salt"
+
+
 def test_what_is_far_too_much_is_cut_off():
     long = "00:01.0 --> 00:02.0\n" + "x" * 10_000
     many = "".join(
