@@ -36,6 +36,8 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 FETCH_TIMEOUT_S = 10.0
 """From the look-up of the name to the last byte."""
 EVERYWHERE = "*"
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""Ends in the IPv4 address that it leads to (RFC 6052); public ones are found so by DNS64."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -249,9 +251,15 @@ def _address_of(text: str) -> Address | None:
         address = ipaddress.ip_address(text.strip("[]").partition("%")[0])
     except ValueError:
         return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def _is_public(address: Address) -> bool:
-    return address.is_global and not address.is_multicast
+    is_special = address.is_multicast or address.is_reserved
+    if isinstance(address, ipaddress.IPv6Address):
+        is_special = is_special or address.is_site_local  # FEC0::/10, which Python calls global
+    return address.is_global and not is_special
