@@ -163,6 +163,7 @@ def test_who_says_nothing_is_not_looked_for_in_speech() -> None:
         "says the red car", "he mentions the red car", "he says that the dog runs",
         "er sagt das rote Auto", "il dit la voiture rouge", "dice el coche rojo",
         "빨간 차에 대해 말하는 장면", "赤い車について話す", "他提到红色的车",
+        "Wo spricht sie über ihre Mutter", "wann redet er vom Meer", "où parle-t-il de sa mère",
     ],
 )  # fmt: skip
 def test_what_is_said_is_not_shown(text) -> None:
