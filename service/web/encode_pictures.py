@@ -22,6 +22,7 @@ from yarl import URL
 
 from service.domain import UInt8
 from service.errors import ConfigurationError, PermanentError
+from service.search.examples import has_endless_scans
 
 PICTURE_LIMIT_BYTES = 10 * 1024 * 1024
 """Of a file (Heimdex' service)."""
@@ -196,6 +197,8 @@ def decode_picture(data: bytes) -> UInt8:
     Raises:
         PictureError: It is none, or has more than 25 million pixels.
     """
+    if has_endless_scans(data):
+        raise PictureError("TOO_LARGE", "it has more scans than a picture needs")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             _check_size(picture)

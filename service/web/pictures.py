@@ -12,6 +12,7 @@ from service.domain import AnalyzeJob, ItemRef, SamplePlan, SampleSpan
 from service.errors import NotFoundError, UnreadableMediaError
 from service.politeness import Politeness
 from service.ports import MediaReader, MediaServer, PosterSource
+from service.search.examples import has_endless_scans
 
 A_MOMENT_S = 0.001
 """A span so short that a plan takes one frame of it."""
@@ -94,6 +95,8 @@ def open_poster(data: bytes) -> Image.Image:
     Raises:
         UnreadableMediaError: It is no picture, or one as large as a bomb.
     """
+    if has_endless_scans(data):
+        raise UnreadableMediaError("a poster of endless scans")
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as picture:
             points = picture.width * picture.height
