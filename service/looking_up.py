@@ -57,10 +57,11 @@ def is_faint(found: Found) -> bool:
 
 
 def count_texts(found: Found) -> int:
-    """Hits that texts alone make: scenes, and items of which no scene was found, for what is found
-    of a whole item goes to its best scene.
+    """Hits that texts alone make, but for those that have only small words: scenes, and items of
+    which no scene was found, for what is found of a whole item goes to its best scene.
     """
-    scenes = {one.scene for channel in TEXT_CHANNELS for one in found.get(channel, ())}
+    rows = (one for channel in TEXT_CHANNELS for one in found.get(channel, ()))
+    scenes = {one.scene for one in rows if one.score >= FAINT}
     shown = {scene.ref for scene in scenes if scene.position != WHOLE_ITEM}
     return sum(scene.position != WHOLE_ITEM or scene.ref not in shown for scene in scenes)
 

@@ -138,6 +138,15 @@ async def test_where_words_find_too_little_to_rerank_pictures_stand_in():
     assert names(answer)[:2] == ["rain", "cat"]
 
 
+async def test_scenes_that_have_but_the_small_words_are_too_little_to_rerank():
+    lines = {scene("talk", place): "he sat on the" for place in range(20)}
+    index = KnownIndex(texts={SearchChannel.TRANSCRIPT: lines}, seen=SEEN)
+    async with finder_of(index, KnownEncoder(), route=route_to(SearchMode.RERANK)) as finder:
+        answer = await finder.find(Query(text="one small striped cat sleeping at the window sill"))
+    assert answer.mode is SearchMode.RECALL
+    assert names(answer)[0] == "cat"
+
+
 async def test_an_item_found_as_a_whole_and_by_a_scene_is_one_hit_of_its_words():
     texts = {SearchChannel.LEXICAL: {RAIN: "cat", scene("rain", -1): "cat"}}
     index = KnownIndex(texts=texts, seen=SEEN)
