@@ -43,7 +43,8 @@ create type moodreel.question as (
   steps tsquery[],     -- what is looked for, the surest first
   scanned boolean[],   -- whether a step finds so many that an index would only list them
   is_joined boolean,   -- the first step is all of them anywhere, in a row first
-  is_rare boolean      -- all rows that have one of the rarest can be rated
+  is_rare boolean,     -- all rows that have one of the rarest can be rated
+  is_few boolean       -- and they are so few that nothing else needs to be looked for
 );
 
 -- In how many rows each word is. Of frequent ones the database itself counted when it last looked
@@ -80,9 +81,10 @@ end $$;
 -- label: of what is a line's own; condition: which rows are searched.
 create function moodreel.read_words(terms text, target regclass, condition text, label text)
 returns moodreel.question
-language plpgsql stable as $$
+language plpgsql stable set plan_cache_mode = force_generic_plan as $$
 declare
   broad constant integer := 1000; -- rows: all that have a rarer word are rated
+  few constant integer := 400; -- rows: all that have one of the rarest words are found at once
   frequent constant float8 := 0.03; -- of all rows; of English, the fifty first words
   row_count float8 := (select greatest(reltuples, 1) from pg_class where oid = target);
   asked text[] := (array_remove(string_to_array(terms, ' '), ''))[1:48];
@@ -95,6 +97,7 @@ declare
   among_all boolean[]; -- which words are frequent
   common integer;
   taken integer;
+  rows_taken float8;
   read moodreel.question;
 begin
   with counted as (
@@ -106,7 +109,8 @@ begin
       with ordinality as w (word, c, place)
   )
   select array_agg(is_frequent order by place), count(*) filter (where is_frequent),
-    greatest(1, count(*) filter (where together < broad)), min(c) < broad,
+    greatest(1, count(*) filter (where together < broad)),
+    max(together) filter (where together < broad), min(c) < broad,
     array_agg(moodreel.query_word(word, '', false)::tsquery order by place),
     array_agg(moodreel.query_word(word, '', true)::tsquery order by place),
     array_agg(moodreel.query_word(word, label, false)::tsquery order by place),
@@ -115,7 +119,7 @@ begin
     string_agg(moodreel.query_word(word, label, true), ' | ')::tsquery,
     string_agg(moodreel.query_word(word, label, true), ' | ')
       filter (where c < broad or place = 1)::tsquery
-  into among_all, common, taken, read.is_rare, read.exact, read.loose, read.exact_own,
+  into among_all, common, taken, rows_taken, read.is_rare, read.exact, read.loose, read.exact_own,
     read.loose_own, read.weights, read.anyone, read.dense
   from counted;
   read.phrase := (
@@ -143,6 +147,7 @@ begin
     || (select string_agg(e::text, ' | ')::tsquery from unnest(read.exact[:taken]) e)
     || case when common < size then array[(
       select string_agg(l::text, ' | ')::tsquery from unnest(read.loose[:taken]) l)] end;
+  read.is_few := common < size and rows_taken <= few;
   read.scanned := array_fill(false, array[cardinality(read.steps)]);
   if common = size then
     read.scanned[1] := cardinality(asked) = 1;
@@ -153,40 +158,50 @@ end $$;
 
 -- Inner parts: what is looked at -------------------------------------------------------------------
 
--- SQL for keys of rows, step by step until there are enough, as the last of the common table
--- expressions <name>0, <name>1, ... Items that may be found are $1, those that may not $2.
+-- Where rows are that have the words, step by step until there are enough; each step is planned only
+-- if it is taken. A place holds as long as the statement that asks: functions here are stable.
 -- condition: on rows t; may_scan: whether the database counted words among just these rows.
-create function moodreel.steps_sql(
-  name text, target text, asked moodreel.question, condition text, may_scan boolean,
+create function moodreel.gather(
+  target regclass, asked moodreel.question, condition text, may_scan boolean,
   items bigint[], without bigint[], amount integer)
-returns text
-language sql stable as $$
-  select string_agg(format(
-      '%1$s%2$s as materialized (%3$s(select t.media_item_id, t.position from %4$s t where %5$s%6$s '
-      'and %7$s %8$slimit %9$s))',
-      name, place,
-      case when place > 1 then format('select * from %s%s union ', name, place - 1) end,
-      target,
-      case when place > 1
-        then format('(select count(*) from %s%s) < %s and ', name, place - 1, amount) end,
+returns tid[]
+language plpgsql stable set enable_seqscan = off as $$
+declare
+  few constant integer := 400; -- rows that are rated where all that have a rare word can be
+  last constant integer := cardinality(asked.steps);
+  allowed constant text := concat_ws(' and ', condition,
+    case when items is not null then 't.media_item_id = any($2)' end,
+    case when cardinality(without) > 0 then 't.media_item_id <> all($3)' end);
+  found tid[] := '{}';
+  more tid[];
+begin
+  if asked.is_few then
+    execute format('select array(select t.ctid from %s t where t.words @@ $1 and %s limit %s)',
+      target, allowed, few + 1)
+    into found using asked.steps[last], items, without;
+    if cardinality(found) <= few then
+      return found;
+    end if;
+    found := '{}';
+  end if;
+  for step in 1 .. last loop
+    execute format(
+      'select array(select t.ctid from %s t where %s and %s %s limit %s)', target,
       -- A function, unlike its operator, is nothing for an index.
-      format(case when may_scan and scanned then 'ts_match_vq(t.words, %L::tsquery)'
-        else 't.words @@ %L::tsquery' end, step),
-      concat_ws(' and ', condition,
-        case when items is not null then 't.media_item_id = any($1)' end,
-        case when cardinality(without) > 0 then 't.media_item_id <> all($2)' end),
-      case when place = 1 and asked.is_joined then format(
-        'order by ts_match_vq(t.words, %L::tsquery) desc, t.media_item_id, t.position ',
-        asked.phrase) end,
+      case when may_scan and asked.scanned[step] then 'ts_match_vq(t.words, $1)'
+        else 't.words @@ $1' end,
+      allowed,
+      case when step = 1 and asked.is_joined then
+        'order by ts_match_vq(t.words, $4) desc, t.media_item_id, t.position' end,
       -- All that have a rare word as it stands: which is best, only rating them tells.
-      case when asked.is_rare and place = cardinality(asked.steps) - 1
-        then greatest(1000, amount) else amount end
-    ), ', ' order by place)
-  from unnest(asked.steps, asked.scanned) with ordinality as l (step, scanned, place)
-$$;
-
-create function moodreel.last_step(name text, asked moodreel.question) returns text
-language sql immutable as $$ select name || cardinality(asked.steps) $$;
+      case when asked.is_rare and step = last - 1 then greatest(few, amount) else amount end)
+    into more using asked.steps[step], items, without, asked.phrase;
+    found := case when found = '{}' then more
+      else array(select f from unnest(found) f union select m from unnest(more) m) end;
+    exit when cardinality(found) >= amount;
+  end loop;
+  return found;
+end $$;
 
 -- Inner parts: channels ----------------------------------------------------------------------------
 -- Each takes the items that may be found (null: all), and those that may not. A text is as good as
@@ -196,42 +211,48 @@ language sql immutable as $$ select name || cardinality(asked.steps) $$;
 create function moodreel.search_transcript(
   terms text, items bigint[], without bigint[], amount integer)
 returns setof moodreel.text_hit
-language plpgsql stable rows 200 set enable_seqscan = off as $$
+language plpgsql stable rows 200
+set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
   asked moodreel.question := moodreel.read_words(
     terms, 'public.media_transcripts', 'true', 'A');
+  found tid[] := moodreel.gather('public.media_transcripts', asked,
+    format('ts_match_vq(t.words, %L::tsquery)', asked.anyone), true, items, without, 2 * amount);
   share text := (
     select string_agg(format(
-      '%s * case when not t.words @@ %L::tsquery then 0 when t.words @@ %L::tsquery then 1 '
-      'when t.words @@ %L::tsquery then 0.7 when t.words @@ %L::tsquery then 0.4 else 0.3 end',
+      '%s::float8 * case when not t.words @@ %L::tsquery then 0::float8 '
+      'when t.words @@ %L::tsquery then 1 when t.words @@ %L::tsquery then 0.7 '
+      'when t.words @@ %L::tsquery then 0.4 else 0.3 end',
       weight, loose, exact_own, loose_own, exact), ' + ')
     from unnest(asked.exact, asked.loose, asked.exact_own, asked.loose_own, asked.weights)
       as w (exact, loose, exact_own, loose_own, weight));
+  scores float8[];
+  exact boolean[];
 begin
-  return query execute format(
-    'with %1$s, '
-    'rated as ('
-    '  select t.media_item_id, t.position, t.start_s, t.end_s, t.text, e.is_exact, '
-    '    %2$s + 0.1 * (1 - 1 / (1 + ts_rank_cd(ts_filter(t.words, ''{a}''), %3$L::tsquery, 1))) '
-    '      + e.is_exact::integer as score '
-    '  from %4$s f join media_transcripts t using (media_item_id, position) '
-    '  cross join lateral (select t.words @@ %5$L::tsquery as is_exact offset 0) e '
-    '  order by score desc, media_item_id, position limit %6$s), '
+  if found = '{}' then
+    return;
+  end if;
+  execute format(
+    'select array_agg(r.place), array_agg(r.score), array_agg(r.is_exact) from ('
+    '  select t.ctid as place, e.is_exact, %s + e.is_exact::integer '
+    '    + 0.1::float8 * (1 - 1 / (1 + ts_rank_cd(ts_filter(t.words, ''{a}''), $3, 1))) as score '
+    '  from media_transcripts t cross join lateral (select t.words @@ $2 as is_exact offset 0) e '
+    '  where t.ctid = any($1) order by score desc, t.media_item_id, t.position limit $4) r', share)
+  into found, scores, exact using found, asked.phrase, asked.dense, 2 * amount;
+  return query
     -- Of a scene the best line; a line in no scene is the item's.
-    'placed as ('
-    '  select distinct on (r.media_item_id, s.place) r.*, s.place '
-    '  from rated r cross join lateral (select coalesce(('
-    '    select position from media_scenes s where s.media_item_id = r.media_item_id '
-    '      and s.start_s <= (r.start_s + r.end_s) / 2 '
-    '    order by s.start_s desc, s.position desc limit 1), -1) as place) s '
-    '  order by r.media_item_id, s.place, r.score desc, r.position) '
-    'select p.media_item_id, p.place, p.score::float8, p.is_exact, p.start_s, p.end_s, '
-    '  left(p.text, 500) '
-    'from placed p order by p.score desc, p.media_item_id, p.position limit %7$s',
-    moodreel.steps_sql('found', 'media_transcripts', asked,
-      format('ts_match_vq(t.words, %L::tsquery)', asked.anyone), true, items, without, 2 * amount),
-    share, asked.dense, moodreel.last_step('found', asked), asked.phrase, 2 * amount, amount)
-  using items, without;
+    with placed as (
+      select distinct on (t.media_item_id, s.place) t.media_item_id, s.place, r.score, r.is_exact,
+        t.start_s, t.end_s, t.text, t.position
+      from unnest(found, scores, exact) as r (line, score, is_exact)
+      join media_transcripts t on t.ctid = r.line
+      cross join lateral (select coalesce((
+        select s.position from media_scenes s where s.media_item_id = t.media_item_id
+          and s.start_s <= (t.start_s + t.end_s) / 2
+        order by s.start_s desc, s.position desc limit 1), -1) as place) s
+      order by t.media_item_id, s.place, r.score desc, t.position)
+    select p.media_item_id, p.place, p.score, p.is_exact, p.start_s, p.end_s, left(p.text, 500)
+    from placed p order by p.score desc, p.media_item_id, p.position limit amount;
 end $$;
 
 -- Of an item as a whole and of its scenes. What is asked may be said half of the scene, half of its
@@ -239,13 +260,18 @@ end $$;
 create function moodreel.search_texts(
   wanted text, terms text, items bigint[], without bigint[], amount integer)
 returns setof moodreel.text_hit
-language plpgsql stable rows 200 set enable_seqscan = off as $$
+language plpgsql stable rows 200
+set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
   asked moodreel.question := moodreel.read_words(
     terms, 'public.media_texts', format('channel = %L', wanted), '');
+  whole tid[] := moodreel.gather('public.media_texts', asked,
+    format('t.position < 0 and t.channel = %L', wanted), false, items, without, amount);
+  scene tid[] := moodreel.gather('public.media_texts', asked,
+    format('t.position >= 0 and t.channel = %L', wanted), false, items, without, amount);
   share text := (
     select string_agg(format(
-      '%s * case when not t.words @@ %L::tsquery then coalesce(w.shares[%s], 0) '
+      '%s::float8 * case when not t.words @@ %L::tsquery then coalesce(w.shares[%s], 0) '
       'when t.words @@ %L::tsquery then 1 else 0.7 end', weight, loose, place, exact), ' + ')
     from unnest(asked.exact, asked.loose, asked.weights)
       with ordinality as w (exact, loose, weight, place));
@@ -254,43 +280,42 @@ declare
       'case when not t.words @@ %L::tsquery then 0 when t.words @@ %L::tsquery then 0.4 '
       'else 0.3 end', loose, exact), ', ' order by place)
     from unnest(asked.exact, asked.loose) with ordinality as w (exact, loose, place));
+  found tid[];
+  scores float8[];
+  exact boolean[];
 begin
-  return query execute format(
-    'with %1$s, %2$s, '
-    'found as (select * from %3$s union all select * from %4$s), '
-    'wholes as materialized ('
-    '  select t.media_item_id, array[%5$s]::float8[] as shares '
-    '  from (select distinct media_item_id from %4$s) f '
-    '  join media_texts t on t.media_item_id = f.media_item_id and t.channel = %6$L '
-    '    and t.position = -1), '
-    'rated as ('
-    '  select t.media_item_id, t.position, e.is_exact, '
-    '    %7$s + 0.1 * (1 - 1 / (1 + ts_rank_cd(t.words, %8$L::tsquery, 1))) '
-    '      + e.is_exact::integer as score '
-    '  from found f join media_texts t on t.media_item_id = f.media_item_id '
-    '    and t.channel = %6$L and t.position = f.position '
-    '  left join wholes w on w.media_item_id = f.media_item_id and f.position >= 0 '
-    '  cross join lateral (select t.words @@ %9$L::tsquery as is_exact offset 0) e '
-    '  order by score desc, media_item_id, position limit %10$s) '
-    'select r.media_item_id, r.position, r.score::float8, r.is_exact, s.start_s, s.end_s, '
-    '  left(case '
-    '    when r.position < 0 and %6$L = ''lexical'' then concat_ws( '
-    '      '' · '', nullif(i.series, ''''), i.title, nullif(i.artist, ''''), nullif(i.album, '''')) '
-    '    when r.position < 0 then concat_ws('' — '', nullif(i.overview, ''''), '
-    '      nullif(a.summary, '''')) '
-    '    when %6$L = ''lexical'' then array_to_string(s.tags, '', '') '
-    '    else s.caption end, 500) '
-    'from rated r join media_items i on i.id = r.media_item_id '
-    'left join media_scenes s on s.media_item_id = r.media_item_id and s.position = r.position '
-    'left join media_audio_analysis a on a.media_item_id = r.media_item_id '
-    'order by r.score desc, r.media_item_id, r.position',
-    moodreel.steps_sql('whole', 'media_texts', asked,
-      format('t.position < 0 and t.channel = %L', wanted), false, items, without, amount),
-    moodreel.steps_sql('scene', 'media_texts', asked,
-      format('t.position >= 0 and t.channel = %L', wanted), false, items, without, amount),
-    moodreel.last_step('whole', asked), moodreel.last_step('scene', asked), whole_share, wanted,
-    share, asked.dense, asked.phrase, amount)
-  using items, without;
+  if whole || scene = '{}' then
+    return;
+  end if;
+  execute format(
+    'with wholes as materialized ('
+    '  select t.media_item_id, array[%1$s]::float8[] as shares '
+    '  from (select distinct media_item_id from media_texts where ctid = any($2)) f '
+    '  join media_texts t on t.media_item_id = f.media_item_id and t.channel = %2$L '
+    '    and t.position = -1) '
+    'select array_agg(r.place), array_agg(r.score), array_agg(r.is_exact) from ('
+    '  select t.ctid as place, e.is_exact, %3$s + e.is_exact::integer '
+    '    + 0.1::float8 * (1 - 1 / (1 + ts_rank_cd(t.words, $4, 1))) as score '
+    '  from media_texts t '
+    '  left join wholes w on w.media_item_id = t.media_item_id and t.position >= 0 '
+    '  cross join lateral (select t.words @@ $3 as is_exact offset 0) e '
+    '  where t.ctid = any($1) order by score desc, t.media_item_id, t.position limit $5) r',
+    whole_share, wanted, share)
+  into found, scores, exact using whole || scene, scene, asked.phrase, asked.dense, amount;
+  return query
+    select t.media_item_id, t.position, r.score, r.is_exact, s.start_s, s.end_s,
+      left(case
+        when t.position < 0 and wanted = 'lexical' then concat_ws(
+          ' · ', nullif(i.series, ''), i.title, nullif(i.artist, ''), nullif(i.album, ''))
+        when t.position < 0 then concat_ws(' — ', nullif(i.overview, ''), nullif(a.summary, ''))
+        when wanted = 'lexical' then array_to_string(s.tags, ', ')
+        else s.caption end, 500)
+    from unnest(found, scores, exact) as r (place, score, is_exact)
+    join media_texts t on t.ctid = r.place
+    join media_items i on i.id = t.media_item_id
+    left join media_scenes s on s.media_item_id = t.media_item_id and s.position = t.position
+    left join media_audio_analysis a on a.media_item_id = t.media_item_id
+    order by r.score desc, t.media_item_id, t.position;
 end $$;
 
 -- The API ------------------------------------------------------------------------------------------
