@@ -233,7 +233,7 @@ class Line:
                 self._judge(response, answer)
         except (aiohttp.ClientError, OSError) as error:
             # Not chained: some of aiohttp's errors spell out the whole address.
-            raise TransientError(f"{self.origin}: {type(error).__name__}") from None
+            raise TransientError(f"{self.origin}: {_describe(error)}") from None
         return self._parse(answer)
 
     def _open_session(self) -> aiohttp.ClientSession:
@@ -286,3 +286,9 @@ class Line:
         if not isinstance(answer, dict):
             raise PermanentError(f"{self.origin} answered with no JSON object")
         return answer
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"nothing answers there ({error.strerror or 'no connection'})"
+    return f"the connection broke ({type(error).__name__})"

@@ -171,11 +171,12 @@ class Api:
 
     async def _require_known(self, query: Query) -> None:
         """An example that is not there is a mistake, and not a search that finds nothing."""
-        refs = {example.scene.ref for example in query.examples if example.scene is not None}
-        known = await self._store.statuses(refs) if refs else {}
-        for ref in refs:
-            if ref not in known or known[ref].state is ItemState.DELETED:
-                raise web.HTTPNotFound(text=f"like: there is no item {ref}")
+        scenes = {example.scene for example in query.examples if example.scene is not None}
+        for scene in scenes:
+            try:
+                await self._thumbnails.find(scene)
+            except NotFoundError as error:
+                raise web.HTTPNotFound(text=f"like {scene.ref}: {error}") from error
 
     async def items(self, request: web.Request) -> web.StreamResponse:
         asked = asking.read_parameters(schema.ItemsParameters, request)

@@ -59,7 +59,7 @@ async def test_an_address_carries_mode_filters_weights_and_examples(api):
         ("tag", "boat"),
         ("added_after", "2026-01-02T03:04:05"),
         ("weight_visual", "0.5"),
-        ("like", "jellyfin/song/12"),
+        ("like", "jellyfin/song/0"),
         ("like", "jellyfin/song"),
     ]
     status, _, _ = await api.get(SEARCH, params=params)
@@ -74,7 +74,7 @@ async def test_an_address_carries_mode_filters_weights_and_examples(api):
     assert query.filters.added_after == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     assert query.weights == {SearchChannel.VISUAL: 0.5}
     assert [example.scene for example in query.examples] == [
-        SceneKey(ref=SONG, position=12),
+        SceneKey(ref=SONG, position=0),
         SceneKey(ref=SONG, position=-1),
     ]
 
@@ -84,7 +84,7 @@ async def test_a_body_carries_the_same_and_weights_of_examples(api):
         "q": "at night",
         "filters": {"kind": ["movie"]},
         "weights": {"audio": 0},
-        "like": [{"item": str(FILM), "position": 3, "weight": -0.5}, {"item": str(FILM)}],
+        "like": [{"item": str(FILM), "position": 1, "weight": -0.5}, {"item": str(FILM)}],
     }
     status, _, _ = await api.post(SEARCH, json=body)
 
@@ -92,7 +92,7 @@ async def test_a_body_carries_the_same_and_weights_of_examples(api):
     (query,) = api.finder.asked
     assert query.filters.kinds == (MediaKind.MOVIE,)
     assert query.weights == {SearchChannel.AUDIO: 0.0}
-    assert [(each.scene.position, each.weight) for each in query.examples] == [(3, -0.5), (-1, 1)]
+    assert [(each.scene.position, each.weight) for each in query.examples] == [(1, -0.5), (-1, 1)]
 
 
 async def test_a_form_carries_a_picture_and_a_sound(api):
@@ -147,13 +147,17 @@ async def test_a_cleared_field_is_no_error_and_is_told(api):
     assert (await api.get(SEARCH, params={"q": "a"}))[1]["degraded"] == []
 
 
-@pytest.mark.parametrize("item", ["jellyfin/unknown", "jellyfin/gone", "jellyfin/unknown/3"])
+@pytest.mark.parametrize(
+    "item", ["jellyfin/unknown", "jellyfin/gone", "jellyfin/unknown/3", "jellyfin/song/9"]
+)
 async def test_nothing_is_like_what_is_not_there(api, item):
     status, answer, _ = await api.get(SEARCH, params={"q": "a", "like": item})
     assert status == 404
-    assert f"no item {item.removesuffix('/3')}" in answer["error"]
+    assert "there is no such" in answer["error"]
 
-    status, _, _ = await api.post(SEARCH, json={"like": [{"item": item}]})
+    server, name, *position = item.split("/")
+    like = {"item": f"{server}/{name}"} | {"position": int(place) for place in position}
+    status, _, _ = await api.post(SEARCH, json={"like": [like]})
     assert (status, api.finder.asked) == (404, [])
 
 

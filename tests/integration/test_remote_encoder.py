@@ -311,7 +311,7 @@ async def test_a_server_that_wants_to_be_left_alone_for_longer_is(stand_in):
 async def test_nobody_there_is_told_without_the_path():
     error = await failing(reach("http://127.0.0.1:9/a/private/path"))
     assert isinstance(error, TransientError)
-    assert "http://127.0.0.1:9: ClientConnectorError" in str(error)
+    assert "http://127.0.0.1:9: nothing answers there" in str(error)
     assert "private" not in str(error)
 
 
