@@ -282,8 +282,9 @@ class Finder:
         if flat_range is None:
             flat_range = search.asked.flat_ranges[channel]
         weight = settings.rerank_clip_weight
-        # The pool keeps its own range of scores, so that the rest stays below it.
-        return (*rerank_hits(pool, cosines, weight=weight, flat_range=flat_range), *rest)
+        shown = None if search.shape else max(1, search.query.limit)
+        order = rerank_hits(pool, cosines, weight=weight, flat_range=flat_range, top=shown)
+        return (*order, *rest)  # the pool keeps its own range of scores: the rest stays below it
 
 
 def _show(hit: Fused, card: SceneCard) -> Hit:

@@ -53,7 +53,7 @@ class DatabaseIndex(DatabaseTextVectors, DatabaseCurves):
     async def score_scenes(
         self, vector: QueryVector, scenes: Sequence[SceneKey]
     ) -> Mapping[SceneKey, float]:
-        """Cosines of these scenes; of an item as a whole, that of its nearest scene."""
+        """Cosines of these scenes; of an item as a whole, that of the nearest of some of its."""
         request = dump_query_vector(vector) | {"scenes": dump_keys(scenes)}
         rows = await self._transport.call("moodreel_score_scenes", request)
         return {scenes[number]: float(score) for number, score in rows}

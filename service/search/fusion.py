@@ -18,7 +18,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from service.detection.scoring import FLAT_SHARE
-from service.domain import ItemRef
 from service.query import VECTOR_CHANNELS, Candidate, Part, SceneKey, SearchChannel
 from service.search.rerank import FLAT_RANGE
 
@@ -55,10 +54,11 @@ Key = tuple[str, str, int]
 class _Gathered:
     """What was found of one scene so far."""
 
-    __slots__ = ("bonus", "candidates", "is_exact", "parts", "total")
+    __slots__ = ("bonus", "candidates", "is_exact", "parts", "scene", "total")
 
-    def __init__(self) -> None:
-        self.parts: dict[SearchChannel, Part] = {}
+    def __init__(self, scene: SceneKey) -> None:
+        self.scene = scene
+        self.parts: dict[str, Part] = {}
         self.candidates: dict[SearchChannel, Candidate] = {}
         self.is_exact = False
         self.total = 0.0
@@ -107,7 +107,7 @@ def fuse(
             ranked = _rank(channel, found[channel], shares[channel], flat_range)
             for key, candidate, part in ranked:
                 if key not in gathered:
-                    gathered[key] = _Gathered()
+                    gathered[key] = _Gathered(candidate.scene)
                 gathered[key].add(channel, candidate, part)
     _join_items(gathered)
     _prefer_exact(gathered.values())
@@ -115,7 +115,7 @@ def fuse(
     order = sorted(gathered, key=lambda key: (-round(gathered[key].total, 9), key))
     wanted = order[:top]
     wanted += next(([key] for key in order[len(wanted) :] if gathered[key].is_exact), [])
-    return tuple(_settle(key, gathered[key]) for key in wanted)
+    return tuple(_settle(gathered[key]) for key in wanted)
 
 
 def keep_exact(hits: Sequence[Fused], limit: int) -> tuple[Fused, ...]:
@@ -217,19 +217,27 @@ def _prefer_exact(gathered: Collection[_Gathered]) -> None:
         known.total += known.bonus
 
 
-def _settle(key: Key, known: _Gathered) -> Fused:
-    parts = {channel.value: part for channel, part in known.parts.items()}
+def _settle(known: _Gathered) -> Fused:
+    parts = dict(known.parts)
     if known.is_exact:
         parts[EXACT] = Part(score=1.0, rank=1, share=known.bonus)
-    candidates = known.candidates
-    line = candidates.get(SearchChannel.TRANSCRIPT)
-    shown = sorted(candidates.values(), key=lambda one: not one.is_exact)
+    line = known.candidates.get(SearchChannel.TRANSCRIPT)
     return Fused(
-        scene=SceneKey(ref=ItemRef(server=key[0], item_id=key[1]), position=key[2]),
+        scene=known.scene,
         score=known.total,
         parts=parts,
         is_exact=known.is_exact,
         start_s=line.start_s if line else None,
         end_s=line.end_s if line else None,
-        snippet=next((one.snippet for one in shown if one.snippet), ""),
+        snippet=_snippet(known.candidates.values()),
     )
+
+
+def _snippet(candidates: Collection[Candidate]) -> str:
+    """What is exact says more of why it was found."""
+    shown = ""
+    for one in candidates:
+        if one.snippet and one.is_exact:
+            return one.snippet
+        shown = shown or one.snippet
+    return shown

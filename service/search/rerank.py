@@ -79,6 +79,7 @@ def rerank_hits(
     *,
     weight: float = CLIP_WEIGHT,
     flat_range: float = FLAT_RANGE,
+    top: int | None = None,
 ) -> tuple[Fused, ...]:
     """The same hits with blended scores, the best first.
 
@@ -90,6 +91,8 @@ def rerank_hits(
         cosines: Of those scenes that have a vector.
         weight: Of the cosines, in [0, 1].
         flat_range: Nothing moves when the cosines differ by less.
+        top: How many are shown; what comes behind is in its place, but keeps the score that it had
+            (unless it is exact), for to tell each of a large pool takes long.
     """
     clip = np.array([cosines.get(hit.scene, np.nan) for hit in hits], np.float32)
     known = clip[~np.isnan(clip)]
@@ -97,16 +100,18 @@ def rerank_hits(
         return tuple(hits)
     base = np.array([hit.score for hit in hits], np.float32)
     blended = rerank(base, clip, weight=weight, flat_range=flat_range)
-    between = np.where(np.isnan(clip), np.median(known), clip)
+    between = np.where(np.isnan(clip), np.median(known), clip).tolist()
     ranks = {cosine: rank for rank, cosine in enumerate(sorted(known.tolist(), reverse=True), 1)}
-    moved = [
-        _with_part(hit, cosine, ranks[cosine], score) if cosine in ranks else hit
-        for hit, cosine, score in zip(hits, clip.tolist(), blended.tolist(), strict=True)
-    ]
-    order = sorted(
-        range(len(hits)), key=lambda at: (-moved[at].score, -between[at], moved[at].scene)
+    scores = np.where(np.isnan(clip), base, blended).tolist()
+    order = sorted(range(len(hits)), key=lambda at: (-scores[at], -between[at], hits[at].scene))
+    told = clip.tolist()
+    wanted = len(hits) if top is None else top
+    return tuple(
+        _with_part(hits[at], cosine, ranks[cosine], scores[at])
+        if (cosine := told[at]) in ranks and (place < wanted or hits[at].is_exact)
+        else hits[at]
+        for place, at in enumerate(order)
     )
-    return tuple(moved[at] for at in order)
 
 
 def _with_part(hit: Fused, cosine: float, rank: int, score: float) -> Fused:
