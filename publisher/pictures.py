@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.domain import Analysis
+from service.scans import has_endless_scans
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def draw_mood_curve(members: Sequence[Analysis]) -> bytes:
 
 def shrink_poster(data: bytes) -> bytes:
     """Make a picture of any kind a JPEG of at most 480x480 pixels; a bad one becomes empty."""
-    if not data:
+    if not data or has_endless_scans(data):
         return b""
     from PIL import Image, ImageOps  # noqa: PLC0415  only who sends pictures needs it
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from service.domain import UInt8
 from service.errors import UnreadableMediaError
+from service.scans import has_endless_scans
 
 SHEET_PIXELS = 1 << 26
 """200 MB as RGB. Jellyfin's usual sheet, 10 by 10 pictures of 320 by 180, has 5.8 million."""
@@ -78,6 +79,8 @@ def _picture_size(sheet: Image.Image, layout: Layout, count: int) -> tuple[int, 
 
 
 def _decode(jpeg: bytes) -> Image.Image:
+    if has_endless_scans(jpeg):
+        raise UnreadableMediaError("a sheet of endless scans")
     try:
         sheet = Image.open(io.BytesIO(jpeg), formats=["JPEG"])
         if sheet.width * sheet.height > SHEET_PIXELS:

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from service.detection.moments import unit
 from service.domain import Float32, UInt8
 from service.errors import UnreadableMediaError
+from service.scans import SCANS_LIMIT, has_endless_scans
 
 CANCELLED = 1e-3
 """Length below which what is left of unit vectors is rounding."""
@@ -22,9 +23,6 @@ PICTURE_PIXELS_LIMIT = 25_000_000
 PICTURE_SIDE = 1024
 """Pixels; no model looks at more than 512."""
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP")
-SCANS_LIMIT = 500
-"""Of a JPEG. Each may be 64 bytes and cost a pass of 18 ms over 25 million pixels; an honest
-picture has fifteen, and 10 MB of anything have the mark of one 160 times by chance."""
 
 
 def mix(vectors: Sequence[Float32], weights: Sequence[float]) -> Float32 | None:
@@ -74,11 +72,6 @@ def decode_picture(data: bytes) -> UInt8:
         ) from error
     except Exception as error:  # a decoder of strangers' pictures may raise anything
         raise UnreadableMediaError(f"the picture cannot be decoded: {error}") from error
-
-
-def has_endless_scans(data: bytes) -> bool:
-    """Whether a file is a JPEG that goes over the same pixels again and again."""
-    return data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > SCANS_LIMIT
 
 
 def _in_eight_bits(picture: Image.Image) -> Image.Image:

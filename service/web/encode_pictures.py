@@ -22,7 +22,7 @@ from yarl import URL
 
 from service.domain import UInt8
 from service.errors import ConfigurationError, PermanentError
-from service.search.examples import has_endless_scans
+from service.scans import has_endless_scans
 
 PICTURE_LIMIT_BYTES = 10 * 1024 * 1024
 """Of a file (Heimdex' service)."""

@@ -12,7 +12,7 @@ from service.domain import AnalyzeJob, ItemRef, SamplePlan, SampleSpan
 from service.errors import NotFoundError, UnreadableMediaError
 from service.politeness import Politeness
 from service.ports import MediaReader, MediaServer, PosterSource
-from service.search.examples import has_endless_scans
+from service.scans import has_endless_scans
 
 A_MOMENT_S = 0.001
 """A span so short that a plan takes one frame of it."""

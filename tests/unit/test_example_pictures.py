@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from adapters.media.sheets import Layout, cut_sheet
+from publisher.pictures import shrink_poster
 from service.errors import UnreadableMediaError
-from service.search.examples import PICTURE_BYTES_LIMIT, SCANS_LIMIT, decode_picture
+from service.scans import SCANS_LIMIT
+from service.search.examples import PICTURE_BYTES_LIMIT, decode_picture
 from service.web import encode_pictures
 from service.web.pictures import open_poster
 
@@ -99,7 +102,20 @@ def test_what_is_no_picture_or_a_bomb_is_refused_before_it_is_decoded(data, told
     assert "object at" not in str(refused.value)
 
 
-@pytest.mark.parametrize("read", [decode_picture, encode_pictures.decode_picture, open_poster])
+def read_sheet(data: bytes) -> None:
+    list(cut_sheet(data, Layout(columns=1, rows=1, aspect=1.0), count=1, short_side_px=64))
+
+
+def read_poster(data: bytes) -> None:
+    """What is left out of a card raises nothing."""
+    if not shrink_poster(data):
+        raise UnreadableMediaError("of too many scans")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [decode_picture, encode_pictures.decode_picture, open_poster, read_sheet, read_poster],
+)
 def test_a_jpeg_that_is_drawn_over_and_over_is_not_decoded(read):
     """Of 25 million pixels, 10 MB of such scans cost a processor three quarters of an hour."""
     kept = io.BytesIO()
