@@ -26,6 +26,9 @@ BATCH_BYTES = 8 * 1024 * 1024
 SHORT_SIDE = 512
 """To which a larger picture is reduced; models look at 224 to 384."""
 LONG_SIDE = 4096
+NUMBER_LIMIT = 1e15
+"""Of a vector, for which length one is asked: the squares of 8,192 such still have a sum as
+float32, and with it a direction."""
 
 
 class Identity(BaseModel):
@@ -38,9 +41,8 @@ class Identity(BaseModel):
     device: str = Field("", pattern=r"^[\w .:-]{0,64}$")
 
 
-_Embedding = Annotated[
-    list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1, max_length=8192)
-]
+_Number = Annotated[float, Field(ge=-NUMBER_LIMIT, le=NUMBER_LIMIT, allow_inf_nan=False)]
+_Embedding = Annotated[list[_Number], Field(min_length=1, max_length=8192)]
 
 
 class Scale(BaseModel):

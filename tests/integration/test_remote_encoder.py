@@ -209,7 +209,19 @@ async def test_a_vector_of_another_dimension_is_an_error_in_words(stand_in):
 
 
 @pytest.mark.parametrize(
-    "vector", [[], ["a", 0, 0], [float("nan"), 0, 0], None, "red", [[1, 0, 0]]], ids=str
+    "vector",
+    [
+        [],
+        ["a", 0, 0],
+        [float("nan"), 0, 0],
+        [1e39, 0, 0],
+        [1e30, 0, 0],
+        [1e308, 1e308, 0],
+        None,
+        "red",
+        [[1, 0, 0]],
+    ],
+    ids=str,
 )
 async def test_what_is_no_vector_is_an_error(stand_in, vector):
     url, other = stand_in
