@@ -122,7 +122,9 @@ async def answer_errors_in_json(request: web.Request, handler: Handler) -> web.S
             "the database cannot be reached at present",
             {"Retry-After": str(math.ceil(after_s))},
         )
-    except Exception:  # the outermost boundary: one request fails, the service goes on
+    except Exception as error:  # the outermost boundary: one request fails, the service goes on
+        if isinstance(error, ConnectionResetError) and request.transport is None:
+            return _error(web.HTTPBadRequest.status_code, "the request broke off", {})
         logger.exception(
             "a request failed", extra={"action": "request_failed", "path": request.path}
         )

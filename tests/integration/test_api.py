@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import logging
 from datetime import UTC, datetime
 
 import aiohttp
@@ -14,7 +15,7 @@ from yarl import URL
 from service.domain import ItemState, MediaKind
 from service.errors import BadPayloadError, MissingModelError, NotFoundError, TransientError
 from service.query import Filters, SceneKey, SearchChannel, SearchMode
-from tests.support.api import BEARER, FILM, FILM_PATH, SECRET_PATH, SONG, ServedApi
+from tests.support.api import BEARER, FILM, FILM_PATH, KEY, SECRET_PATH, SONG, ServedApi
 
 SEARCH = "/api/v1/search"
 
@@ -413,3 +414,21 @@ async def test_a_database_that_is_away_is_told_and_comes_back(api):
 
     api.store.error = None
     assert (await api.get("/api/v1/items/jellyfin/song"))[0] == 200
+
+
+async def test_who_goes_away_in_the_middle_of_a_body_is_no_error_of_ours(api, caplog):
+    caplog.set_level("INFO")
+    head = (
+        "POST /api/v1/search HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {KEY}\r\nContent-Length: 100\r\n\r\n{{"
+    )
+    _, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    writer.write(head.encode())
+    await writer.drain()
+    async with api.session.get("/healthz"):  # by then the first request is being read
+        writer.transport.abort()
+
+    async with asyncio.timeout(10):
+        while "POST /api/v1/search" not in caplog.text:  # noqa: ASYNC110  its line in the log
+            await asyncio.sleep(0.01)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
