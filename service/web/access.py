@@ -80,7 +80,7 @@ def _withhold(record: logging.LogRecord) -> bool:
     Anybody may send such things at any rate, so they are neither errors of ours nor tracebacks.
     """
     error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
+    if isinstance(error, HttpProcessingError | web.RequestPayloadError):
         record.msg, record.exc_info = f"{record.msg}: {type(error).__name__}", None
         record.levelno = min(record.levelno, logging.INFO)
         record.levelname = logging.getLevelName(record.levelno)

@@ -565,6 +565,16 @@ async def test_what_is_no_http_leaves_no_token_and_no_traceback_in_the_log(servi
     assert all(record.levelno <= logging.INFO for record in caplog.records)
 
 
+async def test_a_body_that_is_not_packed_as_it_says_and_that_nobody_reads_leaves_no_error(
+    service, caplog
+):
+    sent = "POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n"
+    assert b" 404 " in await answer_to(service.port, sent + "\r\nabc")
+
+    async with service.session.get("/healthz"):  # by then the other connection is done with
+        assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
 # Limits -----------------------------------------------------------------------------------------
 
 
