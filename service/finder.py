@@ -240,10 +240,8 @@ class Finder:
             vectors.pop(SearchChannel.VISUAL, None)
         texts = [channel for channel in TEXT_CHANNELS if search.reads(channel)]
         limit = max(CANDIDATES, search.query.limit)
-        if search.mode is SearchMode.RERANK:
-            # Who asks for it has the pool filled by any channel alone, else they fill it together.
-            sources = max(1, len(texts)) if search.is_auto else 1
-            limit = max(limit, self._settings.rerank_pool_size // sources)
+        if search.mode is SearchMode.RERANK and not search.is_auto:
+            limit = max(limit, self._settings.rerank_pool_size)  # any channel may fill it alone
         return Lookup(
             terms=search.terms if texts else "",
             vectors=vectors,
@@ -254,6 +252,9 @@ class Finder:
 
     async def _order(self, search: Search, found: Found, cut_at: int) -> Sequence[Fused]:
         is_reranked = search.mode is SearchMode.RERANK
+        if is_reranked and search.is_auto and self._turns.is_crowded:
+            search.asked.lose("reranking", "many search at once")
+            is_reranked = False
         hits = fuse(
             without_examples(found, search.query),
             search.weights,

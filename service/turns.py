@@ -11,6 +11,8 @@ from service.errors import TransientError
 AT_ONCE = 4
 """Searches: as many as keep two cores busy, and fewer than the database has connections for, so
 that a page is shown while many search."""
+CROWD = 2 * AT_ONCE
+"""Waiting: from so many on, what can be left out of an answer is."""
 WAIT_S, WORK_S = 5.0, 30.0
 """For a turn, and for an answer then: nobody in a browser waits longer."""
 
@@ -37,6 +39,12 @@ class Turns:
         self._wait_s = wait_s
         self._work_s = work_s
         self._places = asyncio.Semaphore(at_once)
+        self._waiting = 0
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether more wait than will be served soon."""
+        return self._waiting >= CROWD
 
     @asynccontextmanager
     async def take(self) -> AsyncIterator[None]:
@@ -45,11 +53,14 @@ class Turns:
         Raises:
             TransientError: None was free in time, or the work took too long.
         """
+        self._waiting += 1
         try:
             async with asyncio.timeout(self._wait_s):
                 await self._places.acquire()
         except TimeoutError as error:
             raise self._refuse(f"no turn within {self._wait_s:g} s") from error
+        finally:
+            self._waiting -= 1
         try:
             async with asyncio.timeout(self._work_s) as work:
                 yield

@@ -39,8 +39,8 @@ class ReaderSettings(Configuration):
         ge=0,
         le=19,
         description=(
-            "How far decoding stands back behind other programs (0 to 19), so that playback "
-            "does not stutter."
+            "How far decoding and, on Linux, the models' threads stand back behind other "
+            "programs (0 to 19), so that playback does not stutter."
         ),
     )
     stall_timeout_s: float = Field(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from adapters.captioners.qwen_audio import QwenAudioSettings, open_captioner
@@ -98,13 +101,14 @@ def open_examiner(stack: AsyncExitStack, settings: ServiceSettings, shelf: Model
     if picture_captioner is not None:
         stack.push_async_callback(picture_captioner.aclose)
     detection = DetectionSettings.read()
+    reading = ReaderSettings.read()
     return Examiner(
-        reader=ProcessReader(ReaderSettings.read()),
+        reader=ProcessReader(reading),
         shelf=shelf,
         captioner=captioner,
         picture_captioner=picture_captioner,
         vocabulary=load_vocabulary(detection.vocabulary_dir),
-        pool=stack.enter_context(_pool(settings)),
+        pool=stack.enter_context(open_pool(settings, reading.niceness)),
         sampling=Sampling(
             fixed_rate_hz=detection.sample_rate_hz, frames_per_hour=detection.frames_per_hour
         ),
@@ -126,7 +130,18 @@ def has_sound_captioner() -> bool:
     return QwenAudioSettings.read().jellyfin_audio_qwen_enable
 
 
-def _pool(settings: ServiceSettings) -> Executor:
+def open_pool(settings: ServiceSettings, niceness: int) -> Executor:
+    """Threads of analyses, which stand back behind all others of this process."""
     return ThreadPoolExecutor(
-        POOL_THREADS_PER_JOB * settings.concurrency, thread_name_prefix="senses"
+        POOL_THREADS_PER_JOB * settings.concurrency,
+        thread_name_prefix="senses",
+        initializer=partial(_stand_back, niceness),
     )
+
+
+def _stand_back(niceness: int) -> None:
+    """Have this thread wait for others, and the models' threads that it starts: who searches, or
+    watches a film, waits for an answer, and nobody for an analysis.
+    """
+    if sys.platform == "linux":  # elsewhere a process is nice as a whole
+        os.nice(niceness)

@@ -467,6 +467,37 @@ async def test_a_quote_alone_finds_what_has_it_and_else_what_is_near():
     assert set(names(unsaid)) >= {"cat", "rain"}
 
 
+class GatedIndex(KnownIndex):
+    """Answers nothing before its gate is open."""
+
+    gate = None
+
+    async def look_up(self, lookup):
+        await self.gate.wait()
+        return await super().look_up(lookup)
+
+
+async def test_while_many_search_what_is_found_is_not_reranked_and_each_answer_says_so():
+    texts = {SearchChannel.LEXICAL: {CAT: "cat", NIGHT_CAT: "cat at night", BEACH: "cat"}}
+    index = GatedIndex(texts=texts, seen=SEEN)
+    index.gate = asyncio.Event()
+    index.gate.set()
+    asked = Query(text="cat", limit=1)
+    async with finder_of(index, KnownEncoder(), route=route_to(SearchMode.RERANK)) as finder:
+        alone = await finder.find(asked)
+        index.gate.clear()
+        many = [asyncio.create_task(finder.find(asked)) for _ in range(24)]
+        for _ in range(100):  # until all of them wait, here or at the gate
+            await asyncio.sleep(0)
+        index.gate.set()
+        answers = await asyncio.gather(*many)
+    spared = [answer for answer in answers if "reranking: many search at once" in answer.degraded]
+    assert 0 < len(spared) < len(answers)
+    assert all(answer.hits for answer in answers)
+    assert not alone.degraded
+    assert "clip" in alone.hits[0].parts
+
+
 ODD = [
     "",
     " \t",

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from service.errors import TransientError
-from service.turns import Turns
+from service.turns import CROWD, Turns
 
 
 async def test_who_comes_first_is_served_first():
@@ -29,6 +29,25 @@ async def test_who_has_no_turn_in_time_is_told_when_to_come_again():
     assert refused.value.retry_after_s == 0.01
     async with turns.take():  # whoever gave up left no trace
         pass
+
+
+async def test_it_is_crowded_while_more_wait_than_are_served_soon():
+    turns = Turns("searching", at_once=1)
+    go_on = asyncio.Event()
+
+    async def work() -> None:
+        async with turns.take():
+            await go_on.wait()
+
+    tasks = [asyncio.create_task(work()) for _ in range(CROWD)]
+    await asyncio.sleep(0)
+    assert not turns.is_crowded
+    tasks.append(asyncio.create_task(work()))
+    await asyncio.sleep(0)
+    assert turns.is_crowded
+    go_on.set()
+    await asyncio.gather(*tasks)
+    assert not turns.is_crowded
 
 
 async def test_who_takes_too_long_makes_room():
