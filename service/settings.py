@@ -173,7 +173,10 @@ class SearchSettings(Configuration):
         alias="RERANK_CANDIDATE_POOL_SIZE",
         ge=1,
         le=2000,
-        description="How many candidates are reranked, in one call of the database.",
+        description=(
+            "How many candidates are reranked at most, in one call of the database. Where the "
+            "router chooses to, the best hundred of each channel are."
+        ),
     )
     rerank_clip_weight: float = Field(
         default=0.3,
