@@ -470,7 +470,9 @@ async def test_a_quote_alone_finds_what_has_it_and_else_what_is_near():
 class GatedIndex(KnownIndex):
     """Answers nothing before its gate is open."""
 
-    gate = None
+    def __init__(self, **known):
+        super().__init__(**known)
+        self.gate = asyncio.Event()
 
     async def look_up(self, lookup):
         await self.gate.wait()
@@ -480,7 +482,6 @@ class GatedIndex(KnownIndex):
 async def test_while_many_search_what_is_found_is_not_reranked_and_each_answer_says_so():
     texts = {SearchChannel.LEXICAL: {CAT: "cat", NIGHT_CAT: "cat at night", BEACH: "cat"}}
     index = GatedIndex(texts=texts, seen=SEEN)
-    index.gate = asyncio.Event()
     index.gate.set()
     asked = Query(text="cat", limit=1)
     async with finder_of(index, KnownEncoder(), route=route_to(SearchMode.RERANK)) as finder:

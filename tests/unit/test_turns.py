@@ -39,15 +39,15 @@ async def test_it_is_crowded_while_more_wait_than_are_served_soon():
         async with turns.take():
             await go_on.wait()
 
-    tasks = [asyncio.create_task(work()) for _ in range(CROWD)]
-    await asyncio.sleep(0)
-    assert not turns.is_crowded
-    tasks.append(asyncio.create_task(work()))
-    await asyncio.sleep(0)
-    assert turns.is_crowded
+    tasks, crowded = [], []
+    for _ in range(CROWD + 1):
+        tasks.append(asyncio.create_task(work()))
+        await asyncio.sleep(0)
+        crowded.append(turns.is_crowded)
     go_on.set()
     await asyncio.gather(*tasks)
-    assert not turns.is_crowded
+    crowded.append(turns.is_crowded)
+    assert crowded == [False] * CROWD + [True, False]
 
 
 async def test_who_takes_too_long_makes_room():
