@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 
 from service.folding import APOSTROPHES
 from service.search.inflection import inflect, plain_letters
@@ -16,12 +16,15 @@ from service.vocabulary.signals import Entry, Signals
 
 LETTERS_READ = 240
 """Of a query: what comes after them changes no decision, and would cost time."""
+UNSPACED_READ = 120
+"""Of those, letters of scripts without blanks, each of which may be a word."""
 HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff"
 KANA = "\u3041-\u30ff"
 HANGUL = "\uac00-\ud7a3"
 TOKEN = re.compile(
     f"(?P<run>[{HAN}{KANA}]+)|(?P<hangul>[{HANGUL}]+)|(?P<word>[^\\W_{HAN}{KANA}{HANGUL}]+)"
 )
+IS_UNSPACED = re.compile(f"[{HAN}{KANA}]")
 HAS_KANA = re.compile(f"[{KANA}]")
 IS_KATAKANA = re.compile("[\u30a1-\u30ff]+")
 IS_HIRAGANA = re.compile("[\u3041-\u3096]+")
@@ -76,8 +79,10 @@ class Language:
     """Sections, by folded words."""
     known: frozenset[str]
     """Folded single words, and all words of phrases."""
-    longest: int
-    """Words of its longest phrase; letters, in scripts without blanks."""
+    longest: Mapping[str, int]
+    """How many words the longest phrase has that begins with a word."""
+    lengths: Mapping[str, frozenset[int]]
+    """How many letters the words have that begin with a letter; only in scripts without blanks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,9 @@ class Lexicon:
     def read(self, text: str) -> tuple[str, list[Match], int]:
         """The text as it is read (NFKC, cut), what was found in it, and how many words it has."""
         text = unicodedata.normalize("NFKC", text[:LETTERS_READ].translate(APOSTROPHES))
+        text = text[:LETTERS_READ]  # one sign may stand for eighteen letters
+        if beyond := next(islice(IS_UNSPACED.finditer(text), UNSPACED_READ, None), None):
+            text = text[: beyond.start()]
         text = CONTRACTED_NOT.sub(" not", text)
         found: list[Match] = []
         count = 0
@@ -139,7 +147,7 @@ def compile_lexicon(signals: Signals) -> Lexicon:
     return Lexicon(
         spaced=tuple(spaced),
         unspaced=tuple(languages[name] for name in ("zh", "ja") if name in languages),
-        korean=languages.get("ko", Language("ko", {}, frozenset(), 0)),
+        korean=languages.get("ko", Language("ko", {}, frozenset(), {}, {})),
         speakers=Counter(word for language in spaced for word in language.known),
     )
 
@@ -153,11 +161,14 @@ def _compile(name: str, sections: Mapping[str, tuple[Entry, ...]]) -> Language:
             known_as[words] = known_as.get(words, frozenset()) | {section}
     # A form that was made says less than a word that is listed: German "gestehen" is to confess.
     phrases = made | {words: _without_plain(meant) for words, meant in listed.items()}
-    longest = max((len(words) for words in phrases), default=0)
-    if name in {"ja", "zh"}:
-        longest = max((len(words[0]) for words in phrases), default=0)
     known = frozenset(word for words in phrases for word in words)
-    return Language(name, phrases, known, longest)
+    longest: dict[str, int] = {}
+    for words in phrases:
+        longest[words[0]] = max(longest.get(words[0], 0), len(words))
+    lengths: dict[str, frozenset[int]] = {}
+    for word in known if name in {"ja", "zh"} else ():
+        lengths[word[0]] = lengths.get(word[0], frozenset()) | {len(word)}
+    return Language(name, phrases, known, longest, lengths)
 
 
 def _without_plain(sections: frozenset[str]) -> frozenset[str]:
@@ -212,7 +223,8 @@ def _matches(
 def _longest(
     language: Language, words: list[Token], index: int
 ) -> tuple[int, frozenset[str]] | None:
-    for length in range(min(language.longest, len(words) - index), 0, -1):
+    longest = language.longest.get(words[index].key, 0)
+    for length in range(min(longest, len(words) - index), 0, -1):
         keys = tuple(word.key for word in words[index : index + length])
         if sections := language.phrases.get(keys):
             return length, sections
@@ -237,11 +249,18 @@ def _korean_words(run: re.Match[str], korean: Language) -> list[Token]:
 def _cut(run: re.Match[str], order: Sequence[Language]) -> list[Token]:
     """Cut a run without blanks into listed words, the longest first, and single letters."""
     letters, tokens, at = run[0], list[Token](), 0
-    longest = max((language.longest for language in order), default=1)
+    lengths = {
+        letter: sorted(
+            {length for language in order for length in language.lengths.get(letter, ())},
+            reverse=True,
+        )
+        for letter in set(letters)
+    }
     while at < len(letters):
-        for length in range(min(longest, len(letters) - at), 0, -1):
+        for length in lengths[letters[at]]:
             piece = letters[at : at + length]
-            if _is_listed(piece, order) and _is_whole(letters, at, at + length):
+            is_inside = at + length <= len(letters)
+            if is_inside and _is_listed(piece, order) and _is_whole(letters, at, at + length):
                 break
         else:
             length, piece = 1, ""

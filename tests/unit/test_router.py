@@ -13,7 +13,7 @@ from service.errors import ConfigurationError
 from service.query import SearchChannel, SearchMode
 from service.search.inflection import inflect
 from service.search.lexicon import compile_lexicon
-from service.search.router import route
+from service.search.router import default_lexicon, route
 from service.vocabulary import load_signals
 
 LABELLED = Path(__file__).parents[1] / "data" / "search" / "router-queries.yaml"
@@ -264,6 +264,19 @@ def test_words_in_any_order_are_explained(words, blank) -> None:
 
 def test_a_long_text_is_read_at_its_beginning() -> None:
     assert route("red car " + "und " * 100_000).mode is SearchMode.RECALL
+
+
+@pytest.mark.parametrize("text", ["車" * 5_000, "ﷺ" * 5_000, "车说 " * 2_000])
+def test_no_more_is_read_of_a_text_than_is_needed(text) -> None:
+    read, matches, count = default_lexicon().read(text)
+    assert len(read) <= 240
+    assert sum(letter in "車车说" for letter in read) <= 120
+    assert len(matches) <= count <= 120
+
+
+def test_a_run_that_ends_within_a_longer_word_is_read_to_its_end() -> None:
+    _, matches, _ = default_lexicon().read("看书 红气")
+    assert all(match.text and match.end <= len("看书 红气") for match in matches)
 
 
 def test_users_may_add_words_move_them_and_add_languages(tmp_path) -> None:
