@@ -72,13 +72,14 @@ def _german(section: str, word: str) -> Iterator[str]:
     elif section == "looks":
         stem = word.removesuffix("e")
         yield from (stem + end for end in ("e", "er", "es", "en", "em"))
-    elif section == "doings" and word.endswith("en"):
+    elif section in {"doings", "says", "talks"} and word.endswith("en"):
         stem = word[:-2]
-        ends = ("t", "et", "te", "ten", "end", "ende", "enden", "ender", "endes", "st")
-        yield from (stem + end for end in ends)
-        yield from ("ge" + stem + end for end in ("t", "en"))
-    elif section == "doings" and word.endswith(("eln", "ern")):
+        ends = ("t", "et", "te", "ten", "ete", "eten")
+        yield from (stem + end for end in (*ends, "end", "ende", "enden", "ender", "endes", "st"))
+        yield from ("ge" + stem + end for end in ("t", "et", "en"))
+    elif section in {"doings", "says", "talks"} and word.endswith(("eln", "ern")):
         yield from (word[:-1] + end for end in ("t", "te", "ten", "nd", "nde", "nden"))
+        yield "ge" + word[:-1] + "t"
 
 
 def _romance_noun(word: str) -> Iterator[str]:

@@ -14,14 +14,9 @@ from functools import cache
 from service.query import Route, SearchChannel, SearchMode
 from service.search.inflection import plain_letters
 from service.search.lexicon import Lexicon, Match, compile_lexicon
+from service.search.told import HEARS, SAYS, SEEN, ignored
 from service.vocabulary.signals import VISUAL, load_signals
 
-SEEN = frozenset(VISUAL)
-SAYS = frozenset({"says", "talks", "about"})
-HEARS = frozenset({"hears", "sounds"})
-CONTENT = SEEN | SAYS | HEARS
-STOPS = frozenset({"breaks", "says", "hears"})
-"""What ends what is said: "while", or the next who says something and goes on from there."""
 QUOTES = (
     '""',
     "\u201c\u201d\u201e\u201f",  # English, German, Polish: in whichever order
@@ -39,16 +34,8 @@ PHRASE_WORDS = 2
 """A signal of so many words is two: "he says", "the line where" (Heimdex)."""
 PICTURE_WORDS = 2
 """Signals from which on a query describes a picture (Heimdex)."""
-REACH = 3
-"""How many words a negation reaches: "no tall people"."""
 WORDS_OF_A_QUESTION = 3
 """That has no question word, but a mark: "sunset?" asks for a sunset."""
-REACH_BACK = 2
-"""Where it follows, as in Korean and Japanese: 사람이 전혀 없는."""
-BEFORE = frozenset({"ko", "ja"})
-"""Languages in which negations, and "about", follow what they mean."""
-HEARD_BEFORE = frozenset({"ko", "ja", "zh"})
-"""Where "sound of" follows what sounds."""
 ASKS_ANYWHERE = frozenset({"ko", "ja", "zh"})
 """Where question words stand in the place of the answer."""
 CERTAIN, LIKELY, PERHAPS, TORN, UNKNOWN = 0.9, 0.7, 0.5, 0.4, 0.3
@@ -168,15 +155,15 @@ def _gather(text: str, lexicon: Lexicon) -> Evidence:
     quotes = list(QUOTE.finditer(text))
     spans = [quote.span() for quote in quotes]
     free = [match for match in found if not any(a <= match.start < b for a, b in spans)]
-    ignored = _ignored(free)
-    used = [match for match in free if match not in ignored]
+    left_out = ignored(free, text)
+    used = [match for match in free if match not in left_out]
     says = any("says" in match.sections for match in used)
     question = _question(text, free, count)
     return Evidence(
         seen=tuple(match for match in used if _is_seen(match, says=says)),
         said=tuple(match for match in used if match.sections & SAYS),
         heard=tuple(match for match in used if match.sections & HEARS),
-        ignored=tuple(ignored.items()),
+        ignored=tuple(left_out.items()),
         quotes=tuple(filter(None, (_inside(quote) for quote in quotes))),
         question=question,
         is_why=any(match.text == question and "reasons" in match.sections for match in free),
@@ -190,74 +177,6 @@ def _inside(quote: re.Match[str]) -> str:
 def _is_seen(match: Match, *, says: bool) -> bool:
     """Whether it asks for a picture: "show me" does, but not "show me where he says goodbye"."""
     return bool(match.sections & SEEN) and not (says and "shows" in match.sections)
-
-
-def _ignored(found: list[Match]) -> dict[Match, str]:
-    """What is named, and yet neither shown nor said; and why."""
-    reasons: dict[Match, str] = {}
-    content = [match for match in found if match.sections & CONTENT]
-    for cause in found:
-        for match in _negated(cause, content):
-            reasons.setdefault(match, f"after {cause.text!r}")
-    for index, cause in enumerate(found):
-        if cause in reasons:
-            continue
-        for match in _told(index, found):
-            reasons.setdefault(match, f"told by {cause.text!r}")
-    return reasons
-
-
-def _negated(cause: Match, content: list[Match]) -> Iterator[Match]:
-    """The next thing that is named, with its adjectives: "no tall people" on a beach."""
-    if "negations" not in cause.sections:
-        return
-    if cause.language in BEFORE:
-        reached = [m for m in content if 0 <= cause.position - m.after < REACH_BACK][-1:]
-    else:
-        reached = [m for m in content if 0 <= m.position - cause.after < REACH][:1]
-    for match in reached:
-        yield match
-        for other in content:
-            is_beside = other.position == match.after or match.position == other.after
-            is_behind = (other.position > cause.position) != (cause.language in BEFORE)
-            if is_beside and is_behind and "looks" in (match.sections | other.sections):
-                yield other
-
-
-def _told(index: int, found: list[Match]) -> Iterator[Match]:
-    """Who says it and what is said, or what it is that makes a sound: words for no picture."""
-    cause = found[index]
-    if cause.language in BEFORE:
-        if "about" in cause.sections:
-            yield from (match for match in found[:index] if match.sections & SEEN)
-    elif "says" in cause.sections:
-        yield from _until_stop(index, found)
-        yield from _speaker(index, found)
-    if "hears" in cause.sections:
-        if cause.language not in HEARD_BEFORE:
-            yield from _until_stop(index, found)
-        elif index and found[index - 1].after == cause.position:
-            yield found[index - 1]
-
-
-def _speaker(index: int, found: list[Match]) -> Iterator[Match]:
-    """Who stands directly before it, as in "the old man says"."""
-    wanted = "people"
-    while index and found[index - 1].after == found[index].position:
-        index -= 1
-        if wanted not in found[index].sections:
-            return
-        yield found[index]
-        wanted = "looks"
-
-
-def _until_stop(index: int, found: list[Match]) -> Iterator[Match]:
-    for after in range(index + 1, len(found)):
-        match = found[after]
-        if match.sections & STOPS:
-            return
-        if match.sections & SEEN:
-            yield match
 
 
 def _question(text: str, found: list[Match], count: int) -> str:

@@ -98,6 +98,8 @@ def test_all_forms_of_a_verb_are_the_verb(form) -> None:
         ("de", "doings", "tanzen", {"tanzt", "tanzte", "tanzend", "getanzt", "tanzende"}),
         ("es", "looks", "rojo", {"roja", "rojos", "rojas"}),
         ("es", "doings", "bailar", {"baila", "bailan", "bailando"}),
+        ("de", "says", "antworten", {"antwortete", "geantwortet"}),
+        ("de", "talks", "flüstern", {"flüsterte", "geflüstert"}),
         ("fr", "looks", "vert", {"verte", "verts", "vertes"}),
         ("fr", "doings", "nager", {"nage", "nagent", "nageant"}),
     ],
@@ -163,6 +165,8 @@ def test_who_says_nothing_is_not_looked_for_in_speech() -> None:
         "says the red car", "he mentions the red car", "he says that the dog runs",
         "er sagt das rote Auto", "il dit la voiture rouge", "dice el coche rojo",
         "빨간 차에 대해 말하는 장면", "赤い車について話す", "他提到红色的车",
+        "was hat er über Geld gesagt", "hat sie vom roten Auto erzählt",
+        "wer hat über das Boot gelogen", "남자가 바다에 대해 말하는", "女性が車について話す",
         "Wo spricht sie über ihre Mutter", "wann redet er vom Meer", "où parle-t-il de sa mère",
     ],
 )  # fmt: skip
@@ -193,6 +197,24 @@ def test_who_repeats_a_word_says_no_more() -> None:
 
 def test_a_listed_word_beats_a_form_of_another() -> None:
     assert "doings" not in reasons("sie gestehen alles")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "赤いドレスの女性が愛してると言う", "파란 코트를 입은 남자가 고맙다고 말한다",
+        "eine Frau im roten Kleid hat über Geld gesprochen",
+    ],
+)  # fmt: skip
+def test_what_a_speaker_wears_is_shown_wherever_the_verb_stands(text) -> None:
+    found = route(text)
+    assert found.mode is SearchMode.RERANK
+    assert found.visual >= 2
+    assert found.speech > 0
+
+
+def test_what_stands_behind_a_german_preposition_of_place_is_shown() -> None:
+    assert route("Vögel fliegen über den See").visual == 3
 
 
 def test_what_is_shown_while_somebody_speaks_is() -> None:
