@@ -16,7 +16,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from adapters.media.decode import origin_s
+from adapters.media.container import origin_s
 from adapters.media.source import open_source, translate
 from adapters.media.wire import Source
 from service.errors import UnreadableMediaError

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 import av
 import av.error
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Discard, Stream
+from av.stream import Discard
 from av.video.stream import VideoStream
 
+from adapters.media.container import Tick, origin_s, stream_time_s
 from adapters.media.damage import Damage
 from adapters.media.source import open_source, translate
 from adapters.media.wire import Source
 
-Tick = Callable[[], None]
-"""Called for every packet: says that work goes on, and raises when it should stop."""
 TimedFrame = tuple[float, av.VideoFrame]
 TimedPacket = tuple[float, "Packet[VideoStream]"]
 # A MemoryError, of FFmpeg's too, is no damage of the medium: it always passes through.
@@ -46,32 +45,6 @@ KEYFRAME_BURST = 8
 """Keyframes beyond that rate which are let through: fast cutting has them in groups."""
 PACKETS_AFTER_SEEK = 500
 """How many packets to wait for a keyframe after a jump to one."""
-
-
-def origin_s(container: InputContainer) -> float:
-    """What the container's clock shows at the start of the medium."""
-    return (container.start_time or 0) / av.time_base
-
-
-def stream_time_s(container: InputContainer, stream: Stream, timestamp: int) -> float:
-    """A stream's timestamp as seconds from the start of the medium."""
-    return float(timestamp * (stream.time_base or 0)) - origin_s(container)
-
-
-def read_packets(container: InputContainer, tick: Tick, *streams: Stream) -> Iterator[Any]:
-    """Packets until the end, or until nothing more can be read."""
-    packets = container.demux(*streams)
-    while True:
-        tick()
-        try:
-            packet = next(packets, None)
-        except MemoryError:
-            raise
-        except (av.error.FFmpegError, OSError):
-            return
-        if packet is None:
-            return
-        yield packet
 
 
 class VideoPass:

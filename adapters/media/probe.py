@@ -16,7 +16,7 @@ from av.container import InputContainer
 from av.frame import Frame
 from av.stream import Disposition, Stream
 
-from adapters.media.decode import Tick, origin_s, read_packets, stream_time_s
+from adapters.media.container import Tick, origin_s, read_packets, stream_time_s
 from adapters.media.picture import HLG, PQ
 from adapters.media.sound import pick_audio
 from adapters.media.source import open_source

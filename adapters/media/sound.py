@@ -15,8 +15,8 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Stream
 
+from adapters.media.container import Tick, origin_s, stream_time_s
 from adapters.media.damage import Damage
-from adapters.media.decode import Tick, origin_s, stream_time_s
 from adapters.media.source import open_source, translate
 from adapters.media.wire import Source
 from service.domain import Float32

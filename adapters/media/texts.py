@@ -16,7 +16,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 
-from adapters.media.decode import Tick, read_packets, stream_time_s
+from adapters.media.container import Tick, read_packets, stream_time_s
 from adapters.media.id3 import TimedLyrics, read_timed_lyrics
 from adapters.media.sound import pick_audio
 from adapters.media.source import open_source
