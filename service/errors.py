@@ -48,6 +48,10 @@ class TransientError(MoodreelError):
         self.costs_attempt = costs_attempt
 
 
+class CrowdedError(TransientError):
+    """All is well, and too many ask at once."""
+
+
 class PermanentError(MoodreelError):
     """The same call will fail again: the job ends, its reason is kept."""
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from service.errors import TransientError
+from service.errors import CrowdedError, TransientError
 
 AT_ONCE = 4
 """Searches: as many as keep two cores busy, and fewer than the database has connections for, so
@@ -51,14 +51,17 @@ class Turns:
         """Work in a place, in the order of coming.
 
         Raises:
-            TransientError: None was free in time, or the work took too long.
+            CrowdedError: None was free in time.
+            TransientError: The work took too long.
         """
         self._waiting += 1
         try:
             async with asyncio.timeout(self._wait_s):
                 await self._places.acquire()
         except TimeoutError as error:
-            raise self._refuse(f"no turn within {self._wait_s:g} s") from error
+            raise CrowdedError(
+                f"{self._what}: no turn within {self._wait_s:g} s", retry_after_s=self._wait_s
+            ) from error
         finally:
             self._waiting -= 1
         try:
@@ -67,9 +70,8 @@ class Turns:
         except TimeoutError as error:
             if not work.expired():
                 raise
-            raise self._refuse(f"no answer within {self._work_s:g} s") from error
+            raise TransientError(
+                f"{self._what}: no answer within {self._work_s:g} s", retry_after_s=self._wait_s
+            ) from error
         finally:
             self._places.release()
-
-    def _refuse(self, reason: str) -> TransientError:
-        return TransientError(f"{self._what}: {reason}", retry_after_s=self._wait_s)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from service.errors import ConfigurationError, TransientError
+from service.errors import ConfigurationError, CrowdedError, TransientError
 from service.ports import JobQueue, Store, WebhookSender
 from service.web.access import AccessLogger, name_requests, note_reason, protocol_logger
 from service.web.arrivals import Arrivals
@@ -119,7 +119,9 @@ async def answer_errors_in_json(request: web.Request, handler: Handler) -> web.S
         after_s = getattr(error, "retry_after_s", None) or RETRY_AFTER_S
         return _error(
             web.HTTPServiceUnavailable.status_code,
-            "the database cannot be reached at present",
+            "too many ask at once"
+            if isinstance(error, CrowdedError)
+            else "the database cannot be reached at present",
             {"Retry-After": str(math.ceil(after_s))},
         )
     except Exception as error:  # the outermost boundary: one request fails, the service goes on

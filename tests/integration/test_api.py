@@ -13,7 +13,13 @@ import pytest
 from yarl import URL
 
 from service.domain import ItemState, MediaKind
-from service.errors import BadPayloadError, MissingModelError, NotFoundError, TransientError
+from service.errors import (
+    BadPayloadError,
+    CrowdedError,
+    MissingModelError,
+    NotFoundError,
+    TransientError,
+)
 from service.query import Filters, SceneKey, SearchChannel, SearchMode
 from tests.support.api import BEARER, FILM, FILM_PATH, KEY, SECRET_PATH, SONG, ServedApi
 
@@ -404,6 +410,13 @@ async def test_no_browser_makes_a_page_of_an_answer(api):
         assert headers["Content-Security-Policy"] == "default-src 'none'"
         assert "X-Request-ID" in headers
         assert "Access-Control-Allow-Origin" not in headers
+
+
+async def test_who_finds_no_turn_is_not_told_that_something_is_broken(api):
+    api.store.error = CrowdedError("searching: no turn within 5 s", retry_after_s=5.0)
+    status, answer, headers = await api.get("/api/v1/items/jellyfin/song")
+    assert (status, answer) == (503, {"error": "too many ask at once"})
+    assert headers["Retry-After"] == "5"
 
 
 async def test_a_database_that_is_away_is_told_and_comes_back(api):

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from service.errors import TransientError
+from service.errors import CrowdedError, TransientError
 from service.turns import CROWD, Turns
 
 
@@ -23,7 +23,7 @@ async def test_who_comes_first_is_served_first():
 async def test_who_has_no_turn_in_time_is_told_when_to_come_again():
     turns = Turns("searching", at_once=1, wait_s=0.01)
     async with turns.take():
-        with pytest.raises(TransientError, match="searching: no turn within") as refused:
+        with pytest.raises(CrowdedError, match="searching: no turn within") as refused:
             async with turns.take():
                 pass
     assert refused.value.retry_after_s == 0.01
