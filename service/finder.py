@@ -38,8 +38,8 @@ from service.turns import Turns
 from service.underway import Search
 
 CANDIDATES = 100
-"""Of a channel. With 200 (Heimdex' K) answers were as good (``bench_search_quality``), and to look up
-frequent words took a third more of the processor's time."""
+"""Of a channel. With 200 (Heimdex' K) answers were as good (``bench_search_quality``), and frequent
+words took a third more of the processor's time to look up."""
 TEXT_LIMIT = 1000
 """Letters of a query that count; a text tower reads some 77 words."""
 
